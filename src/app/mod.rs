@@ -60,6 +60,8 @@ pub use self::views::ViewsRequest;
 use crate::clock;
 use crate::config::Settings;
 use crate::domain::{Calendar, ENTITIES, EntitySpec, Zone, select_entities};
+#[cfg(feature = "cli")]
+pub(crate) use crate::durable::Scratch;
 use crate::error::Result;
 use crate::port::{NoProgress, Progress};
 pub use crate::quickbooks::oauth::{Callback, Consent};

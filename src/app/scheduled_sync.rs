@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::alerts::Alerts;
+use super::service::Service;
 use super::sync::{SyncRequest, Syncer};
 use super::{App, select_or_all};
 use crate::config::Settings;
@@ -41,11 +42,21 @@ impl App {
     }
 }
 
+impl Service {
+    /// Warns of an interval of syncs that does not go with other settings.
+    ///
+    /// # Errors
+    /// Settings.
+    pub fn warn_of_interval(&self, interval: Duration) -> Result<()> {
+        warn_of_interval(&self.app.settings, interval)
+    }
+}
+
 /// Warns of an interval that does not go with other settings.
 ///
 /// # Errors
 /// Settings.
-pub(super) fn warn_of_interval(settings: &Settings, interval: Duration) -> Result<()> {
+fn warn_of_interval(settings: &Settings, interval: Duration) -> Result<()> {
     let (quota, seconds) = (settings.monthly_quota()?, interval.as_secs_f64());
     if let Some(Overuse {
         reads_a_day,

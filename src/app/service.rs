@@ -10,7 +10,6 @@ use tracing::warn;
 
 use super::alerts::{Alerts, is_failure};
 use super::health::{CompanyFinding, entity_findings};
-use super::scheduled_sync::warn_of_interval;
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
@@ -65,7 +64,7 @@ pub struct RecordRequest {
 /// An app with its operational tables.
 #[derive(Debug, Clone)]
 pub struct Service {
-    app: App,
+    pub(super) app: App,
     syncer: Arc<Syncer>,
     alerts: Arc<Alerts>,
     jobs: JobQueue,
@@ -106,14 +105,6 @@ impl Service {
             mask,
             entities: kept.iter().map(|entity| entity.name.to_owned()).collect(),
         })
-    }
-
-    /// Warns of an interval of syncs that does not go with other settings.
-    ///
-    /// # Errors
-    /// Settings.
-    pub fn warn_of_interval(&self, interval: Duration) -> Result<()> {
-        warn_of_interval(&self.app.settings, interval)
     }
 
     /// Syncs each company once in an interval, until it is stopped ([`App::sync_every`]).

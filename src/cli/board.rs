@@ -568,6 +568,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_requests_of_a_sentence_are_those_of_its_run() {
+        let begin = Instant::now();
+        let mut board = Board::new(0);
+        for _ in 0..579 {
+            board.request_ended();
+        }
+        board.run_started(of("9", "items"), 1, begin);
+        board.request_ended();
+        let said = board.sentence(begin).unwrap();
+        assert_eq!(said.requests, 1);
+        assert!(said.text.contains(", 1 request,"), "{}", said.text);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_sync_that_finds_nothing_leaves_no_line() {
         let begin = Instant::now();
         let mut board = Board::new(0);

@@ -9,9 +9,8 @@ use super::output::Printer;
 use super::shortfall::{self, Place};
 use super::signals::block_on_run;
 use super::tally::Tally;
-use crate::app::{App, ExtractRequest};
+use crate::app::{App, ExtractRequest, Scratch};
 use crate::domain::Report;
-use crate::durable::Scratch;
 use crate::error::{Error, Result};
 
 /// The path that stands for stdout.

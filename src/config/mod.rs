@@ -27,7 +27,7 @@ use crate::port::Secret;
 #[derive(Clone, Default)]
 pub struct Settings {
     values: BTreeMap<&'static str, String>,
-    /// Those that a keyword or a flag names. They go before the environment.
+    /// Names of those that a keyword or a flag gives. They go before the environment.
     given: BTreeSet<&'static str>,
     directories: Directories,
 }

@@ -16,6 +16,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::basic::Compression;
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use serde_json::value::RawValue;
 
@@ -59,7 +60,7 @@ impl ParquetLines {
         let pages = file.pages();
         let builder = without_panics(|| {
             ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-                .map_err(|error| error.to_string())
+                .map_err(|error| told(&error))
         });
         let builder = builder.map_err(|error| failed(&error))?;
         let names = ["realm_id", "id"].into_iter();
@@ -198,6 +199,14 @@ impl Read for ParquetLines {
         let count = (&self.line[self.read..]).read(buffer)?;
         self.read += count;
         Ok(count)
+    }
+}
+
+/// Returns the words of an error. What is found wrong here comes back wrapped by the library.
+fn told(error: &ParquetError) -> String {
+    match error {
+        ParquetError::External(ours) => ours.to_string(),
+        other => other.to_string(),
     }
 }
 

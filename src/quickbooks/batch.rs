@@ -6,10 +6,11 @@ use serde_json::value::RawValue;
 use super::QboSource;
 use super::classify::classify_failure;
 use super::envelope::{
-    Asked, Members, QueryAnswer, misunderstood, read_query_response, rows_in, unreadable_body,
+    Asked, QueryAnswer, misunderstood, read_query_response, rows_in, unreadable_body,
 };
 use super::fault::Fault;
 use super::includes::Asking;
+use super::members::Members;
 use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::http::Response;

@@ -9,8 +9,9 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
 use super::classify::classify_failure;
-use super::envelope::{Members, Stub, is_counter, misunderstood, rows_in, unreadable_body};
+use super::envelope::{Stub, misunderstood, rows_in, unreadable_body};
 use super::fault::Fault;
+use super::members::{Members, is_counter};
 use crate::domain::{Deletion, EntitySpec, Payload, Record};
 use crate::error::{Error, Result};
 use crate::http::Response;

@@ -21,6 +21,7 @@ mod fault_meaning;
 mod foreign;
 mod includes;
 mod lookup;
+mod members;
 pub(crate) mod oauth;
 mod ordinary;
 mod paging;

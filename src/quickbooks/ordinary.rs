@@ -4,9 +4,8 @@
 //! means: `None` is no judgement. So both give the same answer wherever this one gives any; the tests
 //! compare them.
 
-use super::envelope::{
-    Asked, MAX_ROWS, QueryAnswer, Row, check_ids, read_counter, read_rows, read_time,
-};
+use super::envelope::{Asked, MAX_ROWS, QueryAnswer, Row, check_ids, read_rows};
+use super::members::{read_counter, read_time};
 use crate::domain::{Head, Identity, Validator};
 use crate::http::Response;
 

@@ -8,9 +8,10 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::QboSource;
 use super::classify::classify_failure;
-use super::envelope::{Members, misunderstood, unreadable_body};
+use super::envelope::{misunderstood, unreadable_body};
 use super::failure_cause::{FailureCause, failure_cause};
 use super::fault::Fault;
+use super::members::Members;
 use super::scrub::trace_id;
 use crate::domain::reports::{
     Basis, ParsedReport, ReportAnswer, ReportRequest, check_report, find_report, parse_report,

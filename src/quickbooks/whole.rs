@@ -11,10 +11,9 @@ use super::QboSource;
 use super::classify::classify_failure;
 use super::endpoint::ENTITLEMENTS;
 use super::entitlements::read_entitlements;
-use super::envelope::{
-    Members, check_ids, check_length, is_counter, misunderstood, rows_in, unreadable_body,
-};
+use super::envelope::{check_ids, check_length, misunderstood, rows_in, unreadable_body};
 use super::fault::Fault;
+use super::members::{Members, is_counter};
 use crate::domain::{EntitySpec, Held, Page, Payload, Record, Reject};
 use crate::error::{Error, Result};
 use crate::http::Response;

@@ -180,6 +180,25 @@ async fn what_was_to_go_to_stdout_is_not_promised_to_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failed_extract_to_stdout_leaves_nothing_and_removes_what_a_killed_one_left() {
+    let sandbox = small_sandbox();
+    let home = tempfile::tempdir().unwrap();
+    let killed = ".qbo-rs-stdout.0123456789abcdef0123456789abcdef.qbo-scratch";
+    std::fs::create_dir_all(home.path().join(killed).join("9/items")).unwrap();
+    let line = format!("extract items {MONTHS} --strict-windows --out -");
+    let mut command = command(&sandbox, None, home.path(), &words(&line));
+    let ended = command
+        .env("TMPDIR", home.path())
+        .env("QBO_REALM_ID", "123")
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{}", text(&ended));
+    assert!(ended.stdout.is_empty());
+    assert!(!text(&ended).contains("qbo-scratch"), "{}", text(&ended));
+    assert_eq!(names(home.path()), ["state"], "payloads are left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_no_repetition_mends_is_told_once_and_advises_a_check() {
     let sandbox = small_sandbox();
     let home = tempfile::tempdir().unwrap();

@@ -6,24 +6,23 @@ use chrono::{Local, TimeDelta};
 
 use super::database::Found;
 use super::fix::{as_owner, fix_of, reading_right};
+use super::pause::{lift_pause, paused};
 use super::report::CheckLine;
 use super::requests::Requests;
 use super::{CheckRequest, within, within_database};
 use crate::app::App;
-use crate::app::company::{CONNECTIONS, Company, admission};
-use crate::app::health::is_long_pause;
+use crate::app::company::{CONNECTIONS, Company};
 use crate::config::{QboConfig, StoreLocation};
-use crate::domain::instant::format_instant;
 use crate::domain::{ConnectionReport, ENTITIES, is_near_quota};
 use crate::durable;
-use crate::error::{Error, Result, Trace};
+use crate::error::{Error, Result};
 use crate::language::{Language, number_in};
 use crate::port::Source as _;
 use crate::postgres::migrations::Steps;
 use crate::postgres::quote_identifier;
 use crate::quickbooks::CompanyAnswer;
 use crate::store::token_store::ConnectionSummary;
-use crate::store::{StateBackend, StatusReader, SyncSchedule};
+use crate::store::{StateBackend, StatusReader};
 
 /// A difference between clocks that is mentioned.
 const MAX_SKEW: TimeDelta = TimeDelta::seconds(5);
@@ -108,7 +107,7 @@ impl Look<'_> {
         };
         found.realm_id = Some(config.realm_id.clone());
         if self.request.lift_pause {
-            let line = self.lift_pause(&store, &config).await;
+            let line = lift_pause(self.database.db.as_ref(), &store.backend, &config).await;
             found.notes.push(line);
         }
         if self.request.offline {
@@ -116,28 +115,6 @@ impl Look<'_> {
             return found.skip("--offline");
         }
         self.connect(found, &store, &config).await
-    }
-
-    /// Ends a pause that QuickBooks has asked for, and the wait of the schedule for its end.
-    async fn lift_pause(&self, store: &OpenStore, config: &QboConfig) -> CheckLine {
-        const NAME: &str = "pause";
-        let realm_id = &config.realm_id;
-        let control = admission(&store.backend, config, realm_id);
-        let lifted = control.lift_pause().await;
-        if !control.is_shared() {
-            let text = "the state that processes share cannot be changed, so no pause is lifted";
-            return CheckLine::failed(NAME, text);
-        }
-        let Some(until) = lifted else {
-            return CheckLine::ok(NAME, "there is none");
-        };
-        if let Some(db) = &self.database.db
-            && let Err(error) = SyncSchedule::new(db.clone()).hasten(realm_id).await
-        {
-            return CheckLine::failed(NAME, error.to_string());
-        }
-        let until = format_instant(until);
-        CheckLine::ok(NAME, format!("lifted; it would have ended at {until}"))
     }
 
     /// Returns the line about the token store, and the store if it can be used.
@@ -403,30 +380,6 @@ fn token(store: &OpenStore, connection: Option<&ConnectionReport>) -> CheckLine 
             None => format!("works; kept in {place}"),
         },
     )
-}
-
-/// Returns the line about a company that must not be asked, because QuickBooks has told a request of
-/// any process to wait.
-fn paused(error: &Error) -> Option<CheckLine> {
-    let Error::AskedToWait { wait, trace, .. } = error.last() else {
-        return None;
-    };
-    let (now, was_asked) = (crate::clock::now(), trace != &Trace::default());
-    let until = now + *wait;
-    let until = match until.date_naive() == now.date_naive() {
-        true => until.format("%H:%M:%S UTC").to_string(),
-        false => format_instant(until),
-    };
-    let text = match was_asked {
-        true => format!("QuickBooks asked to slow down, until {until}"),
-        false => format!("not asked: QuickBooks asked to slow down, until {until}"),
-    };
-    let line = CheckLine::warning("company", text);
-    // One that has just been asked for would come back, and short ones pass by themselves.
-    match !was_asked && is_long_pause(*wait) {
-        true => Some(line.fix("qbo-rs check --lift-pause".to_owned())),
-        false => Some(line),
-    }
 }
 
 fn name(config: &QboConfig, answer: &CompanyAnswer) -> CheckLine {

@@ -7,6 +7,7 @@
 mod company;
 mod database;
 mod fix;
+mod pause;
 mod report;
 mod requests;
 mod settings;

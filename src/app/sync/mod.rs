@@ -4,6 +4,7 @@
 //! reads from there on and commits the window of the present year again, so that each entity of a
 //! company has one ledger row per year, however often it is synced.
 
+mod companies;
 mod company;
 mod comparison;
 mod gone;
@@ -17,7 +18,6 @@ mod whole;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -27,11 +27,10 @@ use tracing::{Instrument, info_span};
 use self::company::{CompanySyncer, Loss, SWEEP_EVERY, Synced};
 use self::outcome::{lacks_everything, log_sync, status_of, with_unavailable};
 pub use self::planned::{PlannedCompany, SyncPlan, SyncPlanRequest};
-use super::auth::auth_report;
-use super::company::{Company, ConnectionStatus, Source, admission, key, named, no_company};
+use super::company::{Company, ConnectionStatus, Source};
 use super::request::{owned, setters};
 use super::turn::take_sync_turn;
-use super::{App, CompanyReport, select_or_all};
+use super::{App, select_or_all};
 use crate::config::PostgresConfig;
 use crate::domain::{
     CompanyStatus, CompanySync, EntitySpec, FailureKind, PageSize, SyncReport, find_entity,
@@ -41,7 +40,6 @@ use crate::http::RetryPolicy;
 use crate::port::Meter;
 use crate::postgres::Db;
 use crate::sink::postgres::{PostgresSink, RunRecords};
-use crate::store::token_store::ConnectionSummary;
 use crate::store::{
     Schemas, StateBackend, SyncOutcome, SyncSchedule, SyncStates, SyncTurns, Taken,
 };
@@ -209,67 +207,6 @@ impl Syncer {
         Ok(SyncReport { accounts })
     }
 
-    /// Returns the companies of the request; if it names none, the current ones of the token store
-    /// and the one of the settings.
-    pub(super) async fn realms(&self, request: &SyncRequest) -> Result<Vec<String>> {
-        let mut realm_ids = request.scope.accounts.clone();
-        if realm_ids.is_empty() {
-            realm_ids.extend(
-                self.connections()
-                    .await?
-                    .into_iter()
-                    .map(|company| company.realm_id),
-            );
-            realm_ids.extend(self.app.settings.realm_id()?);
-        }
-        realm_ids.sort();
-        realm_ids.dedup();
-        match realm_ids.is_empty() {
-            true => Err(no_company(
-                &self.app.settings.oauth()?,
-                &self.backend.place(),
-            )),
-            false => Ok(realm_ids),
-        }
-    }
-
-    /// Refuses companies that have no connection and cannot get one from the settings.
-    ///
-    /// # Errors
-    /// [`Error::Config`] with the first of them; those of [`Self::connections`].
-    pub(super) async fn check_companies(&self, realm_ids: &[String]) -> Result<()> {
-        let Some(unknown) = self.unknown_company(realm_ids).await? else {
-            return Ok(());
-        };
-        let (place, stored) = (self.backend.place(), self.connections().await?.into_iter());
-        let stored: Vec<String> = stored.map(|company| company.realm_id).collect();
-        let others = match stored.is_empty() {
-            true => "nor any other".to_owned(),
-            false => format!("it holds {}", named(&stored)),
-        };
-        Err(Error::config(
-            "account",
-            format!("{place} holds no company {unknown}; {others}"),
-        ))
-    }
-
-    /// Returns the first of some companies that is neither in the token store nor the one of the settings.
-    ///
-    /// # Errors
-    /// Those of [`Self::connections`].
-    pub(super) async fn unknown_company(&self, realm_ids: &[String]) -> Result<Option<String>> {
-        if realm_ids.is_empty() {
-            return Ok(None);
-        }
-        let (of_settings, stored) = (self.app.settings.realm_id()?, self.connections().await?);
-        let is_known = |realm_id: &&String| {
-            of_settings.as_ref() == Some(*realm_id)
-                || stored.iter().any(|company| company.realm_id == **realm_id)
-        };
-        let mut unknown = realm_ids.iter().filter(|realm_id| !is_known(realm_id));
-        Ok(unknown.next().cloned())
-    }
-
     /// Returns the database.
     pub(super) fn db(&self) -> &Db {
         &self.db
@@ -278,32 +215,6 @@ impl Syncer {
     /// Returns the app.
     pub(super) fn app(&self) -> &App {
         &self.app
-    }
-
-    /// Returns the stored connections.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if the key of the token store cannot be used, although the list does not
-    /// need it: an unusable setting ends the sync instead of failing each company. Errors of the
-    /// store.
-    pub(super) async fn connections(&self) -> Result<Vec<ConnectionSummary>> {
-        key(&self.app.settings.oauth()?)?;
-        self.backend.connections().await
-    }
-
-    /// Returns the state of the stored connections.
-    pub(super) async fn company_reports(&self) -> Result<Vec<CompanyReport>> {
-        let config = self.app.settings.qbo_app()?;
-        auth_report(&self.backend, &config)
-            .await
-            .map(|report| report.accounts)
-    }
-
-    /// Returns the end of a pause that QuickBooks has asked for.
-    pub(super) async fn paused_until(&self, realm_id: &str) -> Option<DateTime<Utc>> {
-        let config = self.app.settings.qbo_of(realm_id).ok()?;
-        let control = admission(&self.backend, &config, realm_id);
-        control.traffic().await.paused_until
     }
 
     /// Syncs one company and reports any failure.

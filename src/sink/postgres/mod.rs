@@ -19,6 +19,7 @@ mod shape;
 mod storable;
 mod survey;
 mod turn;
+mod window_transaction;
 mod writer;
 
 use std::sync::Arc;

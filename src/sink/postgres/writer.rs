@@ -1,19 +1,15 @@
 //! The writer of one window: a transaction that ends with the ledger row.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use deadpool_postgres::Object;
-use futures_util::SinkExt;
 use serde::de::IgnoredAny;
 use tokio::time::Instant;
-use tokio_postgres::CopyInSink;
 use tracing::warn;
 
-use super::merge::{self, Merge, PageColumns, TableTraits};
+use super::merge::{self, Merge, PageColumns};
 use super::set_aside::RejectColumns;
+use super::window_transaction::Transaction;
 use super::{copy_format, drift, storable, turn};
 use crate::config::TransactionLimits;
 use crate::domain::{
@@ -21,12 +17,7 @@ use crate::domain::{
 };
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
-use crate::postgres::server::SETTINGS_OF_LATER_SERVERS;
-use crate::postgres::{Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
-
-/// Runs deferred triggers after each statement. One that removes rows at the commit would do so
-/// after the rows were counted.
-const CHECK_AT_ONCE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+use crate::postgres::{Db, Query, params};
 
 /// Records of a window that are logged one by one when Postgres cannot store them.
 const MAX_LOGGED_REJECTS: u64 = 10;
@@ -337,123 +328,5 @@ impl PostgresWriter {
             transaction.copy(piece).await?;
         }
         Ok(())
-    }
-}
-
-/// A transaction that owns its connection, so that a writer can be moved between tasks. Dropped
-/// before [`commit`](Self::commit), it closes the connection, and the server rolls back.
-struct Transaction {
-    connection: Option<Object>,
-    copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
-    traits: TableTraits,
-}
-
-impl std::fmt::Debug for Transaction {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Transaction")
-            .field("copying", &self.copy.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Transaction {
-    async fn begin(db: &Db, limits: TransactionLimits, select_traits: &str) -> Result<Self> {
-        let mut transaction = Self {
-            connection: Some(db.connection().await?),
-            copy: None,
-            traits: TableTraits::default(),
-        };
-        let statements = [
-            &begin(limits),
-            CHECK_AT_ONCE,
-            merge::PLANNER_SETTINGS,
-            copy_format::CREATE_STAGING,
-            select_traits,
-        ];
-        let answer = merge::simple_query(transaction.connection()?, &statements.join("; ")).await?;
-        transaction.traits = TableTraits::of(&answer);
-        let sink = transaction
-            .connection()?
-            .copy_in(copy_format::COPY_STAGING)
-            .await
-            .map_err(database_error)?;
-        transaction.copy = Some(Box::pin(sink));
-        transaction.copy(copy_format::header()).await?;
-        Ok(transaction)
-    }
-
-    /// Begins a transaction that writes no records.
-    async fn begin_without_records(db: &Db, limits: TransactionLimits) -> Result<Self> {
-        let transaction = Self {
-            connection: Some(db.connection().await?),
-            copy: None,
-            traits: TableTraits::default(),
-        };
-        transaction.execute(&begin(limits)).await?;
-        Ok(transaction)
-    }
-
-    async fn copy(&mut self, data: Bytes) -> Result<()> {
-        match &mut self.copy {
-            Some(sink) => sink.send(data).await.map_err(database_error),
-            None => Err(Error::Internal("COPY is not open".into())),
-        }
-    }
-
-    async fn finish_copy(&mut self) -> Result<()> {
-        self.copy(copy_format::trailer()).await?;
-        match self.copy.take() {
-            Some(mut sink) => sink
-                .as_mut()
-                .finish()
-                .await
-                .map(|_| ())
-                .map_err(database_error),
-            None => Ok(()),
-        }
-    }
-
-    async fn execute(&self, statement: &str) -> Result<()> {
-        self.connection()?.batch(statement).await
-    }
-
-    async fn commit(mut self) -> Result<()> {
-        self.execute("COMMIT").await?;
-        // The connection may return to the pool only after the commit.
-        drop(self.connection.take());
-        Ok(())
-    }
-
-    fn connection(&self) -> Result<&Object> {
-        self.connection
-            .as_ref()
-            .ok_or_else(|| Error::Internal("the transaction is over".into()))
-    }
-}
-
-/// Returns the first statements of a transaction. Its settings are those of the transaction, so that
-/// nothing stays behind in a pooler that lends connections for single transactions.
-fn begin(limits: TransactionLimits) -> String {
-    let TransactionLimits {
-        lock_timeout,
-        statement_timeout,
-    } = limits;
-    let (lock, statement) = (lock_timeout.as_millis(), statement_timeout.as_millis());
-    let set = format!("SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}");
-    [
-        "BEGIN",
-        PIN_SEARCH_PATH,
-        &set,
-        SETTINGS_OF_LATER_SERVERS,
-        END_WHEN_IDLE,
-    ]
-    .join("; ")
-}
-
-impl Drop for Transaction {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            drop(Object::take(connection));
-        }
     }
 }
