@@ -51,7 +51,7 @@ pub struct Overview {
 pub struct ShownCompanies {
     /// Their ids, in the order in which they are shown.
     pub realm_ids: Vec<String>,
-    /// How many others are left out.
+    /// The number of others, which are left out.
     pub others: usize,
 }
 

@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::QboSource;
-use super::envelope::{Asked, read_query_answer};
+use super::envelope::Asked;
+use super::ordinary::read_query_answer;
 use super::whole::date_of;
 use crate::domain::find_entity;
 use crate::error::Result;

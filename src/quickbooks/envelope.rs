@@ -15,7 +15,6 @@ use serde_json::value::RawValue;
 use super::classify::classify_failure;
 use super::fault::Fault;
 use super::members::Members;
-use super::ordinary::read_ordinary;
 pub(super) use super::rows::{MAX_ROWS, rows_in};
 use crate::domain::{EntitySpec, Head, Held, MAX_RECORD, MAX_SHOWN, Payload, Record, excerpt};
 use crate::error::{Error, Result};
@@ -71,15 +70,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Parses an answer. A success may carry a fault, and a body may be cut short.
-pub(super) fn read_query_answer(asked: Asked<'_>, response: &Response) -> Verdict<QueryAnswer> {
-    match read_ordinary(asked, response) {
-        Some(answer) => Verdict::Done(answer),
-        None => read_any(asked, response),
-    }
-}
-
-/// Parses an answer of any form.
+/// Parses an answer of any form. A success may carry a fault, and a body may be cut short.
 pub(super) fn read_any(asked: Asked<'_>, response: &Response) -> Verdict<QueryAnswer> {
     if !(200..300).contains(&response.status) {
         return classify_failure(response, Fault::parse(&response.body), Some(asked.entity));
@@ -320,6 +311,7 @@ pub(super) fn check_length(row: &Payload) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::members::MAX_MEMBERS;
+    use super::super::ordinary::read_query_answer;
     use super::*;
     use bytes::Bytes;
     use reqwest::header::HeaderMap;

@@ -4,13 +4,22 @@
 //! means: `None` is no judgement. So both give the same answer wherever this one gives any; the tests
 //! compare them.
 
-use super::envelope::{Asked, MAX_ROWS, QueryAnswer, Row, check_ids, read_rows};
+use super::client::Verdict;
+use super::envelope::{Asked, MAX_ROWS, QueryAnswer, Row, check_ids, read_any, read_rows};
 use super::members::{read_counter, read_time};
 use crate::domain::{Head, Identity, Validator};
 use crate::http::Response;
 
+/// Parses an answer: an ordinary one in one pass, any other as [`read_any`] does.
+pub(super) fn read_query_answer(asked: Asked<'_>, response: &Response) -> Verdict<QueryAnswer> {
+    match read_ordinary(asked, response) {
+        Some(answer) => Verdict::Done(answer),
+        None => read_any(asked, response),
+    }
+}
+
 /// Reads an answer that holds rows of the entity, their counters and a time, and nothing else.
-pub(super) fn read_ordinary(asked: Asked<'_>, response: &Response) -> Option<QueryAnswer> {
+fn read_ordinary(asked: Asked<'_>, response: &Response) -> Option<QueryAnswer> {
     let is_success = (200..300).contains(&response.status);
     if !is_success || asked.is_count || asked.entity.identity != Identity::Id {
         return None;
@@ -108,7 +117,6 @@ mod tests {
     use super::*;
     use crate::domain::{EntitySpec, Held, find_entity};
     use crate::quickbooks::client::Verdict;
-    use crate::quickbooks::envelope::read_any;
 
     fn customers() -> &'static EntitySpec {
         find_entity("customers").unwrap()

@@ -13,8 +13,9 @@ mod tests {
     use super::super::batch::read_batch;
     use super::super::changes_answer::read_changes;
     use super::super::client::Verdict;
-    use super::super::envelope::{Asked, QueryAnswer, read_query_answer};
+    use super::super::envelope::{Asked, QueryAnswer};
     use super::super::fault::Fault;
+    use super::super::ordinary::read_query_answer;
     use super::super::scrub::scrub;
     use crate::domain::{EntitySpec, Record, find_entity};
     use crate::http::Response;

@@ -23,7 +23,7 @@ pub struct BoundSchema {
     pub name: Option<String>,
 }
 
-/// How the entities of a company stand, all in all.
+/// The state of all entities of a company together.
 #[derive(Debug, Clone)]
 pub(crate) struct CompanyState {
     /// The company.

@@ -86,7 +86,7 @@ async fn rows_with_impossible_times_crash_nothing_and_fail_no_window() {
     let directory = tempfile::tempdir().unwrap();
     let archive = ArchiveRequest::new(
         ["items"],
-        "2027-01-01T00:00:00Z".parse().unwrap(),
+        "2026-11-01T00:00:00Z".parse().unwrap(),
         directory.path().join("old.jsonl"),
     );
     let archived = app.archive(&archive).await.unwrap();

@@ -38,7 +38,7 @@ const SCRIPT: &str = include_str!("page.js");
 pub(super) struct PageQuery {
     /// The language; without it the browser's.
     lang: Option<String>,
-    /// What the id or the name of a company has in it; without it, all companies are meant.
+    /// A part of the id or of the name of a company; without it, all companies are meant.
     company: Option<String>,
 }
 
