@@ -360,7 +360,7 @@ class StatusReport:
     level: Level | None = None
     """The worst level of all findings; None in a report of an earlier version."""
     findings: tuple[Finding, ...] = ()
-    """What needs somebody beside the entities: the connection, the books, entities that were never read."""
+    """Findings beside those of entities: about the connection, the books, entities that were never read."""
     other_schemas: tuple[str, ...] = ()
     """Other schemas of raw tables, each with a status of its own."""
     differences: tuple[Difference, ...] = ()

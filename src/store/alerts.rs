@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_postgres::Row;
 
+use super::unfinished::of_its_schema;
 use crate::domain::{Alert, AlertKind, Verification, VerificationStatus, Window, merged};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, params};
@@ -83,12 +84,16 @@ UNION ALL SELECT $1, $2, $3, found.start_utc, found.end_utc, now(), $8
 FROM unnest($6::timestamptz[], $7::timestamptz[]) AS found (start_utc, end_utc)";
 
 /// The depth is read by way of JSON: a database that was not upgraded yet does not know it.
-const DIFFERENT: &str = "
+const DIFFERENT: &str = concat!(
+    "
 SELECT realm_id, schema_name, entity, count(*) AS ranges, min(start_utc) AS start_utc,
     max(end_utc) AS end_utc, max(found_utc) AS found_utc,
     bool_or(coalesce((to_jsonb(difference) ->> 'is_deep')::boolean, false)) AS is_deep
-FROM qbo.differences AS difference WHERE $1::text IS NULL OR schema_name = $1
-GROUP BY realm_id, schema_name, entity ORDER BY realm_id, schema_name, entity";
+FROM qbo.differences AS difference WHERE ($1::text IS NULL OR schema_name = $1) AND ",
+    of_its_schema!("difference"),
+    "
+GROUP BY realm_id, schema_name, entity ORDER BY realm_id, schema_name, entity"
+);
 
 /// The kinds that a process judges by its settings, of which companies: what it may end.
 #[derive(Debug, Clone, Default)]

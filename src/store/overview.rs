@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use super::alive::run_is_alive;
 use super::company_names::company_names;
 use super::other_run::has_ended;
-use super::unfinished::unfinished;
+use super::unfinished::{of_its_schema, unfinished};
 use crate::domain::{ENTITIES, LedgerRunStatus, LedgerWindowStatus};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, params};
@@ -122,18 +122,26 @@ pub struct ScheduledSync {
 const COMPANIES: &str = "
 SELECT schema_name, realm_id FROM qbo.schema_realms ORDER BY realm_id, schema_name";
 
-const COMPANY_STATES: &str = "
+const COMPANY_STATES: &str = concat!(
+    "
 WITH needs AS (
-    SELECT realm_id FROM qbo.windows WHERE status IN ('failed', 'stuck')
-    UNION SELECT realm_id FROM qbo.rejects
-    UNION SELECT realm_id FROM qbo.differences
+    SELECT realm_id FROM qbo.windows AS odd WHERE status IN ('failed', 'stuck') AND ",
+    of_its_schema!("odd"),
+    "
+    UNION SELECT realm_id FROM qbo.rejects AS reject WHERE ",
+    of_its_schema!("reject"),
+    "
+    UNION SELECT realm_id FROM qbo.differences AS difference WHERE ",
+    of_its_schema!("difference"),
+    "
 ), synced AS (
     SELECT realm_id, bool_or(status = 'failed') AS has_failed,
         min(checkpoint_utc) FILTER (WHERE status <> 'unavailable') AS oldest
     FROM qbo.sync_state GROUP BY realm_id
 )
 SELECT realm_id, needs.realm_id IS NOT NULL OR coalesce(has_failed, false) AS has_failed, oldest
-FROM synced FULL JOIN needs USING (realm_id)";
+FROM synced FULL JOIN needs USING (realm_id)"
+);
 
 const ROW_COUNTS: &str = "
 SELECT schemaname::text AS schema_name, substr(relname, 4)::text AS entity, n_live_tup AS rows
@@ -152,9 +160,14 @@ WHERE NOT is_under_way
 GROUP BY schema_name, realm_id, entity, status ORDER BY schema_name, entity, status"
 );
 
-const SET_ASIDE: &str = "
-SELECT schema_name, realm_id, entity, count(*) AS records FROM qbo.rejects
-GROUP BY schema_name, realm_id, entity ORDER BY schema_name, entity";
+const SET_ASIDE: &str = concat!(
+    "
+SELECT schema_name, realm_id, entity, count(*) AS records FROM qbo.rejects AS reject
+WHERE ",
+    of_its_schema!("reject"),
+    "
+GROUP BY schema_name, realm_id, entity ORDER BY schema_name, entity"
+);
 
 /// The last five runs of each entity are few, whatever the table holds. Those that found nothing new
 /// would hide the others.

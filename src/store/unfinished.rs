@@ -1,5 +1,21 @@
 //! The windows whose last attempt did not succeed.
 
+/// The condition that a row of the ledger, or of what is known beside it, is about the company that the schema belongs
+/// to, or that the schema belongs to none. A company that lost the schema before it had records in it goes on in another.
+macro_rules! of_its_schema {
+    ($row:literal) => {
+        concat!(
+            "NOT EXISTS (
+        SELECT FROM qbo.schema_realms AS bound
+        WHERE bound.schema_name = ",
+            $row,
+            ".schema_name AND bound.realm_id <> ",
+            $row,
+            ".realm_id)"
+        )
+    };
+}
+
 /// Unfinished windows of all schemas, but for those of which the whole time was committed by other windows since: each
 /// begin of a time that could be lacking lies in one. A sync that is at one is told by its turn.
 macro_rules! unfinished {
@@ -11,7 +27,9 @@ SELECT odd.*, EXISTS (
             $crate::store::run_is_alive!("run"),
             ") AS is_under_way
 FROM qbo.windows AS odd
-WHERE status <> 'done' AND EXISTS (
+WHERE status <> 'done' AND ",
+            $crate::store::unfinished::of_its_schema!("odd"),
+            " AND EXISTS (
     SELECT FROM (
         SELECT odd.window_start_utc UNION ALL
         SELECT ledger.window_end_utc FROM qbo.windows AS ledger
@@ -28,4 +46,4 @@ WHERE status <> 'done' AND EXISTS (
     };
 }
 
-pub(super) use unfinished;
+pub(super) use {of_its_schema, unfinished};

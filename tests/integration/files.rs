@@ -243,7 +243,13 @@ async fn an_archive_commits_no_time_wherever_it_is_loaded() {
     assert_eq!(other.number(committed).await, 0);
     elsewhere.sync(&everything(&["customers"])).await.unwrap();
     assert_eq!(other.rows("raw.qb_customers").await, all);
-    // Where they were archived, what was committed stays so, and the present is not read ahead of itself.
+    // Where they were archived, what was committed stays so, what has failed is still told, and the present
+    // is not read ahead of itself.
+    let fail = "UPDATE qbo.windows SET status = 'failed', error = 'broken', committed_at_utc = NULL
+        WHERE window_start_utc = (SELECT min(window_start_utc) FROM qbo.windows WHERE rows > 0)";
+    database.client.batch_execute(fail).await.unwrap();
+    let before = ledger(&database).await;
+    assert!(before.as_ref().is_some_and(|text| text.contains("failed")));
     assert_complete(&app.load(&LoadRequest::new(&out)).await.unwrap());
     assert_eq!(database.rows("raw.qb_customers").await, all);
     assert_eq!(ledger(&database).await, before);

@@ -358,6 +358,38 @@ async fn the_status_page_knows_of_windows_of_an_entity_that_has_committed_nothin
     database.drop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_of_a_company_that_lost_its_schema_alarms_nobody() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let items = whole_range(&["items"], "year", 1000);
+    assert_complete(&app.backfill(&items).await.unwrap());
+    let fail = |schema: &str| {
+        format!(
+            "INSERT INTO qbo.windows
+             SELECT (failed).* FROM (
+                 SELECT jsonb_populate_record(done, '{{\"schema_name\": \"{schema}\", \"realm_id\": \"77\",
+                     \"status\": \"failed\", \"committed_at_utc\": null}}') AS failed
+                 FROM qbo.windows AS done WHERE realm_id <> '77'
+             ) AS copies"
+        )
+    };
+    // The schema belongs to the company that has records in it.
+    database.client.batch_execute(&fail("raw")).await.unwrap();
+    assert_eq!(needs(&app).await, []);
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert_eq!(status.level, Level::InStep, "{:?}", status.findings);
+    // One that belongs to nobody yet, because the first load failed, does alarm.
+    database
+        .client
+        .batch_execute(&fail("raw_77"))
+        .await
+        .unwrap();
+    let found = needs(&app).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    database.drop().await;
+}
+
 /// Returns the findings of the status page that need somebody.
 async fn needs(app: &App) -> Vec<Finding> {
     let service = Service::start(app.clone(), &[]).await.unwrap();

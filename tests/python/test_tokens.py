@@ -442,7 +442,7 @@ def test_login_by_paste_refuses_an_unusable_callback(qbo, tmp_path):
         (lambda address: address.replace("state=", "state=0"), "does not have the state of this login"),
         (lambda address: address.split("&realmId")[0], "paste the complete address"),
         (lambda address: address.replace("code=", "error=access_denied&code="), "access_denied"),
-        (lambda _: "", "does not have the state"),
+        (lambda _: "", "nothing was pasted"),
     ]:
         ended = login(change)
         assert ended.returncode == 2

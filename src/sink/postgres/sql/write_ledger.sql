@@ -43,8 +43,11 @@ ON CONFLICT (schema_name, realm_id, entity, window_start_utc, window_end_utc) DO
     inserted = EXCLUDED.inserted, updated = EXCLUDED.updated, unchanged = EXCLUDED.unchanged,
     rejected = EXCLUDED.rejected, requests = EXCLUDED.requests, retries = EXCLUDED.retries,
     bytes = EXCLUDED.bytes, extract_ms = EXCLUDED.extract_ms, load_ms = EXCLUDED.load_ms,
-    records_failed = EXCLUDED.records_failed,
-    status = EXCLUDED.status, error = EXCLUDED.error, previous_attempt = NULL,
+    records_failed = CASE WHEN $25::text IS NULL AND $7::timestamptz <= $4 THEN known.records_failed
+        ELSE EXCLUDED.records_failed END,
+    status = CASE WHEN $25::text IS NULL AND $7::timestamptz <= $4 THEN known.status ELSE EXCLUDED.status END,
+    error = CASE WHEN $25::text IS NULL AND $7::timestamptz <= $4 THEN known.error ELSE EXCLUDED.error END,
+    previous_attempt = NULL,
     read_until_utc = CASE
         WHEN $25::text IS NULL AND ($7::timestamptz > $4) IS NOT FALSE THEN EXCLUDED.read_until_utc ELSE known.read_until_utc END,
     committed_at_utc = CASE
