@@ -12,7 +12,7 @@
 -- less a time for failures that were being committed then.
 --
 -- Records of an archive are no read: they are "read until" the begin of their window ($7). Such a window commits no time and
--- takes none back, and the rejects of its time stay.
+-- takes none back, what the attempt before has failed in stays failed, and the rejects of its time stay.
 WITH gone AS (
     DELETE FROM qbo.rejects WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
         AND (($7::timestamptz > $4) IS NOT FALSE AND changed_at_utc >= $26 AND changed_at_utc < $5
@@ -45,8 +45,13 @@ ON CONFLICT (schema_name, realm_id, entity, window_start_utc, window_end_utc) DO
     bytes = EXCLUDED.bytes, extract_ms = EXCLUDED.extract_ms, load_ms = EXCLUDED.load_ms,
     records_failed = CASE WHEN $25::text IS NULL AND $7::timestamptz <= $4 THEN known.records_failed
         ELSE EXCLUDED.records_failed END,
-    status = CASE WHEN $25::text IS NULL AND $7::timestamptz <= $4 THEN known.status ELSE EXCLUDED.status END,
-    error = CASE WHEN $25::text IS NULL AND $7::timestamptz <= $4 THEN known.error ELSE EXCLUDED.error END,
+    status = CASE WHEN $25::text IS NULL AND $7::timestamptz <= $4
+        THEN coalesce(known.previous_attempt ->> 'status', 'done') ELSE EXCLUDED.status END,
+    error = CASE WHEN $25::text IS NULL AND $7::timestamptz <= $4
+        THEN known.previous_attempt ->> 'error' ELSE EXCLUDED.error END,
+    started_at_utc = CASE WHEN $25::text IS NULL AND $7::timestamptz <= $4
+        THEN coalesce((known.previous_attempt ->> 'started_at')::timestamptz, known.started_at_utc)
+        ELSE known.started_at_utc END,
     previous_attempt = NULL,
     read_until_utc = CASE
         WHEN $25::text IS NULL AND ($7::timestamptz > $4) IS NOT FALSE THEN EXCLUDED.read_until_utc ELSE known.read_until_utc END,
