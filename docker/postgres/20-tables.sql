@@ -456,3 +456,6 @@ CREATE TABLE IF NOT EXISTS qbo.differences (
 );
 CREATE INDEX IF NOT EXISTS differences_entity ON qbo.differences (realm_id, schema_name, entity);
 INSERT INTO qbo.migrations (number, name) VALUES (19, 'alert_ranges') ON CONFLICT DO NOTHING;
+-- Whether contents were compared: a comparison of numbers does not take back what one of contents has found.
+ALTER TABLE qbo.differences ADD COLUMN IF NOT EXISTS is_deep boolean NOT NULL DEFAULT false;
+INSERT INTO qbo.migrations (number, name) VALUES (20, 'deep_differences') ON CONFLICT DO NOTHING;

@@ -93,7 +93,8 @@ def test_tables_equal_the_views_after_every_kind_of_load(tables, qbo, database, 
     check("backfill", "invoices", "customers", *everything)
     out = str(tmp_path / "archive.jsonl.zst")
     check("db", "archive", "invoices", "--before", "2026-11-01", "--out", out)
-    assert database.query("SELECT count(*) FROM books.invoices WHERE deleted_at IS NULL") == [(0,)]
+    # The two that were edited and voided a minute ago are no old ones.
+    assert database.query("SELECT count(*) FROM books.invoices WHERE deleted_at IS NULL") == [(2,)]
     check("load", out)
     assert count(database, "books.invoices") == count(database, "raw.qb_invoices") > 290
     landed = str(tmp_path / "landed.jsonl")
