@@ -278,10 +278,16 @@ pub(crate) async fn until_it_holds(what: &str, mut holds: impl FnMut() -> bool) 
     }
 }
 
-/// Waits until a count is not 0. Each look is one round trip to the server.
+/// Waits until a count is not 0. Each look is one round trip to the server. A table that is not made yet
+/// holds nothing.
 pub(crate) async fn until(database: &Database, count: &str) {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while database.number(count).await == 0 {
+    let number = async || match database.client.query_one(count, &[]).await {
+        Ok(row) => row.get::<_, i64>(0),
+        Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_TABLE) => 0,
+        Err(error) => panic!("{count}: {error}"),
+    };
+    while number().await == 0 {
         assert!(std::time::Instant::now() < end, "{count} stays 0");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
