@@ -166,6 +166,17 @@ const UNITS: [(Chunk, &[&str]); 6] = [
     (Chunk::Months(12), &["year", "years", "ano", "anos"]),
 ];
 
+/// Returns a name of a unit as people write it. Without its accent, the Spanish year is another word.
+fn accented(name: &str) -> &str {
+    match name {
+        "ano" => "año",
+        "anos" => "años",
+        "dia" => "día",
+        "dias" => "días",
+        other => other,
+    }
+}
+
 impl Default for Chunk {
     fn default() -> Self {
         Self::Days(1)
@@ -202,7 +213,10 @@ impl FromStr for Chunk {
             (_, Some(_)) => refuse(format!("'{text}' is not 1 to {MAX_HOURS} hours")),
             (None, None) => refuse(
                 match closest(&name, UNITS.iter().flat_map(|(_, names)| *names).copied()) {
-                    Some(guess) => format!("unknown chunk '{text}'; did you mean '{guess}'?"),
+                    Some(guess) => {
+                        let guess = accented(guess);
+                        format!("unknown chunk '{text}'; did you mean '{guess}'?")
+                    }
                     None => format!(
                         "unknown chunk '{text}'; use hour, day, week, month, quarter, year, Nd (50d) or Nh (6h)"
                     ),
@@ -388,7 +402,12 @@ mod tests {
                 assert_eq!(name.parse::<Chunk>().unwrap(), chunk, "{name}");
             }
         }
-        for (typed, meant) in [("monht", "month"), ("semna", "semana"), ("mese", "mes")] {
+        for (typed, meant) in [
+            ("monht", "month"),
+            ("semna", "semana"),
+            ("mese", "mes"),
+            ("añoo", "año"),
+        ] {
             let error = typed.parse::<Chunk>().unwrap_err().to_string();
             let guess = format!("'{typed}'; did you mean '{meant}'?");
             assert!(error.ends_with(&guess), "{error}");

@@ -118,9 +118,7 @@ impl CommittedTime {
         let committed = self
             .of_entity_since(schema, realm_id, entity, since)
             .await?;
-        // The minutes before are read again by whoever reads next.
-        let end = range.end.min(since - LOOK_BACK * 2);
-        Ok(!committed.is_empty() && Window { end, ..range }.minus(&committed).is_empty())
+        Ok(needed(range, since).minus(&committed).is_empty())
     }
 
     async fn times(
@@ -249,6 +247,20 @@ fn window(row: &Row) -> Result<Window> {
     })
 }
 
+/// Returns the part of a range that must be committed before its run, begun at `since`, is made good.
+/// The last minutes before the run are read again by whoever reads next. A range that lies in these minutes
+/// is needed whole: nothing of it would be left, which anything covers.
+fn needed(range: Window, since: DateTime<Utc>) -> Window {
+    let settled = since - LOOK_BACK * 2;
+    match settled > range.start {
+        true => Window {
+            end: range.end.min(settled),
+            ..range
+        },
+        false => range,
+    }
+}
+
 /// Returns the part of a committed window that is complete. If the read stopped before the window's
 /// end, the part ends a little before that instant.
 fn complete_part(time: &LedgerTime) -> Option<Window> {
@@ -256,4 +268,24 @@ fn complete_part(time: &LedgerTime) -> Option<Window> {
     let stop = time.read_until;
     let complete_to = stop.map_or(end, |read_until| end.min(read_until - LOOK_BACK));
     Window::new(start, complete_to).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_range_before_its_run_is_needed_whole() {
+        let at = |minute| DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(minute);
+        let range = |start, end| Window {
+            start: at(start),
+            end: at(end),
+        };
+        assert_eq!(needed(range(0, 100), at(60)), range(0, 50));
+        assert_eq!(needed(range(0, 30), at(60)), range(0, 30));
+        for recent in [range(50, 60), range(55, 60), range(70, 80)] {
+            assert_eq!(needed(recent, at(60)), recent);
+            assert!(!needed(recent, at(60)).minus(&[range(0, 40)]).is_empty());
+        }
+    }
 }

@@ -201,6 +201,12 @@ impl PostgresWriter {
         self.expect_company(!written.is_empty())
     }
 
+    /// Checks that the sync still has its turn.
+    async fn check_turn(&self, transaction: &Transaction) -> Result<()> {
+        let (connection, turn) = (transaction.connection()?, self.turn.as_deref());
+        turn::check(connection, &self.schema, &self.context, turn).await
+    }
+
     /// Checks that the schema still belongs to the company.
     async fn check_company(&self, transaction: &Transaction) -> Result<()> {
         let params = params![self.schema, self.context.realm_id];
@@ -246,13 +252,7 @@ impl WindowWriter for PostgresWriter {
         self.busy += begin.elapsed();
         let first = self.rejects.errors.first().map_or("", String::as_str);
         let failure = too_many_rejects(counts.rejected, first);
-        turn::check(
-            transaction.connection()?,
-            &self.schema,
-            &self.context,
-            self.turn.as_deref(),
-        )
-        .await?;
+        self.check_turn(&transaction).await?;
         self.write_ledger(&transaction, summary, counts, failure.as_ref())
             .await?;
         drift::write(transaction.connection()?, &self.context, &self.drift).await?;
@@ -271,13 +271,7 @@ impl WindowWriter for PostgresWriter {
         transaction.finish_copy().await?;
         let counts = self.merge(&transaction).await?;
         self.resolve_rejects(&transaction).await?;
-        turn::check(
-            transaction.connection()?,
-            &self.schema,
-            &self.context,
-            self.turn.as_deref(),
-        )
-        .await?;
+        self.check_turn(&transaction).await?;
         self.check_company(&transaction).await?;
         drift::write(transaction.connection()?, &self.context, &self.drift).await?;
         transaction.commit().await?;
