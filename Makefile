@@ -25,7 +25,7 @@ MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 SAIL := .venv/spark/sail
 SPARK := .venv/spark/cluster
 
-.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage test-sail test-spark simulation soak bench bench-merge bench-views bench-books bench-growth bench-mage bench-companies bench-fleet bench-hostile bench-peers house-metrics docs clean
+.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage test-sail test-spark simulation soak bench bench-report bench-merge bench-views bench-books bench-growth bench-mage bench-companies bench-fleet bench-hostile bench-peers house-metrics docs clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -102,6 +102,12 @@ soak: .venv/.dev .venv/.wheel .venv/.debian ## Run the randomised tests for long
 bench: .venv/.dev .venv/.wheel ## Measure rows a second against a hand-written COPY, and pages a second of the sandbox
 	$(BIN)/python benches/backfill.py
 	$(BIN)/python benches/sandbox.py
+
+bench-report: .venv/.dev .venv/.wheel .venv/peers/plot/.installed ## Measure loading, memory, starts and requests in one run, and write docs/benchmarks.md; takes ten minutes and 8 GB
+	cd benches && ../$(BIN)/python -m report --json ../target/benchmarks.json
+	cd benches && ../$(BIN)/python -m report.page ../target/benchmarks.json >../docs/benchmarks.md
+	@if [ -e .venv/peers/plot/.installed ]; then .venv/peers/plot/bin/python benches/report/plot.py target/benchmarks.json docs/images/benchmarks.svg; \
+		else echo "no figure: matplotlib is not installed"; fi
 
 bench-merge: .venv/.dev .venv/.wheel ## Time a backfill into a new table and into one that was emptied and analysed
 	$(BIN)/python benches/merge.py

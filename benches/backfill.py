@@ -14,6 +14,8 @@ import platform
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +52,7 @@ class Measure(NamedTuple):
     rows: int
     seconds: float
     peak_mb: float | None = None
+    processor_s: float | None = None
 
     @property
     def rate(self) -> float:
@@ -79,18 +82,31 @@ def plain_copy(connection: psycopg.Connection, payloads: dict[str, str]) -> Meas
     return Measure("COPY, one jsonb column, no index", len(lines), time.perf_counter() - begin)
 
 
-def copy_and_merge(connection: psycopg.Connection, payloads: dict[str, str]) -> Measure:
-    """Measure the loading work of a backfill, written by hand, over one connection."""
-    connection.execute(f"CREATE TABLE bench_merged ({COLUMNS.format(key='PRIMARY KEY')})")
-    connection.commit()
+def copy_and_merge(database: str, payloads: dict[str, str], connections: int = 1) -> Measure:
+    """Measure the loading work of a backfill, written by hand, each connection with an equal share of the rows."""
     tail = METADATA + escape(REQUEST)
     lines = [f"{key}\t{escape(payload)}{tail}\n".encode() for key, payload in payloads.items()]
-    begin = time.perf_counter()
+    shares = [lines[first::connections] for first in range(connections)]
+    with ExitStack() as opened:
+        open_now = [opened.enter_context(psycopg.connect(database)) for _ in shares]
+        open_now[0].execute(
+            f"DROP TABLE IF EXISTS bench_merged; CREATE TABLE bench_merged ({COLUMNS.format(key='PRIMARY KEY')})"
+        )
+        open_now[0].commit()
+        begin = time.perf_counter()
+        with ThreadPoolExecutor(connections) as pool:
+            list(pool.map(merge_share, open_now, shares))
+        seconds = time.perf_counter() - begin
+    name = "one connection" if connections == 1 else f"{connections} connections"
+    return Measure(f"hand-made COPY + merge, {name}", len(lines), seconds)
+
+
+def merge_share(connection: psycopg.Connection, lines: list[bytes]) -> None:
+    """Load lines in one transaction: staged, then merged."""
     connection.execute(f"CREATE TEMP TABLE bench_staging ({COLUMNS.format(key='')}) ON COMMIT DROP")
     copy(connection, "COPY bench_staging FROM STDIN", lines)
     connection.execute(MERGE)
     connection.commit()
-    return Measure("hand-made COPY + merge, one connection", len(lines), time.perf_counter() - begin)
 
 
 def backfill(name: str, environment: dict[str, str], chunk: str, page_size: int = 1000) -> Measure:
@@ -105,7 +121,7 @@ def backfill(name: str, environment: dict[str, str], chunk: str, page_size: int 
     if status:
         sys.exit(f"{name}: exit status {status}: {output.decode()[:400]}")
     totals = json.loads(output)["runs"][0]["totals"]
-    return Measure(name, totals["rows"], seconds, usage.ru_maxrss / 1024)
+    return Measure(name, totals["rows"], seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
 
 
 def start_sandbox(rows: int) -> tuple[subprocess.Popen[str], dict[str, str]]:
@@ -164,15 +180,17 @@ def main() -> None:
             version = connection.execute("SHOW server_version").fetchone()[0]
             connection.execute("DROP TABLE raw.qb_invoices")
             connection.commit()
-            floor = copy_and_merge(connection, payloads)
-            measures = [plain_copy(connection, payloads), floor, *measures]
+            plain = plain_copy(connection, payloads)
+        floor = copy_and_merge(url(postgres), payloads)
+        measures = [plain, floor, copy_and_merge(url(postgres), payloads, connections=4), *measures]
     average = sum(map(len, payloads.values())) / len(payloads)
     print(f"{len(payloads)} invoices of {average:.0f} bytes; Postgres {version}; {machine()}")
-    print(f"{'':42}{'rows/s':>10}{'seconds':>10}{'of COPY+merge':>16}{'peak MB':>10}")
+    print(f"{'':42}{'rows/s':>10}{'seconds':>10}{'of COPY+merge':>16}{'peak MB':>10}{'CPU s/million':>16}")
     for measure in measures:
         peak = "" if measure.peak_mb is None else f"{measure.peak_mb:.0f}"
         ratio = f"{measure.rate / floor.rate:.2f}"
-        print(f"{measure.name:42}{measure.rate:>10.0f}{measure.seconds:>10.1f}{ratio:>16}{peak:>10}")
+        processor = "" if measure.processor_s is None else f"{measure.processor_s / measure.rows * 1e6:.1f}"
+        print(f"{measure.name:42}{measure.rate:>10.0f}{measure.seconds:>10.1f}{ratio:>16}{peak:>10}{processor:>16}")
 
 
 if __name__ == "__main__":
