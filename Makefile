@@ -16,7 +16,7 @@ PEERS_FLAGS ?= --mixed 60000 --invoices 100000 --latency 0 50 500
 POSTGRES_MAJORS := 13 14 15 16 17
 
 # Tests at a time. They wait for other processes more than they compute, so that more than one a core pays.
-PARALLEL := 5
+PARALLEL := 7
 
 # Mage needs 1.4 GB of packages and several minutes. SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
@@ -25,7 +25,7 @@ MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 SAIL := .venv/spark/sail
 SPARK := .venv/spark/cluster
 
-.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage test-sail test-spark simulation soak bench bench-report bench-merge bench-views bench-books bench-growth bench-mage bench-companies bench-fleet bench-hostile bench-peers house-metrics docs clean
+.PHONY: help demo stop-demo wheel prepare test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage test-sail test-spark simulation soak bench bench-report bench-merge bench-views bench-books bench-growth bench-mage bench-companies bench-fleet bench-hostile bench-peers house-metrics docs clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -45,7 +45,15 @@ wheel-portable: .venv/.dev ## Build the wheel for every Linux with glibc 2.17 or
 
 wheel: .venv/.wheel ## Build the release wheel into dist and install it into .venv
 
-test: lint test-rust test-oldest-postgres test-python test-sail $(MAGE_TESTS) ## Run all checks and tests; SKIP_MAGE=1 leaves out those in Mage
+# What `make test` installs, beside .venv/.dev.
+PREPARED := .venv/.wheel .venv/docs/.installed $(CLIENTS) .venv/.debian .venv/.chromium $(SAIL)/.installed \
+	$(if $(SKIP_MAGE),,.venv/mage/.installed .venv/compose-spec/.installed)
+
+# Downloads wait for the network while the compiler works. Two pips in one environment would disturb each other: .dev is first.
+prepare: .venv/.dev
+	@$(MAKE) --no-print-directory -j 3 $(PREPARED)
+
+test: prepare lint test-rust test-oldest-postgres test-python test-sail $(MAGE_TESTS) ## Run all checks and tests; SKIP_MAGE=1 leaves out those in Mage
 	@echo "make test: lint, Rust tests (on Postgres 18 and, those of loading, 13) and Python tests passed; in Mage: $(if $(SKIP_MAGE),not run (SKIP_MAGE),passed)"
 
 lint: .venv/.dev .venv/.wheel ## Check formatting, lints, types and stubs
@@ -158,7 +166,8 @@ clean: ## Remove everything that was built; the data of the demo is kept
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql pgbouncer openssl >/dev/null; fi
 	touch $@
 
-.venv/.chromium: | .venv/bin/python
+# After .debian, as two apt-get at once refuse each other.
+.venv/.chromium: | .venv/bin/python .venv/.debian
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! { command -v chromium && command -v docker-compose; } >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium docker-compose >/dev/null; fi
 	touch $@
