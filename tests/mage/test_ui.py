@@ -15,6 +15,9 @@ pytestmark = pytest.mark.timeout(600)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PICTURES = ROOT / "target" / "screenshots"
 PIPELINE = "qb_invoices_backfill"
+# Mage draws slowly beside other tests. The limit of Playwright itself, 5 s, ended waits that were going well.
+WAIT_MS = 60_000
+expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def page_of():
         def log_in(mage):
             mage.start()
             page = browser.new_page(viewport={"width": 1500, "height": 950})
-            page.set_default_timeout(30_000)
+            page.set_default_timeout(WAIT_MS)
             page.on("request", lambda asked: outside.append(asked.url) if "//127.0.0.1" not in asked.url else None)
             page.goto(f"{mage.url}/sign-in")
             page.get_by_placeholder("Email").fill(OWNER["email"])
@@ -57,7 +60,7 @@ def test_run_once_takes_variables_and_shows_the_counts(mage, page, database):
     page.get_by_role("button", name="Run@once").click()
     page.get_by_role("button", name="Run now").wait_for()
     values = page.get_by_placeholder("Variable value")
-    expect(values).to_have_count(8, timeout=30_000)
+    expect(values).to_have_count(8)
     offered = [values.nth(number).input_value() for number in range(values.count() - 1)]
     assert offered == ["2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z", "day", "200", "false", "raw", ""]
     for number, text in enumerate((*RANGE.values(), "quarter", "250")):
@@ -117,7 +120,7 @@ def run_once(mage, page, pipeline: str, values: list[str], picture: str) -> dict
     page.get_by_role("button", name="Run@once").click()
     page.get_by_role("button", name="Run now").wait_for()
     fields = page.get_by_placeholder("Variable value")
-    expect(fields).to_have_count(len(values) + 1, timeout=30_000)
+    expect(fields).to_have_count(len(values) + 1)
     for number, text in enumerate(values):
         fields.nth(number).fill(text)
     page.screenshot(path=PICTURES / picture)
@@ -156,7 +159,7 @@ def test_the_coverage_is_a_page_and_a_chart_in_the_editor(mage, qbo, database, p
     page.get_by_text("show_coverage = data_loader").first.click()
     page.keyboard.press("Control+Enter")
     for title in ("customers 2025-03: 29 %", "customers 2025-05: 0 %", "invoices 2024-02: 100 %"):
-        expect(page.get_by_title(title)).to_be_visible(timeout=60_000)
+        expect(page.get_by_title(title)).to_be_visible()
     expect(page.get_by_text("175 days").first).to_be_visible()
     page.screenshot(path=PICTURES / "mage-coverage.png")
 
@@ -165,7 +168,7 @@ def test_the_coverage_is_a_page_and_a_chart_in_the_editor(mage, qbo, database, p
     with page.expect_response(lambda answer: "/pipelines/qb_coverage" in answer.url):
         page.keyboard.press("Control+Enter")
     page.get_by_text("Output 1", exact=True).first.click()
-    expect(page.get_by_text("2025-03-10 00:00 UTC = 2025-03-09 19:00 Guayaquil").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("2025-03-10 00:00 UTC = 2025-03-09 19:00 Guayaquil").first).to_be_visible()
     expect(page.get_by_title("customers 2025-03: 29 %")).to_be_visible()
 
 
@@ -179,7 +182,7 @@ def test_blocks_run_one_by_one_in_the_editor_and_show_their_tables(mage, page, d
     ):
         page.get_by_text(block).first.click()
         page.keyboard.press("Control+Enter")
-        page.get_by_text(shown).first.wait_for(state="attached", timeout=60_000)
+        page.get_by_text(shown).first.wait_for(state="attached")
         page.screenshot(path=PICTURES / f"mage-{block.split('_')[0]}.png")
     [(loaded,)] = database.query("SELECT count(*) FROM raw.qb_invoices")
     assert loaded > 0
