@@ -16,6 +16,10 @@ UNLIMITED = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QB
 START, END = "2024-01-01", "2026-01-01"
 
 
+# Engines that report on their users shall not do so from a test. They read this when they are imported.
+os.environ |= {"DAGSTER_DISABLE_TELEMETRY": "yes", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+
+
 class Database:
     """The database of one test."""
 
@@ -85,3 +89,18 @@ def configure(qbo, database, monkeypatch, tmp_path) -> dict[str, str]:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return environment
+
+
+def fail_invoices_once(qbo: qbo_rs.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the invoices of one window fail in one call; customers are read by it all the same."""
+    monkeypatch.setenv("QBO_RETRY_FOR_S", "0.001")
+    # The batch with both, the query, and the query of a smaller page.
+    qbo.fault("error", contains="FROM Invoice", times=3)
+
+
+def reader_of(database: Database, entity: str) -> tuple[int, int]:
+    """Return which run has read the window of an entity, counted from 1, and the number of its runs."""
+    statement = f"SELECT run_id::text FROM qbo.runs WHERE entity = '{entity}' ORDER BY started_at_utc"
+    runs = [run_id for (run_id,) in database.query(statement)]
+    [(reader,)] = database.query(f"SELECT run_id FROM qbo.windows WHERE entity = '{entity}'")
+    return runs.index(reader) + 1, len(runs)

@@ -120,6 +120,9 @@ def test_a_backfill_tells_its_start_and_its_end_with_rows_and_columns(receiver, 
     assert again["job"]["name"] == "backfill.invoices"
     assert rows(again) == {f"{name}.raw.qb_invoices": 0}
     assert again["run"]["runId"] != end["run"]["runId"]
+    # Windows that are skipped were written by others.
+    qbo_rs.lineage.run(qbo_rs.backfill, "invoices", START, END, "year", resume=True)
+    assert rows(checked(receiver.events[-1])) == {f"{name}.raw.qb_invoices": 0}
 
 
 def test_a_sync_tells_the_tables_of_every_company(receiver, qbo, monkeypatch):

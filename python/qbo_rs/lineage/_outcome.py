@@ -45,11 +45,12 @@ def outcome_of(report: Mapping[str, Any], schema: str) -> Outcome:
 
 
 def _of_run(run: Mapping[str, Any], schema: str) -> Written:
-    totals = run["totals"]
-    paths = [window["path"] for window in run["windows"] if window.get("path")]
-    if paths:
-        return Written(run["realm_id"], run["entity"], totals["rows"], schema, paths[0].rpartition("/")[0])
-    return Written(run["realm_id"], run["entity"], totals["inserted"] + totals["updated"], schema)
+    # A window that is skipped has the counts of the run that has written it.
+    done = [window for window in run["windows"] if window["status"] == "done"]
+    paths = [window["path"] for window in done if window.get("path")]
+    counts = ("rows",) if paths else ("inserted", "updated")
+    rows = sum(window[name] for window in done for name in counts)
+    return Written(run["realm_id"], run["entity"], rows, schema, paths[0].rpartition("/")[0] if paths else None)
 
 
 def _of_accounts(report: Mapping[str, Any]) -> Iterator[Written]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qbo_rs._verbs import _names
 from qbo_rs.lineage._database import database_of
@@ -13,11 +13,10 @@ from qbo_rs.lineage._teller import Teller, is_configured
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def run(verb: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+def run(verb: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
     """Call a verb and send its events, if OpenLineage is configured.
 
     Args:
