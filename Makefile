@@ -25,7 +25,13 @@ MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 SAIL := .venv/spark/sail
 SPARK := .venv/spark/cluster
 
-.PHONY: help demo stop-demo wheel prepare test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage test-sail test-spark simulation soak bench bench-report bench-merge bench-views bench-books bench-growth bench-mage bench-companies bench-fleet bench-hostile bench-peers house-metrics docs clean
+# Packages of others that qbo_rs works with; the tests of each are tests/engines/test_NAME.py.
+ENGINES := $(patsubst tests/engines/requirements/%.txt,%,$(wildcard tests/engines/requirements/*.txt))
+
+.PHONY: help demo stop-demo wheel prepare test lint wheel-portable test-rust test-postgres test-oldest-postgres \
+	openapi test-python test-mage test-sail test-spark test-schedulers simulation soak bench bench-report bench- \
+	merge bench-views bench-books bench-growth bench-mage bench-companies bench-fleet bench-hostile bench-peers \
+	house-metrics docs clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -97,6 +103,12 @@ test-sail: .venv/.dev $(SAIL)/.wheel ## Run the tests of qbo_rs.spark on Sail, w
 
 test-spark: .venv/.dev $(SPARK)/.wheel ## Run qbo_rs.spark on a real Spark of two executors, with kills; needs Java 17 and takes minutes
 	$(BIN)/python tests/with_postgres.py $(SPARK)/bin/python -m pytest tests/spark/cluster
+
+# Airflow, Dagster and the others exclude each other's versions, so that each has an environment of its own.
+test-schedulers: .venv/.dev $(foreach engine,$(ENGINES),.venv/engines/$(engine)/.wheel) ## Run operators, Delta tables, OpenLineage and manifests with the real packages; not in `make test`: 2.3 GB of them, and minutes
+	for engine in $(ENGINES); do \
+		$(BIN)/python tests/with_postgres.py .venv/engines/$$engine/bin/python -m pytest tests/engines/test_$$engine.py || exit 1; \
+	done
 
 simulation: ## Run simulated backfills for SIMULATION_SECONDS or SEEDS seeds; SEED=17 repeats one
 	SIMULATION_SECONDS=$(if $(SEED)$(SEEDS),,$${SIMULATION_SECONDS:-60}) cargo test --features cli $(CARGO_FLAGS) --release --lib \
@@ -204,6 +216,17 @@ clean: ## Remove everything that was built; the data of the demo is kept
 	touch $@
 
 .venv/spark/%/.wheel: .venv/.wheel .venv/spark/%/.installed
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/*.whl
+	touch $@
+
+.PRECIOUS: .venv/engines/%/.installed
+.venv/engines/%/.installed: tests/engines/requirements/%.txt | .venv/bin/python
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+.venv/engines/%/.wheel: .venv/.wheel .venv/engines/%/.installed
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/*.whl
 	touch $@
 

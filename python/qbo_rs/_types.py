@@ -607,6 +607,16 @@ class AccountSync:
         return _shown.account_html(self)
 
 
+def _why_not_in_step(account: AccountSync) -> str | None:
+    """Return the reason in one line, or None if the company is in step."""
+    if account.error:
+        return account.error
+    for each in account.entities:
+        if each.error or each.rejected:
+            return f"{each.entity}: {each.error or f'{each.rejected} records were set aside'}"
+    return None if account.status == "ok" else account.status
+
+
 @dataclass(frozen=True, repr=False)
 class SyncReport:
     """The result of :func:`qbo_rs.sync`: one entry per company.
@@ -637,6 +647,24 @@ class SyncReport:
         """True if every company is in step and no record was set aside."""
         accounts = self.accounts
         return all(account.status == "ok" and not any(e.rejected for e in account.entities) for account in accounts)
+
+    def raise_for_failures(self) -> None:
+        """Raise an error if a company is not in step.
+
+        Raises:
+            IncompleteError: A company or an entity failed, a person must connect a company again, another sync reads
+                it, or a record was set aside. It names the first one; all are in the report.
+
+        """
+        failed = [(account.realm_id, reason) for account in self.accounts if (reason := _why_not_in_step(account))]
+        if failed:
+            states = {account.status for account in self.accounts} - {"ok"}
+            recovery: Recovery = "retry" if states else "abort"
+            if states == {"needs_reauth"}:
+                recovery = "reauthorise"
+            realm_id, reason = failed[0]
+            text = f"{len(failed)} of {len(self.accounts)} companies are not in step, first {realm_id}: {reason}"
+            raise IncompleteError(text, report=self, recovery=recovery)
 
     def __repr__(self) -> str:
         """Return the result in one line."""

@@ -14,8 +14,8 @@ from conftest import COMPANIES, END, ROOT, START, requests
 
 import qbo_rs
 import qbo_rs.spark
+from qbo_rs._plan import Company, divide
 from qbo_rs.spark._options import Options
-from qbo_rs.spark._plan import Company, divide
 from qbo_rs.spark._source import QboDataSource
 
 RAW = ["realm_id", "entity", "id", "last_updated", "deleted", "payload", "window_from", "window_until"]

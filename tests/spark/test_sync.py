@@ -100,8 +100,8 @@ def test_a_company_that_fails_is_a_row_and_strict_raises_at_the_end(spark, qbo):
 
 @pytest.mark.usefixtures("connected")
 def test_a_company_whose_settings_are_missing_on_the_executor_is_a_row(monkeypatch):
+    from qbo_rs._plan import Company
     from qbo_rs.spark._options import Options
-    from qbo_rs.spark._plan import Company
     from qbo_rs.spark._report import sync_companies
 
     monkeypatch.delenv("DATABASE_URL")
@@ -136,8 +136,8 @@ def test_a_company_that_another_sync_reads_is_held_and_gets_no_request(spark, bu
 
 
 def test_a_repeated_task_waits_for_its_first_attempt_and_reports_its_own_sync(busy):
+    from qbo_rs._plan import Company
     from qbo_rs.spark._options import Options
-    from qbo_rs.spark._plan import Company
     from qbo_rs.spark._report import sync_companies
 
     [batch] = sync_companies(Options(mode="sync"), ENTITIES, [Company(busy)], is_repeated=True)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from qbo_rs.spark._plan import Plan
+    from qbo_rs._plan import Plan
 
 
 def frame(spark: Any, **options: Any) -> Any:
@@ -49,12 +49,11 @@ def dotted(options: dict[str, Any]) -> dict[str, Any]:
 
 def frame_of(spark: Any, options: Options) -> Any:
     """Return a frame with one task for each bucket of companies."""
-    from qbo_rs.spark._plan import plan
     from qbo_rs.spark._schema import Columns, schema_of
-    from qbo_rs.spark._task import check
+    from qbo_rs.spark._task import check, plan_of
 
     check(options)
-    planned = plan(options)
+    planned = plan_of(options)
     count = len(planned.buckets)
     numbers = spark.range(0, count, 1, count)
     return numbers.mapInArrow(partial(run_buckets, options, planned), Columns(schema_of(options)))

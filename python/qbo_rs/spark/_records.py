@@ -12,18 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from qbo_rs._plan import core
 from qbo_rs._types import RunReport, format_instant, parse_instant
 from qbo_rs._verbs import chunk_range
 from qbo_rs.exceptions import ConfigError, IncompleteError
-from qbo_rs.spark._plan import core
 from qbo_rs.spark._schema import INSTANT, RAW, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from qbo_rs._plan import Company
     from qbo_rs.spark._options import Options
-    from qbo_rs.spark._plan import Company
 
 LOG = logging.getLogger("qbo_rs.spark")
 #: Companies of a task that are read at a time.

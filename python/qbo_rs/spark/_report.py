@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from qbo_rs._plan import core
 from qbo_rs._types import parse_instant
 from qbo_rs.exceptions import QboError
-from qbo_rs.spark._plan import core
 from qbo_rs.spark._schema import REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from qbo_rs._plan import Company
     from qbo_rs.spark._options import Options
-    from qbo_rs.spark._plan import Company
 
 Row = dict[str, Any]
 

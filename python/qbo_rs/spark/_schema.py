@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from qbo_rs import _core
-from qbo_rs._tables import FLAT
+from qbo_rs._empty import schema_of as columns_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -51,18 +49,6 @@ REPORT = pa.schema(
 )
 
 
-class _NoRecords:
-    """The columns of an entity without a record."""
-
-    def __init__(self, entity: str) -> None:
-        self._entity = entity
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> Any:
-        del requested_schema
-        with tempfile.NamedTemporaryFile(suffix=".jsonl", prefix="qbo_rs-") as empty:
-            return _core.landing_stream(empty.name, self._entity, FLAT)
-
-
 def typed(entity: str) -> pa.Schema:
     """Return the columns of an entity.
 
@@ -70,7 +56,7 @@ def typed(entity: str) -> pa.Schema:
         ConfigError: The entity is unknown.
 
     """
-    return pa.RecordBatchReader.from_stream(_NoRecords(entity)).schema.remove_metadata()
+    return columns_of(entity).remove_metadata()
 
 
 def schema_of(options: Options) -> pa.Schema:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from qbo_rs.spark._plan import Company
+    from qbo_rs._plan import Company
 
 #: A change may become visible late (qbo-facts 3.9).
 LOOK_BACK = timedelta(minutes=5)
@@ -145,7 +145,7 @@ def _present() -> datetime:
 
 
 def _buckets(options: Options) -> list[Bucket]:
-    from qbo_rs.spark._plan import plan
+    from qbo_rs.spark._task import plan_of
 
-    planned = plan(options)
+    planned = plan_of(options)
     return [Bucket(companies, planned.entities) for companies in planned.buckets]

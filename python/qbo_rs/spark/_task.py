@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qbo_rs._plan import plan
 from qbo_rs.spark._records import range_of, read_range
 from qbo_rs.spark._report import is_repeated_task, sync_companies
 
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from qbo_rs._plan import Company, Plan
     from qbo_rs.spark._options import Options
-    from qbo_rs.spark._plan import Company
 
 
 def run(options: Options, entities: Sequence[str], companies: Sequence[Company]) -> Iterator[pa.RecordBatch]:
@@ -21,6 +22,11 @@ def run(options: Options, entities: Sequence[str], companies: Sequence[Company])
     if options.mode == "sync":
         return sync_companies(options, entities, companies, is_repeated=is_repeated_task())
     return read_range(options, entities, companies)
+
+
+def plan_of(options: Options) -> Plan:
+    """Divide the companies of a frame among tasks; QuickBooks gets no request."""
+    return plan(options.entities, options.accounts, options.partitions, options.references.settings())
 
 
 def check(options: Options) -> None:

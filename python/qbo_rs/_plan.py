@@ -1,4 +1,4 @@
-"""The work of a frame, divided among tasks: each company is in one of them."""
+"""The companies of a sync, divided among tasks: each is in one of them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from qbo_rs import _core
 from qbo_rs._types import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from qbo_rs.spark._options import Options
+    from collections.abc import Iterable, Mapping, Sequence
 
 #: Companies that the core syncs at a time, each of which waits for QuickBooks most of the time.
 COMPANIES_AT_A_TIME = 32
@@ -33,7 +31,7 @@ class Company:
 
 @dataclass(frozen=True)
 class Plan:
-    """The companies and entities of a frame."""
+    """The companies and entities of a sync or a frame."""
 
     buckets: tuple[tuple[Company, ...], ...]
     """The companies of each task."""
@@ -45,13 +43,12 @@ def core(verb: str, arguments: Mapping[str, Any], settings: Mapping[str, str]) -
     return json.loads(_core.call(json.dumps({"verb": {verb: arguments}, "settings": dict(settings)})))
 
 
-def plan(options: Options) -> Plan:
+def plan(entities: Iterable[str], accounts: Iterable[str], tasks: int | None, settings: Mapping[str, str]) -> Plan:
     """Divide the companies among tasks. Postgres is asked how far each is; QuickBooks gets no request."""
-    scope = {"entities": list(options.entities), "accounts": list(options.accounts)}
-    answer = core("plan_sync", scope, options.references.settings())
+    answer = core("plan_sync", {"entities": list(entities), "accounts": list(accounts)}, settings)
     now = datetime.now(timezone.utc)
     costs = [(_cost(account, now), _company(account)) for account in answer["accounts"]]
-    count = options.partitions or -(-len(costs) // COMPANIES_AT_A_TIME)
+    count = tasks or -(-len(costs) // COMPANIES_AT_A_TIME)
     return Plan(divide(costs, count), tuple(answer["entities"]))
 
 

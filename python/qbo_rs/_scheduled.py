@@ -1,0 +1,68 @@
+"""What the operators of Airflow, Dagster and Prefect share: the call of a backfill, and counts.
+
+Settings come from the environment of the worker alone: arguments of operators are shown in user interfaces.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from qbo_rs import lineage
+from qbo_rs._verbs import backfill
+from qbo_rs.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from qbo_rs._types import EntitySync, Report, SyncReport
+    from qbo_rs._verbs import Instant
+
+#: The counts that every report has.
+COUNTS = ("rows", "inserted", "updated", "rejected")
+
+
+def run_backfill(
+    entities: Iterable[str] | None,
+    span: tuple[Instant, Instant],
+    chunk: str,
+    *,
+    resume: bool,
+    schema: str,
+    settings: Mapping[str, Any],
+) -> Report:
+    """Copy a range of a company. What failed is in the report.
+
+    Raises:
+        ConfigError: No entity is named.
+
+    """
+    if not entities:
+        raise ConfigError("entities: not given; a backfill names its entities, or 'all'")
+    return lineage.run(backfill, entities, *span, chunk, resume=resume, schema=schema, **settings)
+
+
+def company(realm_id: str | None) -> dict[str, Any]:
+    """Return the settings that name a company; the refresh token of the environment may belong to another one."""
+    if realm_id is None or os.environ.get("QBO_REALM_ID") == realm_id:
+        return {}
+    return {"realm_id": realm_id, "refresh_token": ""}
+
+
+def counts_of_backfill(report: Report) -> dict[str, int]:
+    """Return the counts of a backfill, small enough for a scheduler's database."""
+    names = (*COUNTS, "requests", "windows")
+    return {name: sum(getattr(run.totals, name) for run in report.runs) for name in names}
+
+
+def counts_of_sync(report: SyncReport) -> dict[str, int]:
+    """Return the counts of a sync."""
+    each = [entity for account in report.accounts for entity in account.entities]
+    requests = sum(account.requests for account in report.accounts)
+    return {"companies": len(report.accounts), "requests": requests} | counts(each)
+
+
+def counts(entities: Iterable[EntitySync]) -> dict[str, int]:
+    """Return the sums over syncs of entities."""
+    each = tuple(entities)
+    return {name: sum(getattr(entity, name) for entity in each) for name in (*COUNTS, "deleted")}

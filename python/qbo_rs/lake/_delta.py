@@ -1,0 +1,154 @@
+"""A Delta table that holds what Postgres holds, with the ledger's instant in the same commit."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError
+
+from qbo_rs import __version__
+from qbo_rs._empty import schema_of
+from qbo_rs._types import format_instant
+from qbo_rs.exceptions import ConfigError, RetriableError
+from qbo_rs.lake._source import source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from typing_extensions import Unpack
+
+    from qbo_rs._settings import Settings
+    from qbo_rs.lake._source import Source
+
+LOG = logging.getLogger("qbo_rs.lake")
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+#: Writes that are begun anew because another one has committed meanwhile.
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a write has changed."""
+
+    version: int
+    """Version of the Delta table."""
+    until: datetime
+    """Instant up to which every change is in the table, UTC."""
+    inserted: int
+    updated: int
+    deleted: int
+    """Rows that were removed."""
+
+
+def write_delta(
+    uri: str,
+    entity: str,
+    *,
+    schema: str = "raw",
+    with_deleted: bool = False,
+    storage_options: Mapping[str, str] | None = None,
+    **settings: Unpack[Settings],
+) -> Written:
+    """Make a Delta table equal to what Postgres holds of an entity: changes are merged, deletions removed.
+
+    The table may hold several companies, one partition each. A write is one commit, with the rows and the instant of
+    the ledger in it: it happens as a whole or not at all, and a repeated one changes no row. A write that another one
+    has overtaken begins anew, and one with older rows than the table's is refused.
+
+    Args:
+        uri: Address of the table; it is made if it is not there.
+        entity: Name from :func:`qbo_rs.entities`.
+        schema: Schema of the raw tables; one company each.
+        with_deleted: Keep deleted records as rows, whose ``deleted_at`` says when.
+        storage_options: Options of the store, as deltalake takes them.
+        **settings: Override the environment.
+
+    Returns:
+        The new version, and what was changed.
+
+    Raises:
+        ConfigError: A setting or the entity is unusable, or the table holds later rows than the database.
+        RetriableError: Other writers came first again and again.
+        DatabaseError: The database refused the read.
+
+    """
+    options = dict(storage_options or {})
+    columns = schema_of(entity).remove_metadata()
+    for _ in range(_ATTEMPTS):
+        DeltaTable.create(uri, columns, mode="ignore", partition_by=["realm_id"], storage_options=options)
+        # Before the rows are read: whatever is committed after this is seen as a conflict.
+        target = DeltaTable(uri, storage_options=options)
+        with source_of(entity, schema, settings, with_deleted=with_deleted) as source:
+            _check_age(target, source)
+            try:
+                return _merge(target, source)
+            except CommitFailedError as error:
+                LOG.warning("another write of %s came first; beginning anew: %s", uri, error)
+    raise RetriableError(f"{_ATTEMPTS} writes of {entity} were overtaken by others", recovery="retry")
+
+
+def _app_id(source: Source) -> str:
+    return f"qbo_rs/{source.realm_id}/{source.entity}"
+
+
+def _mark(source: Source) -> int:
+    return (source.until - _EPOCH) // _MICROSECOND
+
+
+def _check_age(target: DeltaTable, source: Source) -> None:
+    known = target.transaction_version(_app_id(source))
+    if known is not None and known > _mark(source):
+        there, here = (format_instant(instant) for instant in (_EPOCH + known * _MICROSECOND, source.until))
+        reason = (
+            f"the table holds company {source.realm_id} up to {there}, the database only up to {here}; sync it first"
+        )
+        raise ConfigError(f"uri: {reason}")
+
+
+def _merge(target: DeltaTable, source: Source) -> Written:
+    company = f"t.realm_id = '{source.realm_id}'"
+    columns = [each.name for each in schema_of(source.entity)]
+    is_changed = _any([f'(s."{name}" IS DISTINCT FROM t."{name}")' for name in columns])
+    with source.batches() as batches:
+        merger = target.merge(
+            batches,
+            predicate=f"{company} AND s.id = t.id",
+            source_alias="s",
+            target_alias="t",
+            # A later version of this package may know more columns.
+            merge_schema=True,
+            commit_properties=_commit(source),
+        )
+        done = (
+            merger.when_matched_update_all(predicate=is_changed)
+            .when_not_matched_insert_all()
+            .when_not_matched_by_source_delete(predicate=company)
+            .execute()
+        )
+    counts: list[int] = [done[f"num_target_rows_{what}"] for what in ("inserted", "updated", "deleted")]
+    return Written(target.version(), source.until, *counts)
+
+
+def _any(conditions: list[str]) -> str:
+    """Join conditions in pairs: the parser of a long chain runs into its limit of depth."""
+    if len(conditions) == 1:
+        return conditions[0]
+    half = len(conditions) // 2
+    return f"({_any(conditions[:half])} OR {_any(conditions[half:])})"
+
+
+def _commit(source: Source) -> CommitProperties:
+    metadata: dict[str, Any] = {
+        "qbo_rs": __version__,
+        "realm_id": source.realm_id,
+        "entity": source.entity,
+        "until": format_instant(source.until),
+    }
+    # Two writers of a company cannot both commit on one version of the table.
+    transaction = Transaction(_app_id(source), _mark(source))
+    return CommitProperties(custom_metadata=metadata, app_transactions=[transaction], max_commit_retries=0)

@@ -1,0 +1,65 @@
+"""The typed rows of an entity as one file, which a writer may read as slowly as its store takes them."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from qbo_rs._records import table
+from qbo_rs._tables import raising
+from qbo_rs._verbs import status
+from qbo_rs.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Source:
+    """The rows of an entity of one company, as they were at one instant."""
+
+    realm_id: str
+    entity: str
+    until: datetime
+    """Instant up to which every change is in the rows, or a later one: the ledger was read before them."""
+    path: Path
+
+    @contextmanager
+    def batches(self) -> Iterator[pa.RecordBatchReader]:
+        """Read the rows again, a batch at a time."""
+        with pa.OSFile(str(self.path)) as file, pa.ipc.open_stream(file) as reader:
+            yield reader
+
+
+@contextmanager
+def source_of(entity: str, schema: str, settings: Mapping[str, Any], *, with_deleted: bool) -> Iterator[Source]:
+    """Copy the rows into a temporary file: a snapshot of Postgres is not kept open for a slow store.
+
+    Raises:
+        ConfigError: The entity was never loaded into the schema.
+
+    """
+    realm_id, until = _ledger(entity, schema, settings)
+    with tempfile.TemporaryDirectory(prefix="qbo_rs-lake-") as folder:
+        path = Path(folder) / "rows.arrow"
+        rows = table(entity, schema=schema, with_deleted=with_deleted, **settings)
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        with raising(), pa.RecordBatchReader.from_stream(rows) as reader:
+            columns = reader.schema.remove_metadata()
+            with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, columns, options=options) as writer:
+                for batch in reader:
+                    writer.write_batch(batch.replace_schema_metadata(None).cast(columns))
+        yield Source(realm_id, entity, until, path)
+
+
+def _ledger(entity: str, schema: str, settings: Mapping[str, Any]) -> tuple[str, datetime]:
+    known = status(entity, schema=schema, **settings).entities
+    if not known or not known[0].committed:
+        raise ConfigError(f"entity: '{entity}' was never loaded into the schema '{schema}'")
+    return known[0].realm_id, known[0].committed[-1].end

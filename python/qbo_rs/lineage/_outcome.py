@@ -1,0 +1,79 @@
+"""What a report says about the tables that a call has written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+#: States of a company that are no failure; one that is `held` is read by another sync.
+_FINE = ("ok", "held")
+
+
+@dataclass(frozen=True)
+class Written:
+    """The rows of an entity that a call has written."""
+
+    realm_id: str
+    entity: str
+    rows: int
+    schema: str
+    """Schema of its table."""
+    folder: str | None = None
+    """Directory of its landing files, if it was written to files."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a call."""
+
+    written: tuple[Written, ...] = ()
+    failure: str | None = None
+    """Reason of the first failure, one line."""
+
+
+def outcome_of(report: Mapping[str, Any], schema: str) -> Outcome:
+    """Read a report, which is the `--json` object of the command."""
+    if "error" in report:
+        return Outcome(failure=report["error"]["message"])
+    if "accounts" in report:
+        return Outcome(tuple(_of_accounts(report)), next(_failed_accounts(report), None))
+    runs = report["runs"]
+    return Outcome(tuple(_of_run(run, schema) for run in runs), next(_failed_windows(runs), None))
+
+
+def _of_run(run: Mapping[str, Any], schema: str) -> Written:
+    # A window that is skipped has the counts of the run that has written it.
+    done = [window for window in run["windows"] if window["status"] == "done"]
+    paths = [window["path"] for window in done if window.get("path")]
+    counts = ("rows",) if paths else ("inserted", "updated")
+    rows = sum(window[name] for window in done for name in counts)
+    return Written(run["realm_id"], run["entity"], rows, schema, paths[0].rpartition("/")[0] if paths else None)
+
+
+def _of_accounts(report: Mapping[str, Any]) -> Iterator[Written]:
+    for account in report["accounts"]:
+        for each in account["entities"]:
+            if each["status"] == "ok":
+                rows = each["inserted"] + each["updated"] + each["deleted"]
+                yield Written(account["realm_id"], each["entity"], rows, account["schema"])
+
+
+def _failed_accounts(report: Mapping[str, Any]) -> Iterator[str]:
+    for account in report["accounts"]:
+        if account["status"] not in _FINE:
+            reasons = [account["error"], *(each["error"] for each in account["entities"])]
+            reason = next((reason for reason in reasons if reason), account["status"])
+            yield f"company {account['realm_id']}: {reason}"
+
+
+def _failed_windows(runs: list[Mapping[str, Any]]) -> Iterator[str]:
+    for run in runs:
+        failed = [window for window in run["windows"] if window["status"] == "failed"]
+        for window in failed[:1]:
+            of = f"{len(failed)} of {len(run['windows'])} windows failed"
+            yield f"{run['entity']}: {of}, first [{window['start']}, {window['end']}): {window['error']}"
+        if run["totals"]["rejected"]:
+            yield f"{run['entity']}: {run['totals']['rejected']} records were rejected"

@@ -1,0 +1,71 @@
+"""The start and the end of one run, told to OpenLineage if it is configured."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from qbo_rs import _core
+from qbo_rs.lineage._outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from qbo_rs.lineage._database import Database
+    from qbo_rs.lineage._events import Sender
+
+LOG = logging.getLogger("qbo_rs.lineage")
+#: What the variables begin with that say where events go.
+_PLACES = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG", "OPENLINEAGE__TRANSPORT")
+#: Values that are shorter are found in any text.
+_SHORTEST_SECRET = 4
+
+
+def is_configured() -> bool:
+    """Return true if variables of OpenLineage say where events go."""
+    if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
+        return False
+    return any(value and name.startswith(_PLACES) for name, value in os.environ.items())
+
+
+class Teller:
+    """Tells OpenLineage of one run. Nothing that goes wrong with it fails the run."""
+
+    def __init__(self, verb: str, entities: Sequence[str], database: Database, settings: Mapping[str, str]) -> None:
+        """Make the teller of a call; `settings` are those by keyword."""
+        self._database = database
+        self._settings = settings
+        self._job = self._clean(f"{verb}.{entities[0]}") if len(entities) == 1 else verb
+        self._sender: Sender | None = None
+
+    def start(self) -> None:
+        """Send START."""
+        self._tell("START", Outcome())
+
+    def end(self, outcome: Outcome, *, is_stopped: bool = False) -> None:
+        """Send COMPLETE, FAIL or, if a person has stopped it, ABORT."""
+        failure = None if outcome.failure is None else self._clean(outcome.failure)
+        state = "ABORT" if is_stopped else "FAIL" if failure else "COMPLETE"
+        self._tell(state, Outcome(outcome.written, failure))
+
+    def _tell(self, state: str, outcome: Outcome) -> None:
+        try:
+            from qbo_rs.lineage._events import Sender  # noqa: PLC0415 - only who is configured needs the client
+
+            if self._sender is None:
+                self._sender = Sender(self._job, self._database)
+            self._sender.send(state, outcome)
+        except ModuleNotFoundError as error:
+            LOG.warning("no OpenLineage events: %s is not installed: pip install 'qbo-rs[lineage]'", error.name)
+        except Exception as error:  # noqa: BLE001 - lineage never fails a run
+            LOG.warning("OpenLineage did not take the event %s of %s: %s", state, self._job, self._clean(str(error)))
+
+    def _clean(self, text: str) -> str:
+        """Return a text without the values of secrets. The core's texts have none; those of others may."""
+        keywords = dict(_core.settings())
+        for name in _core.secret_settings():
+            for value in (os.environ.get(name), self._settings.get(keywords.get(name, ""))):
+                if value and len(value) >= _SHORTEST_SECRET:
+                    text = text.replace(value, "***")
+        return text

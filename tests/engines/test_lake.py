@@ -1,0 +1,249 @@
+"""Delta tables and Parquet, written from Postgres, read by DuckDB and polars; on disk and on an S3 server."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import polars as pl
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from pyarrow import fs
+
+import qbo_rs
+import qbo_rs.lake
+
+if TYPE_CHECKING:
+    from conftest import Database
+
+
+@pytest.fixture
+def synced(qbo, one_company):
+    assert "DATABASE_URL" in one_company
+    qbo_rs.sync(["customers", "invoices"])
+    return qbo
+
+
+@pytest.fixture
+def uri(tmp_path):
+    return str(tmp_path / "invoices")
+
+
+def stored(**options: object) -> pl.DataFrame:
+    """Return what Postgres holds."""
+    return qbo_rs.table("invoices", **options).to_polars().sort("realm_id", "id")
+
+
+def held(uri: str, **options: object) -> pl.DataFrame:
+    return pl.read_delta(uri, **options).sort("realm_id", "id")
+
+
+def assert_equal(uri: str, **options: object) -> None:
+    there, here = held(uri, **options), stored()
+    assert there.equals(here.select(there.columns)), (there, here)
+    assert set(there.columns) == set(here.columns)
+
+
+def edit(qbo: qbo_rs.Sandbox) -> None:
+    """Change, delete and add invoices, and sync them."""
+    for number in ("oldest", "newest"):
+        qbo.edit("Invoice", number)
+    qbo.delete("Invoice", "random")
+    qbo.insert("Invoice", 3)
+    qbo.clock(advance="10m")
+    qbo_rs.sync(["customers", "invoices"])
+
+
+def test_edits_and_deletions_are_merged_and_repeated_writes_change_no_row(synced, uri):
+    first = qbo_rs.lake.write_delta(uri, "invoices")
+    assert (first.inserted, first.updated, first.deleted) == (150, 0, 0)
+    assert_equal(uri)
+    files = set(DeltaTable(uri).file_uris())
+
+    again = qbo_rs.lake.write_delta(uri, "invoices")
+    assert (again.inserted, again.updated, again.deleted) == (0, 0, 0)
+    assert set(DeltaTable(uri).file_uris()) == files
+
+    edit(synced)
+    third = qbo_rs.lake.write_delta(uri, "invoices")
+    assert third.inserted == 3
+    assert 1 <= third.updated <= 2
+    assert third.deleted == 1
+    assert third.until > first.until
+    assert_equal(uri)
+    # What delta-rs reads goes to DuckDB as it is; DuckDB's own reader of Delta is an extension to be downloaded.
+    rows = duckdb.from_arrow(DeltaTable(uri).to_pyarrow_table()).aggregate("count(*), sum(total_amt)").fetchall()
+    assert rows == [(152, stored()["total_amt"].sum())]
+
+
+@pytest.mark.usefixtures("synced")
+def test_the_instant_is_in_the_commit_of_the_rows(uri):
+    written = qbo_rs.lake.write_delta(uri, "invoices")
+    table = DeltaTable(uri)
+    [status] = qbo_rs.status("invoices").entities
+    assert written.until == status.committed[-1].end
+    app_id = f"qbo_rs/{status.realm_id}/invoices"
+    assert table.transaction_version(app_id) == round(written.until.timestamp() * 1_000_000)
+    assert table.history()[0]["until"] == written.until.isoformat().replace("+00:00", "Z").replace("000Z", "Z")
+    # Rows that are older than the table's are refused: a database that was restored from a backup.
+    ahead = Transaction(app_id, table.transaction_version(app_id) + 1_000_000)
+    write_deltalake(
+        table, stored().head(0).to_arrow(), mode="append", commit_properties=CommitProperties(app_transactions=[ahead])
+    )
+    with pytest.raises(qbo_rs.ConfigError, match="up to .*, the database only up to .*; sync it first"):
+        qbo_rs.lake.write_delta(uri, "invoices")
+
+
+def test_deleted_records_can_stay_as_rows(synced, uri):
+    qbo_rs.lake.write_delta(uri, "invoices", with_deleted=True)
+    edit(synced)
+    written = qbo_rs.lake.write_delta(uri, "invoices", with_deleted=True)
+    assert (written.inserted, written.deleted) == (3, 0)
+    assert held(uri)["deleted_at"].count() == 1
+    assert held(uri).equals(stored(with_deleted=True).select(held(uri).columns))
+
+
+@pytest.mark.usefixtures("connected")
+def test_companies_share_a_table_and_leave_each_other_alone(qbo, uri):
+    qbo_rs.sync("invoices")
+    schemas = {account.realm_id: account.schema for account in qbo_rs.sync("invoices").accounts}
+    assert len(set(schemas.values())) == 3
+    for schema in schemas.values():
+        assert qbo_rs.lake.write_delta(uri, "invoices", schema=schema).inserted == 150
+    gone = list(qbo.companies)[1]
+    qbo.delete("Invoice", "newest", realm=gone)
+    qbo.clock(advance="10m")
+    qbo_rs.sync("invoices")
+    for realm_id, schema in schemas.items():
+        written = qbo_rs.lake.write_delta(uri, "invoices", schema=schema)
+        assert written.deleted == (realm_id == gone)
+    counts = held(uri).group_by("realm_id").len().sort("realm_id")["len"].to_list()
+    assert sorted(counts) == [149, 150, 150]
+
+
+def test_a_write_that_is_overtaken_begins_anew(synced, uri, database):
+    qbo_rs.lake.write_delta(uri, "invoices")
+    edit(synced)
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(database.url) as holder:
+        holder.execute("LOCK TABLE raw.qb_invoices IN ACCESS EXCLUSIVE MODE")
+        writing = pool.submit(qbo_rs.lake.write_delta, uri, "invoices")
+        # It has opened the Delta table, and waits for its rows.
+        while not waiting(database):
+            pass
+        other = DeltaTable(uri)
+        [realm_id] = set(held(uri)["realm_id"])
+        app_id = f"qbo_rs/{realm_id}/invoices"
+        mark = Transaction(app_id, other.transaction_version(app_id))
+        other.delete("id = '1'", commit_properties=CommitProperties(app_transactions=[mark]))
+        holder.rollback()
+        assert writing.result(timeout=60).version == other.version() + 1
+    assert_equal(uri)
+
+
+def waiting(database: Database) -> bool:
+    statement = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    return database.query(statement) != [(0,)]
+
+
+WRITE = "import sys, qbo_rs.lake; qbo_rs.lake.write_delta(sys.argv[1], 'invoices')"
+
+
+def test_a_killed_write_is_applied_once_or_not_at_all(synced, uri):
+    qbo_rs.lake.write_delta(uri, "invoices")
+    kills_before_the_commit = 0
+    for _ in range(3):
+        before, version = held(uri), DeltaTable(uri).version()
+        edit(synced)
+        known = set(Path(uri).rglob("*.parquet"))
+        with subprocess.Popen([sys.executable, "-c", WRITE, uri]) as writer:
+            # Its rows are in a file; the commit that names the file comes next.
+            while set(Path(uri).rglob("*.parquet")) == known and writer.poll() is None:
+                pass
+            writer.send_signal(signal.SIGKILL)
+        if DeltaTable(uri).version() == version:
+            assert held(uri).equals(before)
+            kills_before_the_commit += 1
+        else:
+            assert_equal(uri)
+        qbo_rs.lake.write_delta(uri, "invoices")
+        assert_equal(uri)
+    assert kills_before_the_commit > 0
+
+
+@pytest.mark.usefixtures("synced")
+def test_values_survive_to_the_last_digit(uri):
+    qbo_rs.lake.write_delta(uri, "invoices")
+    there = DeltaTable(uri).to_pyarrow_table()
+    here = qbo_rs.table("invoices").to_arrow()
+    for name in ("total_amt", "txn_date", "updated_at", "apply_tax_after_discount"):
+        column = here.schema.field(name).type
+        assert there.schema.field(name).type == column, name
+    assert there.column("total_amt").type == pa.decimal128(38, 10)
+
+
+@pytest.mark.usefixtures("one_company")
+def test_an_entity_that_was_never_loaded_is_told(uri):
+    with pytest.raises(qbo_rs.ConfigError, match="entity: 'invoices' was never loaded into the schema 'raw'"):
+        qbo_rs.lake.write_delta(uri, "invoices")
+
+
+def test_parquet_is_named_by_a_manifest_only_when_it_is_whole(synced, uri):
+    first = qbo_rs.lake.write_parquet(uri, "invoices")
+    assert first == qbo_rs.lake.read_manifest(uri)
+    assert pq.read_table(list(first.files)).num_rows == first.rows == 150
+    edit(synced)
+    # A file that is cut off, as a killed write leaves it, is nobody's.
+    (Path(uri) / "half.parquet").write_bytes(b"PAR1")
+    second = qbo_rs.lake.write_parquet(uri, "invoices")
+    assert pl.read_parquet(list(second.files)).sort("realm_id", "id").equals(stored())
+    # Whoever reads the snapshot before goes on; the one before that is removed.
+    assert pq.read_table(list(first.files)).num_rows == 150
+    third = qbo_rs.lake.write_parquet(uri, "invoices")
+    assert third.rows == second.rows
+    assert not Path(first.files[0]).exists()
+    assert Path(second.files[0]).exists()
+
+
+@pytest.fixture(scope="module")
+def s3():
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"{host}:{port}"
+    server.stop()
+
+
+def test_delta_and_parquet_on_an_s3_server(synced, s3):
+    import boto3
+
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    boto3.client("s3", endpoint_url=f"http://{s3}", region_name="us-east-1", **keys).create_bucket(Bucket="books")
+    options = {name.upper(): value for name, value in keys.items()} | {
+        "AWS_ENDPOINT_URL": f"http://{s3}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "us-east-1",
+        "aws_conditional_put": "etag",
+    }
+    uri = "s3://books/invoices"
+    assert qbo_rs.lake.write_delta(uri, "invoices", storage_options=options).inserted == 150
+    edit(synced)
+    written = qbo_rs.lake.write_delta(uri, "invoices", storage_options=options)
+    assert (written.inserted, written.deleted) == (3, 1)
+    assert_equal(uri, storage_options=options)
+
+    store = fs.S3FileSystem(
+        access_key="test", secret_key="test", endpoint_override=s3, scheme="http", region="us-east-1"
+    )
+    snapshot = qbo_rs.lake.write_parquet("s3://books/parquet", "invoices", filesystem=store)
+    assert qbo_rs.lake.read_manifest("s3://books/parquet", filesystem=store) == snapshot
+    assert pq.read_table(list(snapshot.files), filesystem=store).num_rows == snapshot.rows == 152
