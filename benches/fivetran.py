@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "python"), str(ROOT / "benches")]
 
 from fivetran_causes import CAUSES  # noqa: E402
-from fivetran_company import RECORDS, TRAPS  # noqa: E402
+from fivetran_company import RECORDS, TRAPS, TWINS  # noqa: E402
 from with_postgres import throw_away_postgres, url  # noqa: E402
 
 import qbo_rs  # noqa: E402
@@ -117,7 +117,8 @@ FROM (
     FROM compared.amounts GROUP BY 1, 2) AS months
 """
 BY_CAUSE = """
-SELECT cause, count(DISTINCT (entity, id)), count(DISTINCT account_id), sum(amount) FILTER (WHERE amount > 0)
+SELECT cause, count(DISTINCT (entity, id)), count(DISTINCT account_id),
+    greatest(sum(amount) FILTER (WHERE amount > 0), -sum(amount) FILTER (WHERE amount < 0))
 FROM compared.foretold WHERE amount <> 0 GROUP BY 1 ORDER BY 1
 """
 UNEXPLAINED = f"""
@@ -214,7 +215,7 @@ def compare(connection: psycopg.Connection[Any]) -> int:
     print(f"largest rest of an account and month: {most:.4f}\n")
     print(f"{'whose':20}{'transactions':>13}{'accounts':>10}{'amount':>15}  cause")
     for cause, transactions, accounts, amount in connection.execute(BY_CAUSE):
-        print(f"{CAUSES[cause].whose:20}{transactions:>13}{accounts:>10}{amount or 0:>15.2f}  {CAUSES[cause].name}")
+        print(f"{CAUSES[cause].whose:20}{transactions:>13}{accounts:>10}{amount:>15.2f}  {CAUSES[cause].name}")
     print(f"\n{'account':44}{'books':>14}{'package':>14}{'difference':>14}{'rest':>8}")
     for number, name, *amounts in connection.execute(BY_ACCOUNT):
         ours, package, difference, rest = amounts
@@ -268,7 +269,7 @@ def companies(arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, st
         yield "the database of the settings", {}
         return
     with throw_away_postgres() as postgres:
-        for name, records in (("small", RECORDS), ("traps", together(RECORDS, TRAPS))):
+        for name, records in (("small", RECORDS), ("traps", together(RECORDS, TRAPS)), ("twins", together(RECORDS, TWINS))):
             with database(postgres, name) as environment:
                 run([arguments.command, "db", "migrate"], environment)
                 with psycopg.connect(url(environment)) as connection:

@@ -197,4 +197,32 @@ CAUSES = (
         f"SELECT g.entity, g.id, g.txn_date, g.account_id, -({AMOUNT}) FROM books.gl_entries g "
         "WHERE g.entity = 'JournalEntry' AND g.kind = 'tax'",
     ),
+    Cause(
+        "with two active accounts of receivables, payables or undeposited funds, both are posted to",
+        PACKAGE,
+        f"""
+        WITH twins AS (
+            SELECT a.id, a.account_type, t.id AS twin FROM quickbooks.account a
+            JOIN quickbooks.account t ON t.id <> a.id AND t.active AND NOT t.sub_account
+            WHERE a.account_type IN ('Accounts Receivable', 'Accounts Payable')
+                AND t.account_type = a.account_type AND t.currency_id = a.currency_id
+            OR a.account_sub_type = 'UndepositedFunds' AND t.account_sub_type = a.account_sub_type
+        )
+        SELECT g.entity, g.id, g.txn_date, t.twin, {AMOUNT}
+        FROM books.gl_entries g JOIN twins t ON t.id = g.account_id
+        LEFT JOIN quickbooks.payment p ON g.entity = 'Payment' AND p.id = g.id
+        WHERE (g.entity IN ('Invoice', 'CreditMemo', 'Payment') AND t.account_type = 'Accounts Receivable'
+                AND p.receivable_account_id IS NULL)
+            OR (g.entity = 'BillPayment' AND t.account_type = 'Accounts Payable')
+            OR (g.entity = 'Deposit' AND t.account_type = 'Other Current Asset')
+        UNION ALL
+        SELECT g.entity, g.id, g.txn_date, g.account_id, {AMOUNT}
+        FROM books.gl_entries g CROSS JOIN twins t
+        WHERE NOT EXISTS (SELECT FROM twins WHERE id = g.account_id)
+        AND ((g.entity = 'BillPayment' AND EXISTS (
+                SELECT FROM books.gl_entries o
+                WHERE (o.entity, o.id, o.account_id) = (g.entity, g.id, t.id) AND t.account_type = 'Accounts Payable'))
+            OR (g.entity = 'Deposit' AND t.account_type = 'Other Current Asset' AND t.id = (
+                SELECT min(id) FROM twins WHERE account_type = 'Other Current Asset')))""",
+    ),
 )

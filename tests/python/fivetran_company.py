@@ -609,3 +609,12 @@ TRAPS: dict[str, list[dict]] = {
         }
     ],
 }
+
+# Besides the records: a second account of each kind that the package looks for by its type.
+TWINS: dict[str, list[dict]] = {
+    "accounts": [
+        account(20, "More receivables", "Accounts Receivable", "AccountsReceivable", "Asset"),
+        account(21, "More payables", "Accounts Payable", "AccountsPayable", "Liability"),
+        account(22, "More undeposited", "Other Current Asset", "UndepositedFunds", "Asset"),
+    ],
+}
