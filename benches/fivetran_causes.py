@@ -52,14 +52,16 @@ def settled(entity: str, payment: str, document: str, sign: int) -> str:
         WHERE NOT p._fivetran_deleted AND p.currency_id <> (
             SELECT payload #>> '{{CurrencyPrefs,HomeCurrency,value}}' FROM raw.qb_preferences LIMIT 1)
         AND (package.plain IS DISTINCT FROM p.total_amount
-            OR EXISTS (SELECT FROM quickbooks.{payment}_line l WHERE l.{payment}_id = p.id AND l.{document}_id IS NULL))"""
+            OR EXISTS (SELECT FROM quickbooks.{payment}_line l
+                WHERE l.{payment}_id = p.id AND l.{document}_id IS NULL))"""
 
 
 CAUSES = (
     Cause(
         "only reports have it: payroll, sales tax paid, revaluation, starting values of stock",
         RECORDS,
-        f"SELECT g.entity, g.id, g.txn_date, g.account_id, -({AMOUNT}) FROM books.gl_entries g WHERE g.source = 'report'",
+        f"SELECT g.entity, g.id, g.txn_date, g.account_id, -({AMOUNT}) FROM books.gl_entries g "
+        "WHERE g.source = 'report'",
     ),
     Cause(
         "the cost of what is sold or returned, and changes of stock, are not posted",
@@ -85,7 +87,8 @@ CAUSES = (
         f"""
         SELECT g.entity, g.id, g.txn_date, d.account_id, d.amount
         FROM books.gl_entries g {CONTROL}
-        CROSS JOIN LATERAL (VALUES (g.account_id, -({AMOUNT})), (c.account_id, 2 * ({AMOUNT}))) AS d (account_id, amount)
+        CROSS JOIN LATERAL (VALUES (g.account_id, -({AMOUNT})),
+            (c.account_id, 2 * ({AMOUNT}))) AS d (account_id, amount)
         WHERE g.entity = 'CreditMemo' AND g.kind = 'discount'""",
     ),
     Cause(
@@ -94,7 +97,8 @@ CAUSES = (
         f"""
         SELECT g.entity, g.id, g.txn_date, d.account_id, d.amount
         FROM books.gl_entries g {CONTROL}
-        CROSS JOIN LATERAL (VALUES (g.account_id, -2 * ({AMOUNT})), (c.account_id, 2 * ({AMOUNT}))) AS d (account_id, amount)
+        CROSS JOIN LATERAL (VALUES (g.account_id, -2 * ({AMOUNT})),
+            (c.account_id, 2 * ({AMOUNT}))) AS d (account_id, amount)
         WHERE g.entity = 'RefundReceipt' AND g.kind = 'discount'""",
     ),
     Cause(
@@ -110,7 +114,7 @@ CAUSES = (
     Cause(
         "bundles on sales receipts, refund receipts and credit memos are posted nowhere",
         PACKAGE,
-        f"""
+        """
         SELECT g.entity, g.id, g.txn_date, d.account_id, d.amount
         FROM (
             SELECT 'SalesReceipt' AS entity, id, payload, 1 AS sign FROM raw.qb_sales_receipts
@@ -118,11 +122,12 @@ CAUSES = (
             UNION ALL SELECT 'CreditMemo', id, payload, -1 FROM raw.qb_credit_memos) AS r
         JOIN books.gl_entries g ON g.entity = r.entity AND g.id = r.id AND g.kind = 'control'
         CROSS JOIN LATERAL jsonb_path_query(r.payload, '$.Line[*].GroupLineDetail.Line[*]') AS l
-        JOIN quickbooks.item i ON i.id = l #>> '{{SalesItemLineDetail,ItemRef,value}}'
+        JOIN quickbooks.item i ON i.id = l #>> '{SalesItemLineDetail,ItemRef,value}'
         CROSS JOIN LATERAL (
-            SELECT sign * (l ->> 'Amount')::numeric * coalesce((r.payload ->> 'ExchangeRate')::numeric, 1)) AS line (amount)
+            SELECT sign * (l ->> 'Amount')::numeric * coalesce((r.payload ->> 'ExchangeRate')::numeric, 1))
+            AS line (amount)
         CROSS JOIN LATERAL (VALUES
-            (coalesce(l #>> '{{SalesItemLineDetail,ItemAccountRef,value}}', i.income_account_id), line.amount),
+            (coalesce(l #>> '{SalesItemLineDetail,ItemAccountRef,value}', i.income_account_id), line.amount),
             (g.account_id, -line.amount)) AS d (account_id, amount)""",
     ),
     Cause(
@@ -147,7 +152,8 @@ CAUSES = (
         JOIN books.gl_entries g ON g.entity = 'Invoice' AND g.id = r.id AND g.kind = 'control'
         JOIN quickbooks.account a ON a.id = g.account_id AND a.account_type = 'Accounts Receivable'
         CROSS JOIN LATERAL (
-            SELECT (payload ->> 'Deposit')::numeric * coalesce((payload ->> 'ExchangeRate')::numeric, 1)) AS paid (amount)
+            SELECT (payload ->> 'Deposit')::numeric * coalesce((payload ->> 'ExchangeRate')::numeric, 1))
+            AS paid (amount)
         CROSS JOIN LATERAL (VALUES (g.account_id, paid.amount),
             (payload #>> '{DepositToAccountRef,value}', -paid.amount)) AS d (account_id, amount)
         WHERE r.deleted_at_utc IS NULL AND paid.amount <> 0""",
