@@ -30,8 +30,8 @@ ENGINES := $(patsubst tests/engines/requirements/%.txt,%,$(wildcard tests/engine
 
 .PHONY: help demo stop-demo wheel prepare test lint wheel-portable test-rust test-postgres test-oldest-postgres \
 	openapi test-python test-mage test-sail test-spark test-schedulers simulation soak bench bench-report bench- \
-	merge bench-views bench-books bench-growth bench-mage bench-companies bench-fleet bench-hostile bench-peers \
-	house-metrics docs clean
+	merge bench-views bench-books bench-fivetran bench-growth bench-mage bench-companies bench-fleet \
+	bench-hostile bench-peers house-metrics docs clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -137,6 +137,9 @@ bench-views: .venv/.dev .venv/.wheel ## Time sums over a million invoices by vie
 
 bench-books: .venv/.dev .venv/.wheel ## Time comparisons of 100,000 transactions with their reports; takes two minutes
 	$(BIN)/python benches/books.py
+
+bench-fivetran: .venv/.dev .venv/.wheel ## Compare the ledger of Fivetran's dbt package with books; DBT names a dbt with its adapter for Postgres; takes five minutes
+	$(BIN)/python benches/fivetran.py --dbt $(DBT) $(FIVETRAN_FLAGS)
 
 bench-growth: .venv/.dev .venv/.wheel ## Measure the disk space of a million invoices; takes minutes and 8 GB
 	$(BIN)/python benches/growth.py

@@ -490,3 +490,162 @@ BALANCES = {
     "12": "-0.50",
     "14": "25.25",
 }
+
+
+def bundle(amount: str, *lines: dict) -> dict:
+    detail = {"GroupItemRef": ref(3), "Quantity": 1, "Line": list(lines)}
+    return {"DetailType": "GroupLineDetail", "Amount": float(amount), "GroupLineDetail": detail}
+
+
+def discount(amount: str) -> dict:
+    detail = {"PercentBased": False, "DiscountAccountRef": ref(9)}
+    return {"DetailType": "DiscountLineDetail", "Amount": float(amount), "DiscountLineDetail": detail}
+
+
+def item(number: int, name: str, kind: str, income: int, expense: int, **more: object) -> dict:
+    accounts = {"IncomeAccountRef": ref(income), "ExpenseAccountRef": ref(expense)}
+    return {"Id": str(number), "Name": name, "Type": kind, "Active": True} | accounts | more
+
+
+def posts(number: int, day: int, total: str, currency: dict, *lines: dict, **more: object) -> dict:
+    written = {"Id": str(number), "TxnDate": f"2026-03-{day:02}", "TotalAmt": float(total), "CurrencyRef": currency}
+    return written | {"Line": list(lines)} | more
+
+
+EURO = {"CustomerRef": ref(1), "ExchangeRate": 1.3}
+EURO_BOUGHT = {"VendorRef": ref(2), "ExchangeRate": 1.28, "APAccountRef": ref(18)}
+CAD = ref("CAD")
+
+# Besides the records above: what the package posts in another way than QuickBooks, each once.
+TRAPS: dict[str, list[dict]] = {
+    "accounts": [
+        account(15, "Stock", "Other Current Asset", "Inventory", "Asset"),
+        account(16, "Cost of tools", "Expense", "SuppliesMaterials", "Expense"),
+        account(18, "Payables in euro", "Accounts Payable", "AccountsPayable", "Liability") | {"CurrencyRef": EUR},
+    ],
+    "items": [
+        item(10, "Pump", "Inventory", 4, 5, AssetAccountRef=ref(15), TrackQtyOnHand=True, InvStartDate="2026-01-01"),
+        item(12, "Tools", "NonInventory", 11, 5),
+        item(13, "Saw", "NonInventory", 4, 16, SubItem=True, ParentRef=ref(12)),
+    ],
+    "invoices": [
+        posts(2070, 7, "40", USD, sale("40", 1, 4), CustomerRef=ref(1), Deposit=15.0, DepositToAccountRef=ref(1)),
+        posts(2101, 9, "11", EUR, sale("11", 1, 4), CustomerRef=ref(1), ExchangeRate=1.25),
+    ],
+    "credit_memos": [
+        posts(2010, 1, "18", USD, sale("20", 1, 4), discount("2"), CustomerRef=ref(1)),
+        posts(2031, 4, "6", USD, bundle("6", sale("4", 1, 4), sale("2", 2, 11)), CustomerRef=ref(1)),
+        posts(2103, 10, "4", EUR, sale("4", 1, 4), CustomerRef=ref(1), ExchangeRate=1.2),
+    ],
+    "sales_receipts": [
+        posts(2030, 3, "30", USD, bundle("30", sale("20", 1, 4), sale("10", 2, 11)), DepositToAccountRef=ref(1)),
+        posts(
+            2091,
+            8,
+            "9",
+            USD,
+            {"DetailType": "SalesItemLineDetail", "Amount": 9.0, "SalesItemLineDetail": {"ItemRef": ref(13)}},
+            DepositToAccountRef=ref(1),
+        ),
+    ],
+    "refund_receipts": [
+        posts(2020, 2, "9", USD, sale("10", 1, 4), discount("1"), DepositToAccountRef=ref(1)),
+        posts(2032, 4, "5", USD, bundle("5", sale("3", 1, 4), sale("2", 2, 11)), DepositToAccountRef=ref(1)),
+    ],
+    "payments": [
+        posts(2102, 11, "8", EUR, paid("5", "Invoice", 2101), DepositToAccountRef=ref(6), UnappliedAmt=3.0, **EURO),
+        posts(
+            2104,
+            12,
+            "2",
+            EUR,
+            paid("6", "Invoice", 2101),
+            paid("4", "CreditMemo", 2103),
+            DepositToAccountRef=ref(6),
+            **EURO,
+        ),
+    ],
+    "purchases": [
+        posts(2050, 5, "12", USD, bought("12", 10, Qty=2), AccountRef=ref(1), PaymentType="Cash"),
+        posts(2090, 8, "7", USD, bought("7", 13, Qty=1), AccountRef=ref(1), PaymentType="Cash"),
+    ],
+    "bills": [posts(2111, 13, "10", EUR, spent("10", 5), **EURO_BOUGHT | {"ExchangeRate": 1.25})],
+    "vendor_credits": [
+        posts(2080, 6, "6", USD, bought("6", 10, Qty=1), VendorRef=ref(2), APAccountRef=ref(3)),
+        posts(2081, 7, "5", USD, bought("5", 10, Qty=1), VendorRef=ref(2), APAccountRef=ref(3)),
+        posts(2112, 14, "2", EUR, spent("2", 5), **EURO_BOUGHT | {"ExchangeRate": 1.3}),
+    ],
+    "bill_payments": [
+        posts(
+            2113,
+            15,
+            "7",
+            EUR,
+            paid("9", "Bill", 2111),
+            paid("2", "VendorCredit", 2112),
+            PayType="Check",
+            CheckPayment={"BankAccountRef": ref(1)},
+            **EURO_BOUGHT,
+        ),
+    ],
+    "deposits": [
+        posts(
+            2060,
+            6,
+            "30",
+            USD,
+            {"DetailType": "DepositLineDetail", "Amount": 50.0, "DepositLineDetail": {"AccountRef": ref(4)}},
+            DepositToAccountRef=ref(1),
+            CashBack={"AccountRef": ref(14), "Amount": 20.0},
+        ),
+    ],
+    "journal_entries": [
+        {
+            "Id": "2120",
+            "TxnDate": "2026-03-16",
+            "CurrencyRef": USD,
+            "TxnTaxDetail": tax("4", "50"),
+            "Line": [posted("50", "Debit", 5), posted("54", "Credit", 1)],
+        }
+    ],
+}
+
+# What each account holds with the traps, likewise.
+BALANCES_WITH_TRAPS = BALANCES | {
+    # + 15.00 + 30.00 + 9.00 - 9.00 - 5.00 - 12.00 - 7.00 - 7.00 * 1.28 + 30.00 - 54.00
+    "1": "-55.37",
+    # + 25.00 - 18.00 - 6.00
+    "2": "33.50",
+    # + 6.00 + 5.00
+    "3": "-94.60",
+    # - 40.00 - 11.00 * 1.25 + 20.00 + 4.00 + 4.00 * 1.20 - 20.00 - 9.00 + 10.00 + 3.00 - 50.00
+    "4": "-265.17",
+    # + 10.00 * 1.25 - 2.00 * 1.30 + 50.00, and a pump of 6.00 that went back for 5.00
+    "5": "377.10",
+    # + 10.00 * 1.30
+    "6": "26.00",
+    "7": "-12.57",
+    # - 2.00 - 1.00
+    "9": "12.02",
+    # + 11.00 * 1.25 - 4.00 * 1.20 - 5.00 * 1.25 - 3.00 * 1.30 - 6.00 * 1.25 + 4.00 * 1.20
+    "10": "21.10",
+    # + 2.00 - 10.00 + 2.00
+    "11": "-86.00",
+    # - 5.00 * 0.05; 2.70 was settled for 2.60; 8.96 was paid for 9.00 * 1.25 - 2.00 * 1.30
+    "12": "-0.34",
+    "14": "45.25",
+    # 12.00 - 6.00 - 6.00
+    "15": "0.00",
+    "16": "7.00",
+    # - 10.00 * 1.25 + 2.00 * 1.30 + 8.65
+    "18": "-1.25",
+}
+
+# Besides the records: a second account of each kind that the package looks for by its type.
+TWINS: dict[str, list[dict]] = {
+    "accounts": [
+        account(20, "More receivables", "Accounts Receivable", "AccountsReceivable", "Asset"),
+        account(21, "More payables", "Accounts Payable", "AccountsPayable", "Liability"),
+        account(22, "More undeposited", "Other Current Asset", "UndepositedFunds", "Asset"),
+    ],
+}

@@ -109,8 +109,18 @@ def test_values_are_those_written_down_by_hand(tables, database):
         assert sorted(found, key=str) == sorted(expected, key=str), table
 
 
-def test_the_books_of_the_small_company_agree():
-    assert sum(Decimal(balance) for balance in company.BALANCES.values()) == 0
+@pytest.mark.parametrize(
+    ("more", "balances"), [({}, company.BALANCES), (company.TRAPS, company.BALANCES_WITH_TRAPS)], ids=["small", "traps"]
+)
+def test_the_ledger_of_the_small_company_is_what_was_added_up_by_hand(tables, database, more, balances):
+    fill(database, company.RECORDS)
+    fill(database, more)
+    fill(database, company.DELETED, deleted="now()")
+    assert sum(Decimal(balance) for balance in balances.values()) == 0
+    process = tables("db", "ledger")
+    assert process.returncode == 0, process.stderr
+    found = database.query("SELECT account_id, sum(debit - credit) FROM books.gl_entries GROUP BY 1")
+    assert dict(found) == {account: Decimal(balance) for account, balance in balances.items()}
 
 
 # Every column against an evaluation of its source that is not that of the program.
