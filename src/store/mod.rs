@@ -16,6 +16,7 @@ mod rejects;
 mod schema_drift;
 mod schemas;
 pub(crate) mod shared_state;
+mod standing;
 mod sync_schedule;
 mod sync_states;
 mod sync_turns;
@@ -54,8 +55,9 @@ pub(crate) use self::{
     records::{PageQuery, Records},
     rejects::{RejectFilter, rejects},
     schema_drift::schema_drift,
+    standing::{Standing, Standings, standings},
     sync_states::{HowFar, SyncOutcome, SyncState, SyncStates, how_far},
-    sync_turns::{SyncTurns, Taken, syncs_under_way},
+    sync_turns::{HOLD_TURNS, SyncTurns, Taken, syncs_under_way},
     tie_outs::{
         KnownDifference, keep_differences, known_differences, latest_tie_outs, record_tie_out,
     },
