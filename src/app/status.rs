@@ -215,7 +215,10 @@ impl StatusReport {
 
     /// Returns the connections of the company of the schema; all if the schema is of none yet.
     pub(crate) fn connections(&self) -> impl Iterator<Item = &CompanyReport> {
-        let realm_id = self.entities.first().map(|entity| &entity.realm_id);
+        let read = self.entities.first().map(|entity| &entity.realm_id);
+        let begun = self.never_read.first().map(|entity| &entity.realm_id);
+        let lacked = self.unavailable.first().map(|entity| &entity.realm_id);
+        let realm_id = read.or(begun).or(lacked);
         let accounts = self.accounts.iter();
         accounts.filter(move |account| realm_id.is_none_or(|id| account.account.realm_id == *id))
     }

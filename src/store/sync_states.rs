@@ -60,13 +60,17 @@ impl From<&EntitySync> for SyncOutcome {
 /// The row of an entity that is read as a whole, and was so after $6, stays: it will not be read. Those
 /// of $4 are read first, all at once.
 const MARK_BEGUN: &str = "
-INSERT INTO qbo.sync_state AS known (schema_name, realm_id, entity, last_attempt_at_utc, status)
-SELECT $1, $2, name, now(), CASE WHEN name = ANY($4::text[]) THEN 'in_progress' ELSE 'pending' END
-FROM unnest($3::text[]) AS name
-ON CONFLICT (schema_name, realm_id, entity) DO UPDATE SET
-    status = EXCLUDED.status, last_attempt_at_utc = EXCLUDED.last_attempt_at_utc
-WHERE NOT (known.entity = ANY($5::text[])
-    AND coalesce(known.reconciled_at_utc >= $6::timestamptz, false))";
+WITH marked AS (
+    UPDATE qbo.sync_state SET last_attempt_at_utc = now(),
+        status = CASE WHEN entity = ANY($4::text[]) THEN 'in_progress' ELSE 'pending' END
+    WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3::text[])
+      AND NOT (entity = ANY($5::text[]) AND coalesce(reconciled_at_utc >= $6::timestamptz, false))
+)
+INSERT INTO qbo.sync_state (schema_name, realm_id, entity, last_attempt_at_utc)
+SELECT $1, $2, name, now() FROM unnest($3::text[]) AS name
+WHERE NOT EXISTS (
+    SELECT FROM qbo.sync_state WHERE schema_name = $1 AND realm_id = $2 AND entity = name)
+ON CONFLICT DO NOTHING";
 
 const MARK_IN_PROGRESS: &str = "
 UPDATE qbo.sync_state SET status = 'in_progress'

@@ -40,6 +40,7 @@ mod memory;
 mod merge;
 mod outcomes;
 mod pauses;
+mod quiet;
 mod reading;
 mod recorded;
 mod reports;

@@ -295,7 +295,10 @@ impl Sink for PostgresSink {
     }
 
     async fn window_failed(&self, context: &WindowContext, error: &Error) {
-        self.ledger.fail(context, error).await;
+        match turn::is_lost(error) {
+            true => self.ledger.release(context).await,
+            false => self.ledger.fail(context, error).await,
+        }
     }
 
     async fn window_released(&self, context: &WindowContext) {
@@ -304,8 +307,14 @@ impl Sink for PostgresSink {
 
     fn window_abandoned(&self, context: WindowContext) {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let ledger = self.ledger.clone();
-            runtime.spawn(async move { ledger.fail(&context, &Error::Cancelled).await });
+            let (ledger, is_sync) = (self.ledger.clone(), self.turn.is_some());
+            runtime.spawn(async move {
+                match is_sync {
+                    // The next sync reads it, as the state of its entity says.
+                    true => ledger.release(&context).await,
+                    false => ledger.fail(&context, &Error::Cancelled).await,
+                }
+            });
         }
     }
 
