@@ -246,3 +246,68 @@ fn facts(entity: &EntityStatus) -> EntityFacts<'_> {
         ..EntityFacts::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ConnectionState, Reason};
+    use crate::quickbooks::Traffic;
+    use crate::store::token_store::ConnectionSummary;
+
+    fn account(realm_id: &str, state: ConnectionState) -> CompanyReport {
+        CompanyReport {
+            account: ConnectionSummary {
+                realm_id: realm_id.to_owned(),
+                needs_reauth: None,
+                access_token_expires_at: None,
+                refresh_token_expires_at: None,
+                connection_expires_at: None,
+            },
+            state,
+            days_left: None,
+            warning: None,
+            reconnect_url: None,
+            traffic: Traffic::read(None, DateTime::UNIX_EPOCH),
+            refused_includes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_schema_that_was_never_read_is_judged_by_the_connection_of_its_own_company() {
+        let unread = UnreadEntity {
+            entity: "items".to_owned(),
+            realm_id: "1".to_owned(),
+            attempted_at: None,
+            error: None,
+        };
+        let mut report = StatusReport {
+            schema: "raw".to_owned(),
+            level: Level::default(),
+            findings: Vec::new(),
+            company: None,
+            entities: Vec::new(),
+            unavailable: Vec::new(),
+            never_read: vec![unread],
+            other_schemas: Vec::new(),
+            differences: Vec::new(),
+            syncs: Vec::new(),
+            schema_drift: Vec::new(),
+            books: Vec::new(),
+            accounts: vec![
+                account("1", ConnectionState::Active),
+                account("2", ConnectionState::NeedsReauth),
+            ],
+        };
+        let reasons = |report: &mut StatusReport| {
+            report.judge(DateTime::UNIX_EPOCH);
+            let findings = report.findings.iter();
+            findings
+                .map(|found| found.reason.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(reasons(&mut report), [Reason::NeverRead]);
+        // One that belongs to nobody yet may become that of any of them.
+        report.never_read.clear();
+        assert!(reasons(&mut report).contains(&Reason::NeedsReauth));
+    }
+}

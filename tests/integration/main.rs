@@ -25,6 +25,7 @@ mod databases;
 mod drift;
 mod dry_run;
 mod exactness;
+mod failures;
 mod faults;
 mod files;
 mod from_outside;
