@@ -91,7 +91,7 @@ const STATES: &str = "
 SELECT * FROM qbo.sync_state WHERE $1::text[] IS NULL OR realm_id = ANY($1)
 ORDER BY realm_id, schema_name, entity";
 
-/// Those of which changes have not been copied since an instant, and those that were never copied.
+/// Entities of which changes have not been copied since an instant, and that were never copied.
 const OLD_STATES: &str = "
 SELECT * FROM qbo.sync_state
 WHERE status <> 'unavailable' AND (checkpoint_utc IS NULL OR checkpoint_utc < $1)

@@ -1,5 +1,5 @@
-//! What is known of the entities of a company before a sync reads them, in one statement for all of
-//! them: committed time, windows that failed, and the state of incremental sync.
+//! The standing of entities before a sync reads them: committed time, windows that failed, and the state
+//! of incremental sync, in one statement for all entities of a company.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ LEFT JOIN qbo.sync_state AS state
 LEFT JOIN qbo.windows AS ledger
     ON ledger.schema_name = $1 AND ledger.realm_id = $2 AND ledger.entity = asked.entity";
 
-/// What is known of one entity.
+/// The standing of one entity.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Standing {
     /// Committed windows, unsorted.
@@ -44,7 +44,7 @@ impl Standing {
     }
 }
 
-/// What is known of the entities of a company.
+/// The standing of the entities of a company.
 #[derive(Debug)]
 pub(crate) struct Standings {
     /// An instant before anything of it was read, by the clock of the database.
@@ -59,13 +59,13 @@ impl Standings {
         Continuation { from, known_at }
     }
 
-    /// Takes what is known of an entity.
+    /// Takes the standing of an entity.
     pub(crate) fn take(&mut self, entity: &EntitySpec) -> Standing {
         self.by_entity.remove(entity.name).unwrap_or_default()
     }
 }
 
-/// Reads what is known of entities. The tables of the schema `qbo` are there.
+/// Reads the standing of entities. The tables of the schema `qbo` are there.
 ///
 /// # Errors
 /// [`Error::Database`](crate::error::Error).

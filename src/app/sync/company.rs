@@ -2,29 +2,25 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
 use super::comparison::{Compared, with_comparison, with_deletions};
-use super::lacking::{lacking, settled};
-use crate::app::changes::CHANGES_LOOK_BACK;
+use super::poll::{Poll, years};
 use crate::app::company::Source as CompanySource;
 use crate::app::confirmed::confirmed;
-use crate::app::run::plan;
 use crate::domain::instant::format_instant;
 use crate::domain::{
-    Chunk, Deletion, EntityOutcome, EntitySpec, EntitySync, FailureKind, PageSize, Plan, RunEnd,
-    RunReport, SyncMethod, Window, chunk_range,
+    Deletion, EntityOutcome, EntitySpec, EntitySync, FailureKind, PageSize, Plan, RunEnd,
+    RunReport, SyncMethod,
 };
 use crate::error::{Error, Result};
 use crate::pipeline;
 use crate::port::{Meter, Progress, RunName, Sink, Source};
 use crate::quickbooks::ChangesSource;
 use crate::sink::postgres::PostgresSink;
-use crate::store::{OtherRun, Standing, Standings, SyncOutcome, SyncState, SyncStates};
+use crate::store::{OtherRun, SyncOutcome, SyncStates};
 
-/// Before any QuickBooks Online record.
-const EPOCH_YEAR: i32 = 2000;
 /// A deletion may become known late, too (qbo-facts 3.9).
 pub(super) const DELETIONS_LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
 /// The interval of the comparison of ids, for entities whose deletions QuickBooks does not report.
@@ -85,32 +81,6 @@ impl From<&Error> for Loss {
             reason: error.to_string(),
             kind: FailureKind::of(error),
         }
-    }
-}
-
-/// One entity while it is synced.
-pub(super) struct Poll {
-    pub plan: Plan,
-    /// End of the committed time; `None` if the entity is far behind or has gaps.
-    pub since: Option<DateTime<Utc>>,
-    pub state: SyncState,
-    /// No row of this entity exists yet, from any source.
-    pub is_new: bool,
-    /// It lacks the end of one window, whose last attempt was committed.
-    pub is_one_done: bool,
-}
-
-impl Poll {
-    pub(super) fn entity(&self) -> &EntitySpec {
-        &self.plan.entity
-    }
-
-    /// Returns true if its changes and deletions are within reach of change data capture.
-    fn is_near(&self, now: DateTime<Utc>) -> bool {
-        let is_recent = |since| since > now - CHANGES_LOOK_BACK;
-        !self.entity().is_read_whole
-            && self.since.is_some_and(is_recent)
-            && self.state.deletions_until.is_some()
     }
 }
 
@@ -378,17 +348,6 @@ impl CompanySyncer<'_> {
         }
     }
 
-    /// Determines the time that each entity lacks.
-    async fn polls(&self, entities: &[EntitySpec], now: DateTime<Utc>) -> Result<Vec<Poll>> {
-        let mut standings = self.sink.standings(self.realm_id, entities).await?;
-        let mut polls = Vec::with_capacity(entities.len());
-        for entity in entities {
-            let standing = standings.take(entity);
-            polls.push(self.poll(entity, standing, &standings, now).await?);
-        }
-        Ok(polls)
-    }
-
     /// Records that the entities are about to be synced, for the status page. Those that are read as a whole,
     /// and not yet again, stay as they are.
     async fn mark_begun(
@@ -407,60 +366,10 @@ impl CompanySyncer<'_> {
             .await
     }
 
-    /// Determines the time that an entity lacks, and how to read it.
-    async fn poll(
-        &self,
-        entity: &EntitySpec,
-        standing: Standing,
-        standings: &Standings,
-        now: DateTime<Utc>,
-    ) -> Result<Poll> {
-        if !entity.has_query {
-            return self
-                .poll_unqueryable(entity, standing, standings, now)
-                .await;
-        }
-        let is_done = |window: &Window| standing.is_done(*window);
-        let Standing {
-            committed, failed, ..
-        } = &standing;
-        let (settled, failed) = settled(failed.clone(), committed);
-        if !settled.is_empty() {
-            self.sink.settle(self.realm_id, entity, &settled).await?;
-        }
-        let lacking = lacking(&years(now)?, committed, &failed);
-        let plan = plan(*entity, lacking.windows, Vec::new(), self.page_size);
-        let is_new = committed.is_empty() && self.sink.is_empty(entity).await?;
-        Ok(Poll {
-            is_one_done: matches!(&plan.windows[..], [only] if is_done(only)),
-            plan: Plan {
-                read_from: lacking.latest_from.map(|from| standings.continued(from)),
-                is_quiet: true,
-                ..plan
-            },
-            since: lacking.latest_from.filter(|_| lacking.is_latest_only),
-            state: standing.state,
-            is_new,
-        })
-    }
-
     pub(super) async fn horizon(&self, entity: &EntitySpec) -> Result<Option<DateTime<Utc>>> {
         let whole = years(crate::clock::now())?;
         self.source
             .horizon(entity, whole[whole.len() - 1], self.meter)
             .await
     }
-}
-
-/// Returns the years up to the present one: the windows of a sync.
-pub(super) fn years(now: DateTime<Utc>) -> Result<Vec<Window>> {
-    let new_year = |year| {
-        let instant = Utc.with_ymd_and_hms(year, 1, 1, 0, 0, 0).single();
-        instant.ok_or_else(|| Error::Internal(format!("no year {year}")))
-    };
-    let range = Window {
-        start: new_year(EPOCH_YEAR)?,
-        end: new_year(now.year() + 1)?,
-    };
-    Ok(chunk_range(range, Chunk::Months(12)))
 }

@@ -11,6 +11,8 @@ mod gone;
 mod lacking;
 mod outcome;
 mod planned;
+mod poll;
+mod polling;
 mod quiet;
 mod schedule;
 mod unqueryable;

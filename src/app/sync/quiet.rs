@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::company::{CompanySyncer, Poll};
+use super::company::CompanySyncer;
+use super::poll::Poll;
 use crate::domain::{EntityOutcome, EntitySync, SyncMethod};
 use crate::port::Source;
 use crate::sink::postgres::{QuietEntity, QuietSink};

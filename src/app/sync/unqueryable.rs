@@ -7,8 +7,9 @@ use std::sync::Arc;
 use chrono::{DateTime, SubsecRound, Utc};
 use tracing::warn;
 
-use super::company::{CompanySyncer, DELETIONS_LOOK_BACK, Poll, Synced, years};
+use super::company::{CompanySyncer, DELETIONS_LOOK_BACK, Synced};
 use super::comparison::{SetAside, with_deletions};
+use super::poll::{Poll, years};
 use crate::app::changes::CHANGES_LOOK_BACK;
 use crate::app::run::plan;
 use crate::domain::{
