@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ COMPANIES_AT_A_TIME = 32
 # What Intuit documents (qbo-facts 1 and 6.2): seconds of an access token; reads that a month includes.
 ACCESS_TOKEN_S = 3600
 TIERS = {"Builder": 500_000, "Silver": 1_000_000, "Gold": 10_000_000, "Platinum": 75_000_000}
+
+# Entities of a company, each with a table.
+ENTITIES = len(qbo_rs.entities())
 
 STEP_S = 30.0
 DAY_S = 86_400.0
@@ -81,6 +85,28 @@ def measure(companies: int = 20) -> Cost:
     return Cost(requests / companies, transactions / companies, float(wal) / companies)
 
 
+class Calendar:
+    """The steps in which the people of each zone work."""
+
+    def __init__(self, steps: int) -> None:
+        """Find the working steps of so many."""
+        now = np.arange(steps) * STEP_S
+        is_weekday = (now // DAY_S) % 7 < WORKING_DAYS
+        hours = (now[None, :] / 3600 + np.array(ZONES)[:, None]) % 24
+        is_working = (hours >= WORK[0]) & (hours < WORK[1]) & is_weekday
+        self.steps = steps
+        # Working steps before each step, and the step of each working step; behind the last one there is none.
+        self.before = np.concatenate((np.zeros((len(ZONES), 1), dtype=np.int64), is_working.cumsum(axis=1)), axis=1)
+        self.working = np.full((len(ZONES), steps + 1), steps, dtype=np.int64)
+        for zone, works in enumerate(is_working):
+            self.working[zone, : works.sum()] = np.flatnonzero(works)
+
+    def after(self, step: int, zone: np.ndarray, count: np.ndarray) -> np.ndarray:
+        """Return the step that is the working step of this number from a step on, or the number of all steps."""
+        first = self.before[zone, min(step, self.steps)]
+        return self.working[zone, np.minimum(first + count - 1, self.steps)]
+
+
 class Month:
     """The companies and their clock."""
 
@@ -89,14 +115,21 @@ class Month:
         self.options, self.cost = options, cost
         self.random = np.random.default_rng(options.seed)
         count = options.companies
+        self.steps = int(options.days * DAY_S / STEP_S)
+        self.calendar = Calendar(self.steps)
         self.due = np.arange(count) * options.interval / count
         self.failures = np.zeros(count, dtype=np.int64)
         self.done = np.zeros(count)
         self.token_until = np.zeros(count)
-        self.zone = self.random.choice(ZONES, count)
+        # Its number among the zones.
+        self.zone = self.random.integers(len(ZONES), size=count)
         # Changes of a working day: few companies make most of them.
         self.changes = np.minimum(self.random.lognormal(1.5, 1.5, count), 2_000)
-        self.event_at = np.full(count, np.inf)
+        self.rate = np.minimum(self.changes * STEP_S / ((WORK[1] - WORK[0]) * 3600), 1)
+        self.is_busy = self.changes > np.median(self.changes)
+        # The step in which the next event becomes a sync.
+        self.ready_at = self.next_ready(0, np.arange(count))
+        self.chosen = np.zeros(count, dtype=bool)
         self.syncs = self.failed = self.jobs = 0
         self.refreshes: list[int] = []
         self.overdue: list[int] = []
@@ -112,15 +145,18 @@ class Month:
         at_a_time = self.options.processes * COMPANIES_AT_A_TIME
         return int(at_a_time * STEP_S / seconds)
 
-    def webhooks(self, now: float) -> np.ndarray:
+    def next_ready(self, step: int, who: np.ndarray) -> np.ndarray:
+        """Return when the next event of companies becomes a sync, if it may come from a step on.
+
+        In each working step an event comes or not, so the number of steps until it comes is geometric.
+        """
+        comes = self.calendar.after(step, self.zone[who], self.random.geometric(self.rate[who]))
+        return comes + math.ceil(LAG_S / STEP_S)
+
+    def webhooks(self, step: int) -> np.ndarray:
         """Return the companies whose webhooks become a sync now. One sync takes all events that wait."""
-        hour = (now / 3600 + self.zone) % 24
-        is_working = (hour >= WORK[0]) & (hour < WORK[1]) & ((now // DAY_S) % 7 < WORKING_DAYS)
-        rate = self.changes * STEP_S / ((WORK[1] - WORK[0]) * 3600)
-        new = is_working & (self.random.random(len(rate)) < rate) & np.isinf(self.event_at)
-        self.event_at[new] = now + LAG_S
-        ready = np.flatnonzero(self.event_at <= now)
-        self.event_at[ready] = np.inf
+        ready = np.flatnonzero(self.ready_at <= step)
+        self.ready_at[ready] = self.next_ready(step + 1, ready)
         return ready
 
     def sync(self, who: np.ndarray, now: float) -> None:
@@ -128,9 +164,9 @@ class Month:
         interval = self.options.interval
         fails = np.full(len(who), self.is_outage(now)) | (self.random.random(len(who)) < self.options.failures)
         well, ill = who[~fails], who[fails]
-        refreshed = who[self.token_until[who] <= now + REFRESH_BUFFER_S]
-        self.refreshes[-1] += len(refreshed)
-        self.token_until[np.setdiff1d(refreshed, ill)] = now + ACCESS_TOKEN_S
+        is_refreshed = self.token_until[who] <= now + REFRESH_BUFFER_S
+        self.refreshes[-1] += int(is_refreshed.sum())
+        self.token_until[who[is_refreshed & ~fails]] = now + ACCESS_TOKEN_S
         self.due[well] = now + interval * (1 - SPREAD + 2 * SPREAD * self.random.random(len(well)))
         self.done[well], self.failures[well] = now, 0
         self.failures[ill] += 1
@@ -140,26 +176,37 @@ class Month:
 
     def run(self) -> None:
         """Let the month pass."""
-        for number in range(int(self.options.days * DAY_S / STEP_S)):
-            now = number * STEP_S
+        for step in range(self.steps):
+            now = step * STEP_S
             self.refreshes.append(0)
-            ready = self.webhooks(now) if self.options.webhooks else np.empty(0, dtype=np.int64)
+            ready = self.webhooks(step) if self.options.webhooks else np.empty(0, dtype=np.int64)
             self.jobs += len(ready)
             room = max(self.capacity() - len(ready), 0)
             due = np.flatnonzero(self.due <= now)
             self.overdue.append(max(len(due) - room, 0))
             if len(due) > room:
                 due = due[np.argpartition(self.due[due], room)[:room]] if room else due[:0]
-            self.sync(np.union1d(ready, due), now)
+            self.sync(self.union(ready, due), now)
             if now % NOTE_S == 0:
                 self.note_ages(now)
+
+    def union(self, some: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Return companies that are in one of two lists, each once."""
+        self.chosen[some] = self.chosen[others] = True
+        who = np.flatnonzero(self.chosen)
+        self.chosen[who] = False
+        return who
 
     def note_ages(self, now: float) -> None:
         """Note how old the copies are: of all, and of the busy and the quiet half."""
         ages = now - self.done
-        is_busy = self.changes > np.median(self.changes)
-        busy, quiet = np.percentile(ages[is_busy], 99), np.percentile(ages[~is_busy], 99)
+        busy, quiet = np.percentile(ages[self.is_busy], 99), np.percentile(ages[~self.is_busy], 99)
         self.ages.append((now, *np.percentile(ages, (50, 99)), busy, quiet))
+
+    def events(self) -> float:
+        """Return how many webhook events come in the whole time, each change being one."""
+        days = sum(day % 7 < WORKING_DAYS for day in range(math.ceil(self.options.days)))
+        return float(self.changes.sum()) * days if self.options.webhooks else 0.0
 
     def caught_up(self, outage: tuple[float, float]) -> str:
         """Return the minutes from the end of an outage until 99 of 100 copies are as young as usual."""
@@ -193,6 +240,9 @@ def report(month: Month) -> None:
         "token refreshes a second: mean, most": f"{refreshes.mean():.1f}, {refreshes.max():.1f}",
         "transactions a second": f"{every * cost.transactions:,.0f}",
         "WAL a day": f"{every * cost.wal_bytes * DAY_S / 1e9:,.1f} GB",
+        "raw tables": f"{options.companies * ENTITIES:,}",
+        "rows of the ledger and of sync states, at least": f"{2 * options.companies * ENTITIES:,}",
+        "jobs and webhook events of this time": f"{month.jobs:,} and {month.events():,.0f}",
     }
     for name, value in rows.items():
         print(f"| {name} | {value} |")

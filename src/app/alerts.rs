@@ -12,8 +12,8 @@ use super::sync::Syncer;
 use crate::config::AlertConfig;
 use crate::domain::instant::format_instant;
 use crate::domain::{
-    Alert, AlertKind, ConnectionFacts, ConnectionState, EntitySyncStatus, SyncedEntity,
-    connection_alerts, find_entity, stale_alert,
+    Alert, AlertKind, ConnectionFacts, ConnectionState, SyncedEntity, connection_alerts,
+    find_entity, stale_alert,
 };
 use crate::error::Result;
 use crate::language::translated;
@@ -72,14 +72,25 @@ impl Alerts {
         self.look(syncer).await.map(|(alerts, _)| alerts)
     }
 
+    /// Returns the age from which an entity is stale, if there is a limit.
+    pub(super) fn stale_limit(&self) -> Option<TimeDelta> {
+        self.stale_after
+            .and_then(|after| TimeDelta::from_std(after).ok())
+    }
+
     /// Returns the alerts of all companies, and what was judged for them.
     async fn look(&self, syncer: &Syncer) -> Result<(Vec<Alert>, Judged)> {
         let db = syncer.db();
         let quota = syncer.app().settings.monthly_quota()?;
-        let states = Records::new(db.clone()).entity_states(None).await?;
-        let is_kept = |status| status != EntitySyncStatus::Unavailable;
+        let now = crate::clock::now();
+        let limit = self.stale_limit();
+        let states = match limit {
+            // Whoever is younger is not stale.
+            Some(limit) => Records::new(db.clone()).old_states(now - limit).await?,
+            None => Vec::new(),
+        };
         let mut entities: HashMap<&str, Vec<SyncedEntity<'_>>> = HashMap::new();
-        for state in states.iter().filter(|state| is_kept(state.status)) {
+        for state in &states {
             let of_company = entities.entry(&state.realm_id).or_default();
             of_company.push(SyncedEntity {
                 entity: &state.entity,
@@ -88,9 +99,6 @@ impl Alerts {
                 is_daily: find_entity(&state.entity).is_ok_and(|entity| entity.is_read_whole),
             });
         }
-        let limit = self
-            .stale_after
-            .and_then(|after| TimeDelta::from_std(after).ok());
         let mut alerts = Vec::new();
         let mut judged = Judged {
             everywhere: vec![AlertKind::Books, AlertKind::Verify],
@@ -109,7 +117,6 @@ impl Alerts {
             let of_company = kinds.map(|kind| (kind, realm_id.to_owned()));
             judged.of_companies.extend(of_company);
             let synced = entities.get(realm_id).map_or(&[][..], Vec::as_slice);
-            let now = crate::clock::now();
             alerts.extend(limit.and_then(|limit| stale_alert(realm_id, synced, limit, now)));
         }
         alerts.extend(books_alerts(syncer).await?);

@@ -13,6 +13,7 @@ mod confirmed;
 mod conform;
 mod drift;
 mod dry_run;
+mod failures;
 pub(crate) mod health;
 mod landing;
 mod overview;

@@ -8,8 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tracing::warn;
 
-use super::alerts::{Alerts, is_failure};
-use super::health::{CompanyFinding, entity_findings};
+use super::alerts::Alerts;
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
@@ -66,7 +65,7 @@ pub struct RecordRequest {
 pub struct Service {
     pub(super) app: App,
     syncer: Arc<Syncer>,
-    alerts: Arc<Alerts>,
+    pub(super) alerts: Arc<Alerts>,
     jobs: JobQueue,
     inbox: WebhookInbox,
     pub(super) records: Records,
@@ -75,7 +74,7 @@ pub struct Service {
     pub(super) mask: Arc<Mask>,
     pub(super) db: Db,
     /// Names of the entities to keep in step.
-    entities: Vec<String>,
+    pub(super) entities: Vec<String>,
 }
 
 impl Service {
@@ -131,23 +130,6 @@ impl Service {
     /// Tells the configured places of alerts, until it is stopped.
     pub async fn watch_alerts(&self) -> Infallible {
         self.alerts.watch(&self.syncer).await
-    }
-
-    /// Returns what is wrong with the companies now, one sentence each: what is stale, failed, or needs
-    /// a person.
-    ///
-    /// # Errors
-    /// Returns errors of the database and of the token store.
-    pub async fn failures(&self) -> Result<Vec<String>> {
-        let alerts = self.alerts_now().await?.into_iter();
-        let alerts = alerts.filter(|alert| is_failure(alert.kind));
-        let mut failures: Vec<String> = alerts.map(|alert| alert.text).collect();
-        let coverage = self.coverage(DateTime::UNIX_EPOCH, None).await?;
-        let accounts = self.accounts().await?;
-        let now = crate::clock::now();
-        let found = entity_findings(&self.db, &coverage, &accounts, now).await?;
-        failures.extend(found.iter().filter_map(CompanyFinding::failure));
-        Ok(failures)
     }
 
     /// Returns the alerts of all companies, as of now, also if no place that is told of them is configured.

@@ -215,7 +215,10 @@ impl StatusReport {
 
     /// Returns the connections of the company of the schema; all if the schema is of none yet.
     pub(crate) fn connections(&self) -> impl Iterator<Item = &CompanyReport> {
-        let realm_id = self.entities.first().map(|entity| &entity.realm_id);
+        let read = self.entities.first().map(|entity| &entity.realm_id);
+        let begun = self.never_read.first().map(|entity| &entity.realm_id);
+        let lacked = self.unavailable.first().map(|entity| &entity.realm_id);
+        let realm_id = read.or(begun).or(lacked);
         let accounts = self.accounts.iter();
         accounts.filter(move |account| realm_id.is_none_or(|id| account.account.realm_id == *id))
     }
@@ -241,5 +244,70 @@ fn facts(entity: &EntityStatus) -> EntityFacts<'_> {
         gaps: &entity.gaps,
         wrong_checks: wrong.count() as u64,
         ..EntityFacts::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ConnectionState, Reason};
+    use crate::quickbooks::Traffic;
+    use crate::store::token_store::ConnectionSummary;
+
+    fn account(realm_id: &str, state: ConnectionState) -> CompanyReport {
+        CompanyReport {
+            account: ConnectionSummary {
+                realm_id: realm_id.to_owned(),
+                needs_reauth: None,
+                access_token_expires_at: None,
+                refresh_token_expires_at: None,
+                connection_expires_at: None,
+            },
+            state,
+            days_left: None,
+            warning: None,
+            reconnect_url: None,
+            traffic: Traffic::read(None, DateTime::UNIX_EPOCH),
+            refused_includes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_schema_that_was_never_read_is_judged_by_the_connection_of_its_own_company() {
+        let unread = UnreadEntity {
+            entity: "items".to_owned(),
+            realm_id: "1".to_owned(),
+            attempted_at: None,
+            error: None,
+        };
+        let mut report = StatusReport {
+            schema: "raw".to_owned(),
+            level: Level::default(),
+            findings: Vec::new(),
+            company: None,
+            entities: Vec::new(),
+            unavailable: Vec::new(),
+            never_read: vec![unread],
+            other_schemas: Vec::new(),
+            differences: Vec::new(),
+            syncs: Vec::new(),
+            schema_drift: Vec::new(),
+            books: Vec::new(),
+            accounts: vec![
+                account("1", ConnectionState::Active),
+                account("2", ConnectionState::NeedsReauth),
+            ],
+        };
+        let reasons = |report: &mut StatusReport| {
+            report.judge(DateTime::UNIX_EPOCH);
+            let findings = report.findings.iter();
+            findings
+                .map(|found| found.reason.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(reasons(&mut report), [Reason::NeverRead]);
+        // One that belongs to nobody yet may become that of any of them.
+        report.never_read.clear();
+        assert!(reasons(&mut report).contains(&Reason::NeedsReauth));
     }
 }

@@ -122,6 +122,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "deep_differences",
         sql: include_str!("migrations/0020_deep_differences.sql"),
     },
+    Migration {
+        number: 22,
+        name: "unknown_depth",
+        sql: include_str!("migrations/0022_unknown_depth.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

@@ -32,6 +32,13 @@ pub(crate) struct EntityChanges {
     pub deletions: Vec<Deletion>,
 }
 
+impl EntityChanges {
+    /// Returns true if nothing has changed, and nothing was deleted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.deletions.is_empty()
+    }
+}
+
 /// An answer, entity by entity.
 #[derive(Debug, Default)]
 pub(super) struct ChangesAnswer {

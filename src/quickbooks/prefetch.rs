@@ -79,6 +79,13 @@ impl QboSource {
         fetched
     }
 
+    /// Returns true if the first page of a span was fetched ahead and is empty.
+    pub(crate) fn has_empty_first_page(&self, entity: &EntitySpec, span: Window) -> bool {
+        let pages = self.first_pages.lock();
+        let page = pages.get(&(entity.name, span.start));
+        page.is_some_and(|page| page.as_ref().is_ok_and(|page| !page.answer.has_rows()))
+    }
+
     /// Fetches the first page of each span with one batch.
     async fn prefetch_batch(
         &self,

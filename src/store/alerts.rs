@@ -83,12 +83,13 @@ UNION ALL SELECT $1, $2, $3, $5, end_utc, found_utc, is_deep FROM touched WHERE 
 UNION ALL SELECT $1, $2, $3, found.start_utc, found.end_utc, now(), $8
 FROM unnest($6::timestamptz[], $7::timestamptz[]) AS found (start_utc, end_utc)";
 
-/// The depth is read by way of JSON: a database that was not upgraded yet does not know it.
+/// The depth is read by way of JSON: a database that was not upgraded yet does not know it, and what is not
+/// known counts as deep.
 const DIFFERENT: &str = concat!(
     "
 SELECT realm_id, schema_name, entity, count(*) AS ranges, min(start_utc) AS start_utc,
     max(end_utc) AS end_utc, max(found_utc) AS found_utc,
-    bool_or(coalesce((to_jsonb(difference) ->> 'is_deep')::boolean, false)) AS is_deep
+    bool_or(coalesce((to_jsonb(difference) ->> 'is_deep')::boolean, true)) AS is_deep
 FROM qbo.differences AS difference WHERE ($1::text IS NULL OR schema_name = $1) AND ",
     of_its_schema!("difference"),
     "

@@ -29,12 +29,6 @@ FROM qbo.windows
 WHERE (committed_at_utc IS NOT NULL OR incomplete_since_utc IS NOT NULL) AND window_end_utc > $1
   AND ($2::text[] IS NULL OR realm_id = ANY($2))";
 
-/// A window that failed for another reason and is committed needs nothing.
-const FAILED: &str = "
-SELECT window_start_utc, window_end_utc, started_at_utc, records_failed FROM qbo.windows
-WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND status = 'failed'
-  AND (records_failed OR committed_at_utc IS NULL) AND started_at_utc IS NOT NULL";
-
 /// A row stays if it has committed anything, because that stays committed. A row that was attempted
 /// again meanwhile is not touched.
 const SETTLE: &str = "
@@ -132,29 +126,6 @@ impl CommittedTime {
         ledger_times(&rows)
     }
 
-    /// Returns the windows of an entity whose last attempt failed, unless the cause was none of their
-    /// records and they are committed.
-    pub(crate) async fn failed(
-        &self,
-        schema: &str,
-        realm_id: &str,
-        entity: &EntitySpec,
-    ) -> Result<Vec<FailedWindow>> {
-        let params = params![schema, realm_id, entity.name];
-        let rows = self.0.rows(FAILED, params).await?;
-        let failed = rows.iter().map(|row| {
-            let window = window(row)?;
-            let started_at = row.column("started_at_utc")?;
-            let is_of_records = row.column("records_failed")?;
-            Ok(FailedWindow {
-                window,
-                started_at,
-                is_of_records,
-            })
-        });
-        failed.collect()
-    }
-
     /// Ends the failure of windows whose time other windows have committed since.
     pub(crate) async fn settle(
         &self,
@@ -228,23 +199,23 @@ pub(crate) fn complete_parts(times: &[LedgerTime]) -> Vec<Window> {
     parts
 }
 
-fn ledger_times(rows: &[Row]) -> Result<Vec<LedgerTime>> {
-    let time = |row: &Row| {
-        Ok(LedgerTime {
-            window: window(row)?,
+impl LedgerTime {
+    /// Reads a row of the ledger.
+    pub(super) fn of(row: &Row) -> Result<Self> {
+        Ok(Self {
+            window: Window {
+                start: row.column("window_start_utc")?,
+                end: row.column("window_end_utc")?,
+            },
             read_until: row.column("read_until_utc")?,
             committed_at: row.column("committed_at_utc")?,
             incomplete_since: row.column("incomplete_since_utc")?,
         })
-    };
-    rows.iter().map(time).collect()
+    }
 }
 
-fn window(row: &Row) -> Result<Window> {
-    Ok(Window {
-        start: row.column("window_start_utc")?,
-        end: row.column("window_end_utc")?,
-    })
+fn ledger_times(rows: &[Row]) -> Result<Vec<LedgerTime>> {
+    rows.iter().map(LedgerTime::of).collect()
 }
 
 /// Returns the part of a range that must be committed before its run, begun at `since`, is made good.

@@ -16,6 +16,8 @@ mod rejects;
 mod schema_drift;
 mod schemas;
 pub(crate) mod shared_state;
+mod standing;
+mod suspects;
 mod sync_schedule;
 mod sync_states;
 mod sync_turns;
@@ -48,14 +50,16 @@ pub(crate) use self::{
     committed::{CommittedTime, FailedWindow},
     entity_status::{StatusReader, gaps},
     jobs::{JobOutcome, JobQueue, Signal},
-    last_activity::last_runs,
+    last_activity::{EntityRun, last_runs},
     other_run::{OtherRun, RUNNING, other_run},
     overview::{CompanyState, OverviewReader, SetAsideCount, WindowTrouble},
     records::{PageQuery, Records},
     rejects::{RejectFilter, rejects},
     schema_drift::schema_drift,
+    standing::{Standing, Standings, standings},
+    suspects::{Suspect, suspects},
     sync_states::{HowFar, SyncOutcome, SyncState, SyncStates, how_far},
-    sync_turns::{SyncTurns, Taken, syncs_under_way},
+    sync_turns::{HOLD_TURNS, SyncTurns, Taken, syncs_under_way},
     tie_outs::{
         KnownDifference, keep_differences, known_differences, latest_tie_outs, record_tie_out,
     },

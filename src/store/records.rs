@@ -91,6 +91,12 @@ const STATES: &str = "
 SELECT * FROM qbo.sync_state WHERE $1::text[] IS NULL OR realm_id = ANY($1)
 ORDER BY realm_id, schema_name, entity";
 
+/// Entities of which changes have not been copied since an instant, and that were never copied.
+const OLD_STATES: &str = "
+SELECT * FROM qbo.sync_state
+WHERE status <> 'unavailable' AND (checkpoint_utc IS NULL OR checkpoint_utc < $1)
+ORDER BY realm_id, schema_name, entity";
+
 /// Reads what is stored, of any schema.
 #[derive(Debug, Clone)]
 pub(crate) struct Records(Db);
@@ -173,6 +179,16 @@ impl Records {
         realm_ids: Option<&[String]>,
     ) -> Result<Vec<EntityState>> {
         let rows = self.0.rows(STATES, params![realm_ids]).await?;
+        rows.iter().map(entity_state).collect()
+    }
+
+    /// Returns the states of the entities that companies have and of which changes have not been copied
+    /// since an instant.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn old_states(&self, since: DateTime<Utc>) -> Result<Vec<EntityState>> {
+        let rows = self.0.rows(OLD_STATES, params![since]).await?;
         rows.iter().map(entity_state).collect()
     }
 }

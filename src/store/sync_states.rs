@@ -57,21 +57,20 @@ impl From<&EntitySync> for SyncOutcome {
     }
 }
 
-const GET: &str = "
-SELECT deletions_until_utc, reconciled_at_utc FROM qbo.sync_state
-WHERE schema_name = $1 AND realm_id = $2 AND entity = $3";
-
-/// The row of an entity that is read as a whole, and was so after $5, stays: it will not be read.
-const MARK_PENDING: &str = "
+/// The row of an entity that is read as a whole, and was so after $6, stays: it will not be read. Those
+/// of $4 are read first, all at once.
+const MARK_BEGUN: &str = "
 WITH marked AS (
-    INSERT INTO qbo.sync_state AS known (schema_name, realm_id, entity, last_attempt_at_utc)
-    SELECT $1, $2, name, now() FROM unnest($3::text[]) AS name
-    ON CONFLICT (schema_name, realm_id, entity) DO UPDATE SET
-        status = 'pending', last_attempt_at_utc = now()
-    WHERE NOT (known.entity = ANY($4::text[])
-        AND coalesce(known.reconciled_at_utc >= $5::timestamptz, false))
+    UPDATE qbo.sync_state SET last_attempt_at_utc = now(),
+        status = CASE WHEN entity = ANY($4::text[]) THEN 'in_progress' ELSE 'pending' END
+    WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3::text[])
+      AND NOT (entity = ANY($5::text[]) AND coalesce(reconciled_at_utc >= $6::timestamptz, false))
 )
-SELECT now()";
+INSERT INTO qbo.sync_state (schema_name, realm_id, entity, last_attempt_at_utc)
+SELECT $1, $2, name, now() FROM unnest($3::text[]) AS name
+WHERE NOT EXISTS (
+    SELECT FROM qbo.sync_state WHERE schema_name = $1 AND realm_id = $2 AND entity = name)
+ON CONFLICT DO NOTHING";
 
 const MARK_IN_PROGRESS: &str = "
 UPDATE qbo.sync_state SET status = 'in_progress'
@@ -146,18 +145,6 @@ impl SyncStates {
         }
     }
 
-    /// Returns the state of an entity; the default if it was never synced.
-    pub(crate) async fn get(&self, entity: &EntitySpec) -> Result<SyncState> {
-        let params = params![self.schema, self.realm_id, entity.name];
-        match self.db.optional(GET, params).await? {
-            None => Ok(SyncState::default()),
-            Some(row) => Ok(SyncState {
-                deletions_until: row.column("deletions_until_utc")?,
-                reconciled_at: row.column("reconciled_at_utc")?,
-            }),
-        }
-    }
-
     /// Returns those of the entities that need not be asked for today, because the company does not
     /// have them, with the reasons.
     pub(crate) async fn unavailable(
@@ -174,17 +161,17 @@ impl SyncStates {
         rows.iter().map(entry).collect()
     }
 
-    /// Records that entities are about to be synced, except those of `dailies` whose ids were compared
-    /// at `since` or later. Returns the present of the database.
-    pub(crate) async fn mark_pending(
+    /// Records that entities are about to be synced, and `first` ones now, except those of `dailies` whose
+    /// ids were compared at `since` or later.
+    pub(crate) async fn mark_begun(
         &self,
-        entities: &[EntitySpec],
+        entities: &[&str],
+        first: &[&str],
         dailies: &[&str],
         since: DateTime<Utc>,
-    ) -> Result<DateTime<Utc>> {
-        let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
-        let params = params![self.schema, self.realm_id, names, dailies, since];
-        self.db.one(MARK_PENDING, params).await?.column(0)
+    ) -> Result<()> {
+        let params = params![self.schema, self.realm_id, entities, first, dailies, since];
+        self.db.execute(MARK_BEGUN, params).await.map(drop)
     }
 
     /// Records that entities are being synced now.

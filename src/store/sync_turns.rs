@@ -20,6 +20,10 @@ const BEAT: Duration = Duration::from_millis(7500);
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('qbo.sync_turns ' || $1, 0))";
 
+/// Keeps everybody from taking a turn in a schema until the end of the transaction. Others may hold it, too.
+pub(crate) const HOLD_TURNS: &str =
+    "SELECT pg_advisory_xact_lock_shared(hashtextextended('qbo.sync_turns ' || $1, 0))";
+
 const OTHERS: &str = concat!(
     "
 SELECT turn_id AS run_id, entity, host, pid, owner, started_at_utc FROM qbo.sync_turns

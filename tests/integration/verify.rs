@@ -393,3 +393,25 @@ async fn new_names_in_references_are_counted_and_no_difference() {
     );
     database.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_difference_of_unknown_depth_is_taken_back_by_contents_alone() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let all = whole_range(&["items"], "year", 1000);
+    assert_complete(&app.backfill(&all).await.unwrap());
+    // A database of an earlier version, which has found something.
+    let earlier = "
+        DELETE FROM qbo.migrations WHERE number >= 20;
+        ALTER TABLE qbo.differences DROP COLUMN is_deep;
+        INSERT INTO qbo.differences (realm_id, schema_name, entity, start_utc, end_utc)
+        SELECT realm_id, schema_name, 'items', '2024-01-01Z', '2026-01-01Z' FROM qbo.schema_realms";
+    database.client.batch_execute(earlier).await.unwrap();
+    assert!(different(&app).await.unwrap().contains(" --deep"));
+    let numbers = verify_request(&["items"], "year");
+    assert!(app.verify(&numbers).await.unwrap().is_ok());
+    assert!(different(&app).await.unwrap().contains(" --deep"));
+    assert!(app.verify(&numbers.deep(true)).await.unwrap().is_ok());
+    assert_eq!(different(&app).await, None);
+    database.drop().await;
+}

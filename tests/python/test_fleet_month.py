@@ -38,3 +38,25 @@ def test_companies_stay_in_step_and_come_back_after_an_outage(monkeypatch):
     assert ages[(ages[:, 0] > 7200) & (ages[:, 0] < 7900), 2].max() > 660
     assert month.caught_up((7200.0, 600.0)).endswith(" min")
     assert month.failed > 0
+
+
+def test_events_come_in_working_steps_alone_and_as_often_as_their_rate_says(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["fleet_month.py"])
+    options = fleet_month.options_of(["--companies", "400", "--days", "7"])
+    month = fleet_month.Month(options, fleet_month.Cost(2, 100, 1000))
+    month.rate[:] = 0.01
+    month.ready_at = month.next_ready(0, np.arange(options.companies))
+    steps_of_day = int(fleet_month.DAY_S / fleet_month.STEP_S)
+    # A change is read when the lag has passed: after one more step than is full.
+    lag = 2
+    events = 0
+    for step in range(month.steps):
+        ready = month.webhooks(step)
+        events += len(ready)
+        came = step - lag
+        hours = (came * fleet_month.STEP_S / 3600 + np.array(fleet_month.ZONES)[month.zone[ready]]) % 24
+        assert ((hours >= fleet_month.WORK[0]) & (hours < fleet_month.WORK[1])).all()
+        assert len(ready) == 0 or came // steps_of_day < fleet_month.WORKING_DAYS
+    # An event that waits takes in those that come meanwhile, so that one comes each 1 / rate + 2 steps.
+    working = sum(int(month.calendar.before[zone, -1]) for zone in month.zone)
+    assert events == pytest.approx(working / (1 / 0.01 + lag), rel=0.05)

@@ -1,16 +1,18 @@
 //! The judgement about the entities of all schemas, from facts that are read for all of them at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
 use super::{EntityFacts, is_held_up, judge, never_read};
 use crate::app::{CompanyReport, Coverage};
-use crate::domain::{EntitySyncStatus, Finding, LedgerWindowStatus, Level, Reason};
+use crate::domain::{
+    EntitySyncStatus, Finding, LedgerRunStatus, LedgerWindowStatus, Level, Reason,
+};
 use crate::error::Result;
 use crate::postgres::Db;
 use crate::store::{
-    Different, LastRun, OverviewReader, SetAsideCount, SyncUnderWay, WindowTrouble,
+    Different, EntityRun, LastRun, OverviewReader, SetAsideCount, SyncUnderWay, WindowTrouble,
     different_entities, gaps, last_runs, syncs_under_way,
 };
 
@@ -27,6 +29,9 @@ pub struct CompanyFinding {
     pub error: Option<String>,
     /// First instant of the first window that it is about.
     pub first: Option<DateTime<Utc>>,
+    /// Failures in a row of the sync that left it, and that the next sync makes good; `None` for what no
+    /// sync left, and for what none makes good.
+    pub failed_syncs: Option<i32>,
 }
 
 impl CompanyFinding {
@@ -46,16 +51,27 @@ impl CompanyFinding {
     }
 }
 
-/// The facts about the entities of all schemas.
-struct Everything {
+/// What is read of all schemas at once.
+struct Rows {
     troubles: Vec<WindowTrouble>,
     set_aside: Vec<SetAsideCount>,
     different: Vec<Different>,
     syncs: Vec<SyncUnderWay>,
-    runs: BTreeMap<(String, String), LastRun>,
 }
 
-/// Judges all entities. `coverage` is all committed time.
+/// An entity of a schema.
+type Key<'r> = (&'r str, &'r str);
+
+/// The facts about the entities of all schemas.
+struct Everything<'r> {
+    troubles: HashMap<Key<'r>, Vec<&'r WindowTrouble>>,
+    set_aside: HashMap<Key<'r>, u64>,
+    different: HashMap<Key<'r>, &'r Different>,
+    syncing: HashSet<Key<'r>>,
+    runs: HashMap<Key<'r>, &'r LastRun>,
+}
+
+/// Judges entities. `coverage` is all committed time of those about which there may be something to say.
 ///
 /// # Errors
 /// [`Error::Database`](crate::error::Error::Database).
@@ -66,20 +82,18 @@ pub(crate) async fn entity_findings(
     now: DateTime<Utc>,
 ) -> Result<Vec<CompanyFinding>> {
     let reader = OverviewReader::new(db.clone());
-    let mut everything = Everything {
+    let rows = Rows {
         troubles: reader.troubles().await?,
         set_aside: reader.set_aside().await?,
         different: different_entities(db, None).await?,
         syncs: syncs_under_way(db, None).await?,
-        runs: BTreeMap::new(),
     };
-    let others = everything.beside(coverage);
+    let others = rows.beside(coverage);
     let all = || coverage.iter().chain(&others);
-    let keys: BTreeSet<(&str, &str)> = all().map(|of| (&*of.schema, &*of.entity)).collect();
-    let keys: Vec<(&str, &str)> = keys.into_iter().collect();
-    let runs = last_runs(db, &keys).await?.into_iter();
-    let runs = runs.map(|last| ((last.schema, last.entity), last.run));
-    everything.runs = runs.collect();
+    let keys: BTreeSet<Key<'_>> = all().map(|of| (&*of.schema, &*of.entity)).collect();
+    let keys: Vec<Key<'_>> = keys.into_iter().collect();
+    let runs = last_runs(db, &keys).await?;
+    let everything = Everything::of(&rows, &runs);
     let mut found = Vec::new();
     let mut companies: HashMap<&str, Vec<&CompanyReport>> = HashMap::new();
     for account in accounts {
@@ -94,7 +108,7 @@ pub(crate) async fn entity_findings(
     Ok(found)
 }
 
-impl Everything {
+impl Rows {
     /// Returns the entities that were never synced and have committed nothing, of which there is something
     /// to say all the same.
     fn beside(&self, coverage: &[Coverage]) -> Vec<Coverage> {
@@ -105,13 +119,11 @@ impl Everything {
         let different = self.different.iter();
         let different = different.map(|one| (&one.schema, &one.realm_id, &one.entity));
         let named: BTreeSet<_> = troubles.chain(set_aside).chain(different).collect();
-        let is_known = |schema: &str, entity: &str| {
-            let mut known = coverage.iter();
-            known.any(|of| of.schema == schema && of.entity == entity)
-        };
+        let known = coverage.iter().map(|of| (&*of.schema, &*of.entity));
+        let known: HashSet<Key<'_>> = known.collect();
         let others = named.into_iter();
         others
-            .filter(|(schema, _, entity)| !is_known(schema, entity))
+            .filter(|(schema, _, entity)| !known.contains(&(&***schema, &***entity)))
             .map(|(schema, realm_id, entity)| Coverage {
                 schema: schema.clone(),
                 realm_id: realm_id.clone(),
@@ -121,6 +133,41 @@ impl Everything {
             })
             .collect()
     }
+}
+
+impl<'r> Everything<'r> {
+    fn of(rows: &'r Rows, runs: &'r [EntityRun]) -> Self {
+        let mut troubles: HashMap<Key<'r>, Vec<&'r WindowTrouble>> = HashMap::new();
+        for one in &rows.troubles {
+            let same = troubles.entry((&one.schema, &one.entity)).or_default();
+            same.push(one);
+        }
+        let mut set_aside = HashMap::new();
+        for one in &rows.set_aside {
+            let key: Key<'r> = (&one.schema, &one.entity);
+            set_aside.entry(key).or_insert(one.records);
+        }
+        let mut different = HashMap::new();
+        for one in &rows.different {
+            let key: Key<'r> = (&one.schema, &one.entity);
+            different.entry(key).or_insert(one);
+        }
+        let alive = rows.syncs.iter().filter(|sync| !sync.is_dead);
+        let syncing = alive.flat_map(|sync| {
+            let entities = sync.entities.iter();
+            entities.map(|entity| (&*sync.schema, &**entity))
+        });
+        let runs = runs.iter();
+        Self {
+            troubles,
+            set_aside,
+            different,
+            syncing: syncing.collect(),
+            runs: runs
+                .map(|last| ((&*last.schema, &*last.entity), &last.run))
+                .collect(),
+        }
+    }
 
     fn judge(
         &self,
@@ -129,25 +176,14 @@ impl Everything {
         now: DateTime<Utc>,
         found: &mut Vec<CompanyFinding>,
     ) {
-        let is_same = |schema: &str, entity: &str| schema == of.schema && entity == of.entity;
+        let key: Key<'_> = (&of.schema, &of.entity);
         let state = of.state.as_ref();
-        let is_syncing = self
-            .syncs
-            .iter()
-            .any(|sync| sync.reads(&of.schema, &of.entity));
-        let trouble = |status| {
-            let mut troubles = self.troubles.iter();
-            troubles.find(|one| is_same(&one.schema, &one.entity) && one.status == status)
-        };
+        let is_syncing = self.syncing.contains(&key);
+        let troubles = self.troubles.get(&key).map_or(&[][..], Vec::as_slice);
+        let trouble = |status| troubles.iter().find(|one| one.status == status);
         let windows = |status| trouble(status).map_or(0, |one| one.windows);
-        let key = (of.schema.clone(), of.entity.clone());
-        let run = self.runs.get(&key);
-        let mut set_aside = self.set_aside.iter();
-        let mut different = self.different.iter();
-        let mut troubles = self.troubles.iter();
-        let is_in_ledger = run.is_some()
-            || !of.committed.is_empty()
-            || troubles.any(|one| is_same(&one.schema, &one.entity));
+        let run = self.runs.get(&key).copied();
+        let is_in_ledger = run.is_some() || !of.committed.is_empty() || !troubles.is_empty();
         let is_unread = !is_in_ledger
             && state.is_some_and(|state| {
                 state.status != EntitySyncStatus::Unavailable && state.last_success_at.is_none()
@@ -166,16 +202,15 @@ impl Everything {
                     last_sync: state.map(|state| (state.status, state.last_success_at)),
                     is_syncing,
                     is_held_up,
-                    rejects: set_aside
-                        .find(|one| is_same(&one.schema, &one.entity))
-                        .map_or(0, |one| one.records),
+                    rejects: self.set_aside.get(&key).copied().unwrap_or_default(),
                     gaps: &gaps(&of.committed, None),
-                    different: different.find(|one| is_same(&one.schema, &one.entity)),
+                    different: self.different.get(&key).copied(),
                     wrong_checks: 0,
                 },
                 now,
             ),
         };
+        let is_of_run = run.is_some_and(|run| is_open(run));
         found.extend(findings.into_iter().map(|finding| {
             let status = match finding.reason {
                 Reason::Stuck { .. } => Some(LedgerWindowStatus::Stuck),
@@ -190,13 +225,34 @@ impl Everything {
                 }
                 _ => trouble.and_then(|one| one.error.clone()),
             };
+            let failed_syncs = state
+                .filter(|_| is_of_sync(&finding.reason) && !is_of_run && !is_held_up)
+                .map(|state| state.consecutive_failures);
             CompanyFinding {
                 realm_id: of.realm_id.clone(),
                 schema: of.schema.clone(),
                 error,
                 first: trouble.map(|one| one.first),
+                failed_syncs,
                 finding,
             }
         }));
     }
+}
+
+/// Returns true for a run that did not end well, and whose range nothing has read since.
+fn is_open(run: &LastRun) -> bool {
+    run.status != LedgerRunStatus::Ok && !run.is_superseded
+}
+
+/// Returns true for what a sync leaves that fails or ends, and the next one makes good.
+fn is_of_sync(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::SyncFailed
+            | Reason::SyncEnded
+            | Reason::NeverRead
+            | Reason::WindowsFailed { .. }
+            | Reason::WindowsAbandoned { .. }
+    )
 }

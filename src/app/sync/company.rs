@@ -2,29 +2,25 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
 use super::comparison::{Compared, with_comparison, with_deletions};
-use super::lacking::{lacking, settled};
-use crate::app::changes::CHANGES_LOOK_BACK;
+use super::poll::{Poll, years};
 use crate::app::company::Source as CompanySource;
 use crate::app::confirmed::confirmed;
-use crate::app::run::plan;
 use crate::domain::instant::format_instant;
 use crate::domain::{
-    Chunk, Continuation, EntityOutcome, EntitySpec, EntitySync, FailureKind, PageSize, Plan,
-    RunEnd, RunReport, SyncMethod, Window, chunk_range,
+    Deletion, EntityOutcome, EntitySpec, EntitySync, FailureKind, PageSize, Plan, RunEnd,
+    RunReport, SyncMethod,
 };
 use crate::error::{Error, Result};
 use crate::pipeline;
-use crate::port::{Meter, Progress, RunName, Source};
+use crate::port::{Meter, Progress, RunName, Sink, Source};
 use crate::quickbooks::ChangesSource;
 use crate::sink::postgres::PostgresSink;
-use crate::store::{OtherRun, SyncOutcome, SyncState, SyncStates};
+use crate::store::{OtherRun, SyncOutcome, SyncStates};
 
-/// Before any QuickBooks Online record.
-const EPOCH_YEAR: i32 = 2000;
 /// A deletion may become known late, too (qbo-facts 3.9).
 pub(super) const DELETIONS_LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
 /// The interval of the comparison of ids, for entities whose deletions QuickBooks does not report.
@@ -41,8 +37,6 @@ pub(super) struct CompanySyncer<'a> {
     pub progress: Arc<dyn Progress>,
     /// Whether nothing but entities that are read as a whole was asked for.
     pub asks_for_wholes: bool,
-    /// An instant before the committed time of any entity was read, by the clock of the database.
-    pub known_at: DateTime<Utc>,
 }
 
 /// Result of the sync of one company.
@@ -90,25 +84,9 @@ impl From<&Error> for Loss {
     }
 }
 
-/// One entity while it is synced.
-pub(super) struct Poll {
-    pub plan: Plan,
-    /// End of the committed time; `None` if the entity is far behind or has gaps.
-    pub since: Option<DateTime<Utc>>,
-    pub state: SyncState,
-    /// No row of this entity exists yet, from any source.
-    pub is_new: bool,
-}
-
-impl Poll {
-    pub(super) fn entity(&self) -> &EntitySpec {
-        &self.plan.entity
-    }
-}
-
 impl CompanySyncer<'_> {
     /// Obtains a token, if anything is to be asked for.
-    pub(super) async fn prepare(&self, entities: &[EntitySpec]) -> Result<()> {
+    async fn prepare(&self, entities: &[EntitySpec]) -> Result<()> {
         match entities.is_empty() {
             true => Ok(()),
             false => self.source.prepare().await,
@@ -122,23 +100,14 @@ impl CompanySyncer<'_> {
     /// Returns an error only if it would affect every entity.
     pub(super) async fn sync(&self, entities: &[EntitySpec]) -> Result<Synced> {
         let now = crate::clock::now();
+        let polls = self.polls(entities, now).await?;
+        let (near, far): (Vec<_>, Vec<_>) = polls.into_iter().partition(|poll| poll.is_near(now));
+        self.mark_begun(entities, &near, now).await?;
+        self.prepare(entities).await?;
         // How much there is to read is not known yet.
         let names = entities.iter().map(|entity| (entity.name, 0));
         self.progress
             .call_started(self.realm_id, &names.collect::<Vec<_>>());
-        let mut polls = Vec::with_capacity(entities.len());
-        for entity in entities {
-            polls.push(self.poll(entity, now).await?);
-        }
-        let is_near = |poll: &Poll| {
-            !poll.entity().is_read_whole
-                && poll
-                    .since
-                    .is_some_and(|since| since > now - CHANGES_LOOK_BACK)
-        };
-        let (near, far): (Vec<_>, Vec<_>) = polls
-            .into_iter()
-            .partition(|poll| is_near(poll) && poll.state.deletions_until.is_some());
         let mut synced = Synced::default();
         match self.sync_by_changes(near, &mut synced.entities).await {
             Ok(remaining) => {
@@ -189,36 +158,48 @@ impl CompanySyncer<'_> {
             return Ok(Vec::new());
         };
         let entities: Vec<EntitySpec> = polls.iter().map(|poll| *poll.entity()).collect();
-        self.begin(
-            &entities
-                .iter()
-                .map(|entity| entity.name)
-                .collect::<Vec<_>>(),
-        )
-        .await;
         let mut changes = self.source.changes(&entities, since, self.meter).await?;
         changes.complete = confirmed(&self.source, changes.complete, self.meter).await?;
         let feed = Arc::new(ChangesSource::new(self.source.clone(), &changes.complete));
-        let mut remaining = Vec::new();
+        let (mut remaining, mut quiet) = (Vec::new(), Vec::new());
         for poll in polls {
-            let Some(known) = changes
-                .complete
-                .iter()
-                .find(|found| found.entity == *poll.entity())
-            else {
-                remaining.push(poll);
-                continue;
-            };
-            let entity = *poll.entity();
-            let run = self.run_poll(feed.clone(), poll.plan).await;
-            let mut report = EntitySync::new(&run, SyncMethod::Changes);
-            if report.status == EntityOutcome::Ok {
-                let marked = self.mark_deleted(&entity, &known.deletions, false).await;
-                report = with_deletions(report, marked);
+            let mut complete = changes.complete.iter();
+            match complete.find(|found| found.entity == *poll.entity()) {
+                None => remaining.push(poll),
+                Some(known) if poll.is_one_done && known.is_empty() => quiet.push(poll),
+                Some(known) => {
+                    let report = self.store_known(&feed, poll, &known.deletions).await;
+                    self.end(report, reports).await;
+                }
             }
+        }
+        for poll in self
+            .sync_quiet(&feed, quiet, SyncMethod::Changes, reports)
+            .await
+        {
+            let report = self.store_known(&feed, poll, &[]).await;
             self.end(report, reports).await;
         }
         Ok(remaining)
+    }
+
+    /// Stores the changes of an entity, and its deletions.
+    async fn store_known(
+        &self,
+        feed: &Arc<ChangesSource>,
+        poll: Poll,
+        deletions: &[Deletion],
+    ) -> EntitySync {
+        let entity = *poll.entity();
+        let run = self.run_poll(feed.clone(), poll.plan).await;
+        let report = EntitySync::new(&run, SyncMethod::Changes);
+        match report.status {
+            EntityOutcome::Ok => {
+                let marked = self.mark_deleted(&entity, deletions, false).await;
+                with_deletions(report, marked)
+            }
+            EntityOutcome::Failed | EntityOutcome::Unavailable => report,
+        }
     }
 
     /// Reads entities in other ways than by their common changes, until an answer says that no request
@@ -259,13 +240,21 @@ impl CompanySyncer<'_> {
             .source
             .prefetch(&spans.collect::<Vec<_>>(), self.page_size)
             .await;
-        for Poll {
-            plan,
-            state,
-            is_new,
-            ..
-        } in polls
-        {
+        let is_quiet = |poll: &Poll| {
+            poll.is_one_done
+                && !self.needs_comparison(poll, now)
+                && pipeline::first_span(&poll.plan)
+                    .is_some_and(|span| self.source.has_empty_first_page(poll.entity(), span))
+        };
+        let (quiet, mut polls): (Vec<_>, Vec<_>) = polls.into_iter().partition(is_quiet);
+        let reports = &mut synced.entities;
+        polls.extend(
+            self.sync_quiet(&self.source, quiet, SyncMethod::Batch, reports)
+                .await,
+        );
+        for poll in polls {
+            let needs_comparison = self.needs_comparison(&poll, now);
+            let Poll { plan, is_new, .. } = poll;
             let entity = plan.entity;
             self.begin(&[entity.name]).await;
             let method = if prefetched.contains(&entity.name) {
@@ -276,19 +265,13 @@ impl CompanySyncer<'_> {
             let run = self.run_poll(self.source.clone(), plan).await;
             let mut report = EntitySync::new(&run, method);
             if report.status == EntityOutcome::Ok {
-                // Rows of a backfill, or of a sync that was interrupted, may have been deleted at
-                // QuickBooks since. If it never reports the changes of an entity, a comparison a
-                // day has to do.
-                let is_reported = entity.supports_cdc() && !self.source.refuses_changes(&entity);
-                let is_unknown = state.deletions_until.is_none() || is_reported;
-                let is_due = state.reconciled_at.is_none_or(|at| at < now - SWEEP_EVERY);
                 let compared = match () {
                     // A new entity has no older rows that could be missing.
                     () if is_new => {
                         let marked = self.mark_deleted(&entity, &[], true).await;
                         marked.map(|_| Compared::default())
                     }
-                    () if is_unknown || is_due => {
+                    () if needs_comparison => {
                         report.reconciled = true;
                         self.reconcile(&entity).await
                     }
@@ -304,16 +287,29 @@ impl CompanySyncer<'_> {
         }
     }
 
+    /// Returns true if the ids of an entity must be compared before its deletions are known.
+    fn needs_comparison(&self, poll: &Poll, now: DateTime<Utc>) -> bool {
+        // Rows of a backfill, or of a sync that was interrupted, may have been deleted at QuickBooks
+        // since. If it never reports the changes of an entity, a comparison a day has to do.
+        let (entity, state) = (poll.entity(), &poll.state);
+        let is_reported = entity.supports_cdc() && !self.source.refuses_changes(entity);
+        let is_unknown = state.deletions_until.is_none() || is_reported;
+        let is_due = state.reconciled_at.is_none_or(|at| at < now - SWEEP_EVERY);
+        poll.is_new || is_unknown || is_due
+    }
+
     pub(super) async fn run_poll<S: Source>(&self, source: Arc<S>, plan: Plan) -> RunReport {
+        self.run_poll_into(source, self.sink.clone(), plan).await
+    }
+
+    pub(super) async fn run_poll_into<S: Source, K: Sink>(
+        &self,
+        source: Arc<S>,
+        sink: Arc<K>,
+        plan: Plan,
+    ) -> RunReport {
         let run_id = crate::chance::unique_id().to_string();
-        let run = pipeline::run(
-            source,
-            self.sink.clone(),
-            plan,
-            &run_id,
-            self.progress.clone(),
-        )
-        .await;
+        let run = pipeline::run(source, sink, plan, &run_id, self.progress.clone()).await;
         (0..run.totals.requests).for_each(|_| self.meter.count_request(false));
         run
     }
@@ -352,37 +348,22 @@ impl CompanySyncer<'_> {
         }
     }
 
-    /// Determines the time that an entity lacks, and how to read it.
-    async fn poll(&self, entity: &EntitySpec, now: DateTime<Utc>) -> Result<Poll> {
-        if !entity.has_query {
-            return self.poll_unqueryable(entity, now).await;
-        }
-        let committed = self.sink.committed(self.realm_id, entity).await?;
-        let failed = self.sink.failed(self.realm_id, entity).await?;
-        let state = self.states.get(entity).await?;
-        let (settled, failed) = settled(failed, &committed);
-        if !settled.is_empty() {
-            self.sink.settle(self.realm_id, entity, &settled).await?;
-        }
-        let lacking = lacking(&years(now)?, &committed, &failed);
-        let plan = plan(*entity, lacking.windows, Vec::new(), self.page_size);
-        let is_new = committed.is_empty() && self.sink.is_empty(entity).await?;
-        Ok(Poll {
-            plan: Plan {
-                read_from: lacking.latest_from.map(|from| self.continued(from)),
-                is_quiet: true,
-                ..plan
-            },
-            since: lacking.latest_from.filter(|_| lacking.is_latest_only),
-            state,
-            is_new,
-        })
-    }
-
-    /// Returns the beginning of a read that goes on where the committed time ends.
-    pub(super) fn continued(&self, from: DateTime<Utc>) -> Continuation {
-        let known_at = self.known_at;
-        Continuation { from, known_at }
+    /// Records that the entities are about to be synced, for the status page. Those that are read as a whole,
+    /// and not yet again, stay as they are.
+    async fn mark_begun(
+        &self,
+        entities: &[EntitySpec],
+        near: &[Poll],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
+        let near: Vec<&str> = near.iter().map(|poll| poll.entity().name).collect();
+        let wholes = entities.iter().filter(|entity| entity.is_read_whole);
+        let dailies = wholes.filter(|_| !self.asks_for_wholes);
+        let dailies: Vec<&str> = dailies.map(|entity| entity.name).collect();
+        self.states
+            .mark_begun(&names, &near, &dailies, now - SWEEP_EVERY)
+            .await
     }
 
     pub(super) async fn horizon(&self, entity: &EntitySpec) -> Result<Option<DateTime<Utc>>> {
@@ -391,17 +372,4 @@ impl CompanySyncer<'_> {
             .horizon(entity, whole[whole.len() - 1], self.meter)
             .await
     }
-}
-
-/// Returns the years up to the present one: the windows of a sync.
-pub(super) fn years(now: DateTime<Utc>) -> Result<Vec<Window>> {
-    let new_year = |year| {
-        let instant = Utc.with_ymd_and_hms(year, 1, 1, 0, 0, 0).single();
-        instant.ok_or_else(|| Error::Internal(format!("no year {year}")))
-    };
-    let range = Window {
-        start: new_year(EPOCH_YEAR)?,
-        end: new_year(now.year() + 1)?,
-    };
-    Ok(chunk_range(range, Chunk::Months(12)))
 }

@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use tracing::warn;
 
-use super::company::{CompanySyncer, years};
+use super::company::CompanySyncer;
 use super::comparison::{Compared, SetAside};
+use super::poll::years;
 use crate::domain::{Deletion, EntitySpec, RecordKey, Reject, Window, unnamed};
 use crate::error::Result;
 use crate::port::RecordIndex;

@@ -11,6 +11,9 @@ mod gone;
 mod lacking;
 mod outcome;
 mod planned;
+mod poll;
+mod polling;
+mod quiet;
 mod schedule;
 mod unqueryable;
 mod whole;
@@ -24,7 +27,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{Instrument, info_span};
 
-use self::company::{CompanySyncer, Loss, SWEEP_EVERY, Synced};
+use self::company::{CompanySyncer, Loss, Synced};
 use self::outcome::{lacks_everything, log_sync, status_of, with_unavailable};
 pub use self::planned::{PlannedCompany, SyncPlan, SyncPlanRequest};
 use super::company::{Company, ConnectionStatus, Source};
@@ -332,13 +335,6 @@ impl Syncer {
             .iter()
             .partition(|entity| unavailable.contains_key(entity.name));
         let entities = &entities[..];
-        let wholes = entities.iter().filter(|entity| entity.is_read_whole);
-        let dailies = wholes
-            .filter(|_| !asks_for_wholes)
-            .map(|entity| entity.name);
-        let dailies: Vec<&str> = dailies.collect();
-        let last_sweep = crate::clock::now() - SWEEP_EVERY;
-        let known_at = states.mark_pending(entities, &dailies, last_sweep).await?;
         let company = CompanySyncer {
             realm_id,
             source,
@@ -348,12 +344,8 @@ impl Syncer {
             meter,
             progress: self.app.progress.clone(),
             asks_for_wholes,
-            known_at,
         };
-        let outcome = match company.prepare(entities).await {
-            Ok(()) => company.sync(entities).await,
-            Err(error) => Err(error),
-        };
+        let outcome = company.sync(entities).await;
         if let Err(error) = &outcome {
             let outcome = SyncOutcome::failed(error.to_string());
             for entity in entities {

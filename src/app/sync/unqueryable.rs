@@ -7,8 +7,9 @@ use std::sync::Arc;
 use chrono::{DateTime, SubsecRound, Utc};
 use tracing::warn;
 
-use super::company::{CompanySyncer, DELETIONS_LOOK_BACK, Poll, Synced, years};
+use super::company::{CompanySyncer, DELETIONS_LOOK_BACK, Synced};
 use super::comparison::{SetAside, with_deletions};
+use super::poll::{Poll, years};
 use crate::app::changes::CHANGES_LOOK_BACK;
 use crate::app::run::plan;
 use crate::domain::{
@@ -17,6 +18,7 @@ use crate::domain::{
 use crate::error::{Error, Result};
 use crate::port::RecordIndex;
 use crate::quickbooks::{ChangesSource, EntityChanges};
+use crate::store::{Standing, Standings};
 
 impl CompanySyncer<'_> {
     /// Determines the time that an entity without queries lacks. Its first sync begins where change
@@ -25,9 +27,11 @@ impl CompanySyncer<'_> {
     pub(super) async fn poll_unqueryable(
         &self,
         entity: &EntitySpec,
+        standing: Standing,
+        standings: &Standings,
         now: DateTime<Utc>,
     ) -> Result<Poll> {
-        let committed = merged(&self.sink.committed(self.realm_id, entity).await?);
+        let committed = merged(&standing.committed);
         let years = years(now)?;
         let this_year = years.last().map(|year| year.start);
         let first = this_year
@@ -42,14 +46,16 @@ impl CompanySyncer<'_> {
             start: year.start.max(start),
             ..year
         });
+        let plan = plan(*entity, windows.collect(), Vec::new(), self.page_size);
         Ok(Poll {
+            is_one_done: matches!(&plan.windows[..], [only] if standing.is_done(*only)),
             plan: Plan {
-                read_from: Some(self.continued(since)),
+                read_from: Some(standings.continued(since)),
                 is_quiet: true,
-                ..plan(*entity, windows.collect(), Vec::new(), self.page_size)
+                ..plan
             },
             since: (!committed.is_empty()).then_some(since),
-            state: self.states.get(entity).await?,
+            state: standing.state,
             is_new: committed.is_empty() && self.sink.is_empty(entity).await?,
         })
     }

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 
-use super::company::{CompanySyncer, Poll, SWEEP_EVERY, Synced};
+use super::company::{CompanySyncer, SWEEP_EVERY, Synced};
 use super::comparison::with_deletions;
+use super::poll::Poll;
 use crate::domain::{
     Deletion, EntityOutcome, EntitySpec, EntitySync, SyncMethod, WindowReport, WindowStatus,
 };

@@ -10,6 +10,7 @@ mod ledger;
 mod merge;
 mod obstacles;
 mod pulse;
+mod quiet;
 mod record_index;
 mod report_lines;
 mod reports;
@@ -31,6 +32,7 @@ pub(crate) use self::books::{Books, DEFAULT_LEDGER_SCHEMA, PostedRecords};
 pub(crate) use self::deletions::Deletions;
 use self::ledger::Ledger;
 use self::pulse::{Pulses, claim};
+pub(crate) use self::quiet::{QuietEntity, QuietSink};
 pub(crate) use self::reports::{Landed, LandedAnswer, Landing};
 pub(crate) use self::schema::check_name;
 pub use self::schema::{Upgrade, ddl};
@@ -42,7 +44,7 @@ use crate::error::{Error, Result};
 use crate::port::{RunContext, Sink, WindowContext};
 use crate::postgres::{Columns, migrations, params, server, table_name};
 pub(crate) use crate::postgres::{DEFAULT_SCHEMA, Db};
-use crate::store::{CommittedTime, FailedWindow, OtherRun};
+use crate::store::{CommittedTime, FailedWindow, OtherRun, Standings, standings};
 
 /// Decides whether runs get rows in `qbo.runs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,19 +211,16 @@ impl PostgresSink {
         Ok(other)
     }
 
-    /// Returns the windows whose last attempt failed, unless they are committed and the cause was none
-    /// of their records, unsorted.
+    /// Returns what is known of entities before they are read.
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub(crate) async fn failed(
+    pub(crate) async fn standings(
         &self,
         realm_id: &str,
-        entity: &EntitySpec,
-    ) -> Result<Vec<FailedWindow>> {
-        CommittedTime::new(self.db.clone())
-            .failed(&self.schema, realm_id, entity)
-            .await
+        entities: &[EntitySpec],
+    ) -> Result<Standings> {
+        standings(&self.db, (&self.schema, realm_id), entities).await
     }
 
     /// Ends the failure of windows whose time other windows have committed since.
@@ -296,7 +295,10 @@ impl Sink for PostgresSink {
     }
 
     async fn window_failed(&self, context: &WindowContext, error: &Error) {
-        self.ledger.fail(context, error).await;
+        match turn::is_lost(error) {
+            true => self.ledger.release(context).await,
+            false => self.ledger.fail(context, error).await,
+        }
     }
 
     async fn window_released(&self, context: &WindowContext) {
@@ -305,8 +307,14 @@ impl Sink for PostgresSink {
 
     fn window_abandoned(&self, context: WindowContext) {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let ledger = self.ledger.clone();
-            runtime.spawn(async move { ledger.fail(&context, &Error::Cancelled).await });
+            let (ledger, is_sync) = (self.ledger.clone(), self.turn.is_some());
+            runtime.spawn(async move {
+                match is_sync {
+                    // The next sync reads it, as the state of its entity says.
+                    true => ledger.release(&context).await,
+                    false => ledger.fail(&context, &Error::Cancelled).await,
+                }
+            });
         }
     }
 

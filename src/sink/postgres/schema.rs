@@ -57,7 +57,8 @@ fn raw_table(schema: &str, entity: &EntitySpec) -> String {
         .replace("{table}", &quote_identifier(&entity.table()))
 }
 
-/// Creates, checks and binds the tables of a schema, in one transaction.
+/// Creates, checks and binds the tables of a schema, in one transaction. If all is as it should be, which
+/// is so at every sync but the first, nothing is written, and nobody waits for it.
 pub(super) async fn prepare(
     connection: &mut Object,
     schema: &str,
@@ -67,18 +68,22 @@ pub(super) async fn prepare(
     let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
     let transaction = connection.transaction().await.map_err(database_error)?;
     transaction.batch(PIN_SEARCH_PATH).await?;
-    migrations::lock(&*transaction).await?;
     obstacles::check_temporary(&*transaction).await?;
     obstacles::check_schema(&*transaction, schema).await?;
-    transaction
-        .batch(&missing(&*transaction, schema, entities).await?.sql)
-        .await
-        .map_err(|error| may_not_create(error, schema))?;
+    if !missing(&*transaction, schema, entities)
+        .await?
+        .sql
+        .is_empty()
+    {
+        migrations::lock(&*transaction).await?;
+        transaction
+            .batch(&missing(&*transaction, schema, entities).await?.sql)
+            .await
+            .map_err(|error| may_not_create(error, schema))?;
+    }
     obstacles::check(&*transaction, schema, &tables).await?;
     add_deletion_time(&*transaction, schema, &tables).await?;
-    for table in &tables {
-        check_shape(&*transaction, schema, table).await?;
-    }
+    check_shapes(&*transaction, schema, &tables).await?;
     bind_company(&*transaction, schema, realm_id).await?;
     transaction.commit().await.map_err(database_error)
 }
@@ -165,10 +170,12 @@ async fn add_deletion_time(
     schema: &str,
     tables: &[String],
 ) -> Result<()> {
-    let rows = client
-        .rows(WITHOUT_DELETION_TIME, params![schema, tables])
-        .await?;
-    for row in rows {
+    let asked = params![schema, tables];
+    if client.rows(WITHOUT_DELETION_TIME, asked).await?.is_empty() {
+        return Ok(());
+    }
+    migrations::lock(client).await?;
+    for row in client.rows(WITHOUT_DELETION_TIME, asked).await? {
         let table = format!(
             "{}.{}",
             quote_identifier(schema),
@@ -180,16 +187,23 @@ async fn add_deletion_time(
     Ok(())
 }
 
-/// Refuses a table that was made by hand in another shape, because loading into it would fail
+/// Refuses tables that were made by hand in another shape, because loading into them would fail
 /// halfway or store wrong values.
-pub(super) async fn check_shape(
+pub(super) async fn check_shapes(
     client: &(impl GenericClient + Sync),
     schema: &str,
-    table: &str,
+    tables: &[String],
 ) -> Result<()> {
-    let Some(shape) = Shape::of(client, schema, table).await? else {
-        return Ok(());
-    };
+    let mut shapes = Shape::of_all(client, schema, tables).await?;
+    for table in tables {
+        if let Some(shape) = shapes.remove(table) {
+            check_shape(schema, table, &shape)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_shape(schema: &str, table: &str, shape: &Shape) -> Result<()> {
     let differences: Vec<String> = shape
         .differences()
         .into_iter()
@@ -239,8 +253,9 @@ pub(super) async fn upgrade(
         created: missing.tables,
         sql: missing.sql,
     };
+    let mut shapes = Shape::of_all(&*transaction, schema, &tables).await?;
     for entity in entities {
-        let Some(shape) = Shape::of(&*transaction, schema, &entity.table()).await? else {
+        let Some(shape) = shapes.remove(&entity.table()) else {
             continue;
         };
         let differences = shape.differences();
@@ -323,6 +338,12 @@ async fn rebind_if_empty(
     Ok(client.change(rebind, params![schema, realm_id]).await? > 0)
 }
 
+async fn company_of(client: &(impl GenericClient + Sync), schema: &str) -> Result<Option<String>> {
+    let select = "SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $1";
+    let rows = client.rows(select, params![schema]).await?;
+    rows.first().map(|row| row.column("realm_id")).transpose()
+}
+
 /// Binds a schema to its company at the first load. Another company is refused, because the ids of
 /// two companies collide.
 async fn bind_company(
@@ -330,16 +351,16 @@ async fn bind_company(
     schema: &str,
     realm_id: &str,
 ) -> Result<()> {
+    if company_of(client, schema).await?.as_deref() == Some(realm_id) {
+        return Ok(());
+    }
+    migrations::lock(client).await?;
     let insert = "
         INSERT INTO qbo.schema_realms (schema_name, realm_id) VALUES ($1, $2)
         ON CONFLICT DO NOTHING";
     client.change(insert, params![schema, realm_id]).await?;
-    let select = "SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $1";
-    let rows = client.rows(select, params![schema]).await?;
-    let bound: String = match rows.first() {
-        Some(row) => row.column("realm_id")?,
-        None => realm_id.to_owned(),
-    };
+    let bound = company_of(client, schema).await?;
+    let bound = bound.unwrap_or_else(|| realm_id.to_owned());
     if bound == realm_id || rebind_if_empty(client, schema, realm_id).await? {
         return Ok(());
     }

@@ -2,6 +2,8 @@
 //! upgrade it in place and keep every row. Users' earlier projects made text windows, times without
 //! zone, `varchar` ids, and no `page_size` and `request_payload`.
 
+use std::collections::HashMap;
+
 use tokio_postgres::{GenericClient, Row};
 
 use crate::domain::EntitySpec;
@@ -51,7 +53,7 @@ pub(super) fn column_names() -> Vec<&'static str> {
 }
 
 /// The shape of an existing table.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shape {
     columns: Vec<Column>,
     /// A unique index on `id` alone.
@@ -81,12 +83,12 @@ pub(super) enum Remedy {
 
 const SELECT_COLUMNS: &str = "
 SELECT a.attname::text, format_type(a.atttypid, NULL), a.attnotnull,
-    a.atthasdef OR a.attidentity <> '', concat(a.attidentity, a.attgenerated)
+    a.atthasdef OR a.attidentity <> '', concat(a.attidentity, a.attgenerated), c.relname::text
 FROM pg_attribute a
     JOIN pg_class c ON c.oid = a.attrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY a.attnum";
+WHERE n.nspname = $1 AND c.relname = ANY($2) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY c.relname, a.attnum";
 
 /// Whether `id` alone is unique, and whether there is a primary key. A merge cannot use an index
 /// that is checked at the end of the transaction.
@@ -94,12 +96,13 @@ const SELECT_KEYS: &str = "
 SELECT
     coalesce(bool_or(i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
         AND i.indnkeyatts = 1 AND a.attname = 'id'), false),
-    coalesce(bool_or(i.indisprimary), false)
+    coalesce(bool_or(i.indisprimary), false), c.relname::text
 FROM pg_index i
     JOIN pg_class c ON c.oid = i.indrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
-WHERE n.nspname = $1 AND c.relname = $2";
+WHERE n.nspname = $1 AND c.relname = ANY($2)
+GROUP BY c.relname";
 
 fn column_of(row: &Row) -> Result<Column> {
     Ok(Column {
@@ -118,27 +121,23 @@ fn column_of(row: &Row) -> Result<Column> {
 }
 
 impl Shape {
-    /// Reads the shape of a table; `None` if there is no such table.
-    pub(super) async fn of(
+    /// Reads the shapes of those of the tables that there are.
+    pub(super) async fn of_all(
         client: &(impl GenericClient + Sync),
         schema: &str,
-        table: &str,
-    ) -> Result<Option<Self>> {
-        let rows = client.rows(SELECT_COLUMNS, params![schema, table]).await?;
-        let columns: Vec<Column> = rows.iter().map(column_of).collect::<Result<_>>()?;
-        if columns.is_empty() {
-            return Ok(None);
+        tables: &[String],
+    ) -> Result<HashMap<String, Self>> {
+        let mut shapes: HashMap<String, Self> = HashMap::new();
+        for row in client.rows(SELECT_COLUMNS, params![schema, tables]).await? {
+            let shape = shapes.entry(row.column(5)?).or_default();
+            shape.columns.push(column_of(&row)?);
         }
-        let rows = client.rows(SELECT_KEYS, params![schema, table]).await?;
-        let (has_unique_id, has_primary_key) = match rows.first() {
-            Some(row) => (row.column(0)?, row.column(1)?),
-            None => (false, false),
-        };
-        Ok(Some(Self {
-            columns,
-            has_unique_id,
-            has_primary_key,
-        }))
+        for row in client.rows(SELECT_KEYS, params![schema, tables]).await? {
+            if let Some(shape) = shapes.get_mut(row.column::<&str>(2)?) {
+                (shape.has_unique_id, shape.has_primary_key) = (row.column(0)?, row.column(1)?);
+            }
+        }
+        Ok(shapes)
     }
 
     /// Returns the differences from the required shape. Columns that allow nulls are accepted.

@@ -119,10 +119,7 @@ async fn check(
     obstacles::check_temporary(client).await?;
     obstacles::check_schema(client, schema).await?;
     obstacles::check(client, schema, present).await?;
-    for table in present {
-        schema::check_shape(client, schema, table).await?;
-    }
-    Ok(())
+    schema::check_shapes(client, schema, present).await
 }
 
 /// Returns the refusal of a check as an obstacle.

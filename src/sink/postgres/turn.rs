@@ -14,6 +14,11 @@ WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND turn_id = $4 FOR SH
 
 const LOST_TURN: &str = "another sync has taken over, because this one gave no sign of life for half a minute; what was committed stays";
 
+/// Returns true if another sync has taken over, so that the window is its one.
+pub(super) fn is_lost(error: &Error) -> bool {
+    matches!(error, Error::Config { reason, .. } if reason == LOST_TURN)
+}
+
 /// Checks that the turn of a window's sync is still its own. Other runs have none.
 ///
 /// # Errors

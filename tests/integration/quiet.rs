@@ -1,0 +1,156 @@
+//! Syncs in which nothing is new: what they cost Postgres, and that their windows are committed by the
+//! same rules as all others.
+
+use std::time::Duration;
+
+use qbo_rs::app::App;
+use qbo_rs::domain::{CompanySync, ENTITIES, EntityOutcome};
+use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
+
+use crate::support::{Database, connect, everything, small_sandbox, syncing_app, until};
+
+const FEW: [&str; 5] = ["items", "tax_codes", "tax_rates", "terms", "vendors"];
+
+/// What Postgres has done in a database.
+#[derive(Debug, Clone, Copy)]
+struct Work {
+    transactions: i64,
+    rows: i64,
+}
+
+/// Returns what Postgres has done in a database for those who have left it: each connection adds its share
+/// before it ends.
+async fn work(database: &Database) -> Work {
+    let server = connect(&std::env::var("TEST_DATABASE_URL").unwrap()).await;
+    let name = database.url.rsplit('/').next().unwrap();
+    let pid: i32 = {
+        let row = database.client.query_one("SELECT pg_backend_pid()", &[]);
+        row.await.unwrap().get(0)
+    };
+    let others = "SELECT FROM pg_stat_activity WHERE datname = $1 AND pid <> $2";
+    while !server
+        .query(others, &[&name, &pid])
+        .await
+        .unwrap()
+        .is_empty()
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let done = "SELECT xact_commit + xact_rollback, tup_inserted + tup_updated + tup_deleted
+        FROM pg_stat_database WHERE datname = $1";
+    let row = server.query_one(done, &[&name]).await.unwrap();
+    Work {
+        transactions: row.get(0),
+        rows: row.get(1),
+    }
+}
+
+async fn synced(app: &App, entities: &[&str]) -> CompanySync {
+    let report = app.sync(&everything(entities)).await.unwrap();
+    assert!(report.is_ok(), "{report:?}");
+    report.accounts.into_iter().next().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_in_which_nothing_is_new_costs_postgres_little() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    synced(&app, &[]).await;
+    let second = synced(&app, &[]).await;
+    let before = work(&database).await;
+    let third = synced(&app, &[]).await;
+    let after = work(&database).await;
+    let entities = ENTITIES.len() as i64;
+    assert_eq!(third.entities.len() as i64, entities);
+    let transactions = after.transactions - before.transactions;
+    assert!(transactions <= 45, "{transactions} transactions");
+    // Each turn begins and ends, each state begins and ends, and the committed time goes on.
+    let rows = after.rows - before.rows;
+    assert!(rows <= 5 * entities + 10, "{rows} rows");
+
+    // What it has written is what the report says, of every entity that was read.
+    let mut read = 0;
+    for (earlier, entity) in second.entities.iter().zip(&third.entities) {
+        let is_later = entity.checkpoint > earlier.checkpoint;
+        read += i64::from(is_later);
+        let name = &entity.entity;
+        let checkpoint = entity.checkpoint.unwrap();
+        let ledger = format!(
+            "SELECT count(*) FROM qbo.windows JOIN qbo.sync_state AS state USING (realm_id, schema_name, entity)
+             WHERE entity = '{name}' AND windows.status = 'done' AND attempts = 1 AND windows.rows = 0
+               AND read_until_utc = '{checkpoint}' AND checkpoint_utc = read_until_utc
+               AND incomplete_since_utc IS NULL AND previous_attempt IS NULL
+               AND started_at_utc <= last_success_at_utc AND committed_at_utc <= last_success_at_utc
+               AND state.status = 'success' AND consecutive_failures = 0 AND message IS NULL
+               AND last_success_at_utc >= last_attempt_at_utc"
+        );
+        if is_later {
+            assert_eq!(database.number(&ledger).await, 1, "{name}");
+        }
+    }
+    // Two are read once a day.
+    assert_eq!(read, entities - 2);
+    database.drop().await;
+}
+
+/// A sandbox that takes its time, so that others can come between a sync and its commit.
+fn slow_sandbox() -> Sandbox {
+    let options = SandboxOptions {
+        latency: Duration::from_millis(150),
+        throttle: ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    };
+    Sandbox::start(options).unwrap()
+}
+
+/// Lets a sync begin whose entities have nothing new, changes something once it is known what it reads, and
+/// returns its report.
+async fn interfered(sandbox: &Sandbox, database: &Database, change: &str) -> CompanySync {
+    let app = syncing_app(sandbox, database);
+    synced(&app, &FEW).await;
+    synced(&app, &FEW).await;
+    let running = tokio::spawn(async move { app.sync(&everything(&FEW)).await });
+    let begun = "SELECT count(*) FROM qbo.sync_state WHERE status = 'in_progress'";
+    until(database, begun).await;
+    database.client.batch_execute(change).await.unwrap();
+    let report = running.await.unwrap().unwrap();
+    report.accounts.into_iter().next().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_committed_once_another_sync_has_the_turn() {
+    let (sandbox, database) = (slow_sandbox(), Database::create().await);
+    let taken = "
+        CREATE TABLE before AS SELECT * FROM qbo.windows;
+        UPDATE qbo.sync_turns SET turn_id = 'of another', host = 'elsewhere'";
+    let late = interfered(&sandbox, &database, taken).await;
+    for entity in &late.entities {
+        let reason = entity.error.as_deref().unwrap_or_default();
+        assert_eq!(entity.status, EntityOutcome::Failed, "{entity:?}");
+        assert!(reason.contains("another sync has taken over"), "{reason}");
+    }
+    // The ledger is as it was: the windows belong to the other sync now.
+    let changed = "SELECT count(*) FROM (
+        SELECT entity, window_start_utc, status, error, run_id, read_until_utc, committed_at_utc, started_at_utc FROM before
+        EXCEPT
+        SELECT entity, window_start_utc, status, error, run_id, read_until_utc, committed_at_utc, started_at_utc
+        FROM qbo.windows) AS changed";
+    assert_eq!(database.number(changed).await, 0);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_another_run_has_begun_is_committed_by_itself() {
+    let (sandbox, database) = (slow_sandbox(), Database::create().await);
+    let begun = "UPDATE qbo.windows SET status = 'running', run_id = 'of another'
+        WHERE entity = 'items' AND read_until_utc IS NOT NULL";
+    let report = interfered(&sandbox, &database, begun).await;
+    let is_ok = |entity: &qbo_rs::domain::EntitySync| entity.status == EntityOutcome::Ok;
+    assert!(report.entities.iter().all(is_ok), "{report:?}");
+    let attempts = "SELECT max(attempts)::bigint FROM qbo.windows WHERE status = 'done' AND entity";
+    assert_eq!(database.number(&format!("{attempts} = 'items'")).await, 2);
+    assert_eq!(database.number(&format!("{attempts} <> 'items'")).await, 1);
+    let open = "SELECT count(*) FROM qbo.windows WHERE status <> 'done'";
+    assert_eq!(database.number(open).await, 0);
+    database.drop().await;
+}
