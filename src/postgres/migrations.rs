@@ -122,6 +122,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "deep_differences",
         sql: include_str!("migrations/0020_deep_differences.sql"),
     },
+    Migration {
+        number: 23,
+        name: "parts_of_windows",
+        sql: include_str!("migrations/0023_parts_of_windows.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

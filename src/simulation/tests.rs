@@ -263,6 +263,11 @@ fn the_simulation_finds_a_ledger_that_is_committed_before_its_rows() {
 }
 
 #[test]
+fn the_simulation_finds_a_part_of_a_window_that_ends_too_far() {
+    seeds_to_find(Sabotage::PartTooFar);
+}
+
+#[test]
 fn the_simulation_finds_a_token_that_is_used_before_it_is_stored() {
     seeds_to_find(Sabotage::LateToken);
 }

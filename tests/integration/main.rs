@@ -39,6 +39,7 @@ mod lookups;
 mod memory;
 mod merge;
 mod outcomes;
+mod parts;
 mod pauses;
 mod reading;
 mod recorded;

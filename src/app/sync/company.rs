@@ -369,7 +369,11 @@ impl CompanySyncer<'_> {
         let is_new = committed.is_empty() && self.sink.is_empty(entity).await?;
         Ok(Poll {
             plan: Plan {
-                read_from: lacking.latest_from.map(|from| self.continued(from)),
+                read_from: lacking
+                    .latest_from
+                    .map(|from| self.continued(from))
+                    .into_iter()
+                    .collect(),
                 is_quiet: true,
                 ..plan
             },
@@ -382,7 +386,11 @@ impl CompanySyncer<'_> {
     /// Returns the beginning of a read that goes on where the committed time ends.
     pub(super) fn continued(&self, from: DateTime<Utc>) -> Continuation {
         let known_at = self.known_at;
-        Continuation { from, known_at }
+        Continuation {
+            from,
+            known_at,
+            begun: None,
+        }
     }
 
     pub(super) async fn horizon(&self, entity: &EntitySpec) -> Result<Option<DateTime<Utc>>> {

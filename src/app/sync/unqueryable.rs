@@ -44,7 +44,7 @@ impl CompanySyncer<'_> {
         });
         Ok(Poll {
             plan: Plan {
-                read_from: Some(self.continued(since)),
+                read_from: vec![self.continued(since)],
                 is_quiet: true,
                 ..plan(*entity, windows.collect(), Vec::new(), self.page_size)
             },

@@ -9,6 +9,7 @@ mod drift;
 mod ledger;
 mod merge;
 mod obstacles;
+mod parts;
 mod pulse;
 mod record_index;
 mod report_lines;
@@ -37,7 +38,7 @@ pub use self::schema::{Upgrade, ddl};
 pub(crate) use self::survey::survey;
 use self::writer::PostgresWriter;
 use crate::config::{PostgresConfig, TransactionLimits};
-use crate::domain::{EntitySpec, RunReport, Window};
+use crate::domain::{EntitySpec, Resumed, RunReport, Window};
 use crate::error::{Error, Result};
 use crate::port::{RunContext, Sink, WindowContext};
 use crate::postgres::{Columns, migrations, params, server, table_name};
@@ -176,6 +177,21 @@ impl PostgresSink {
             .await
     }
 
+    /// Returns windows of an entity as a resumed run reads them.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn resumed(
+        &self,
+        realm_id: &str,
+        entity: &EntitySpec,
+        windows: &[Window],
+    ) -> Result<Resumed> {
+        CommittedTime::new(self.db.clone())
+            .resumed(&self.schema, realm_id, entity, windows)
+            .await
+    }
+
     /// Returns the windows that runs have committed at an instant or after it, unsorted.
     ///
     /// # Errors
@@ -291,7 +307,7 @@ impl Sink for PostgresSink {
         }
     }
 
-    async fn window_started(&self, context: &WindowContext) -> Result<()> {
+    async fn window_started(&self, context: &WindowContext) -> Result<Option<DateTime<Utc>>> {
         self.ledger.begin(context).await
     }
 
