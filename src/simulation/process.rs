@@ -136,6 +136,8 @@ impl Process {
                     ..Resumed::default()
                 },
             };
+            let continued = resumed.read_from.len() as u64;
+            self.world.continued.fetch_add(continued, Ordering::Relaxed);
             plans.push(Plan {
                 strict_windows: manner.strict_windows,
                 read_from: resumed.read_from,

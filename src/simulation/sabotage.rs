@@ -21,7 +21,7 @@ pub(super) enum Sabotage {
     ByOffset,
     /// The ledger's row is committed before the rows.
     LedgerFirst,
-    /// A window that is committed in part counts as complete a second too far.
+    /// A window that is committed in part counts as complete a day too far.
     PartTooFar,
     /// A new refresh token is used before it is stored.
     LateToken,

@@ -342,7 +342,7 @@ impl WindowWriter for MemoryWriter {
         }
         let at = self.first_part_at.unwrap_or(committed_at(&self.context));
         let too_far = match self.sink.process.world.sabotage {
-            Some(Sabotage::PartTooFar) => TimeDelta::seconds(1),
+            Some(Sabotage::PartTooFar) => TimeDelta::days(1),
             _ => TimeDelta::zero(),
         };
         let until = summary.read_until.map(|until| until + too_far);
