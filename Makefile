@@ -29,8 +29,8 @@ SPARK := .venv/spark/cluster
 ENGINES := $(patsubst tests/engines/requirements/%.txt,%,$(wildcard tests/engines/requirements/*.txt))
 
 .PHONY: help demo stop-demo wheel prepare test lint wheel-portable test-rust test-postgres test-oldest-postgres \
-	openapi test-python test-mage test-sail test-spark test-schedulers simulation soak bench bench-report bench- \
-	merge bench-views bench-books bench-fivetran bench-growth bench-mage bench-companies bench-fleet \
+	openapi test-python test-mage test-sail test-spark test-schedulers simulation soak bench bench-report \
+	bench-merge bench-views bench-books bench-fivetran bench-growth bench-mage bench-companies bench-fleet \
 	bench-hostile bench-peers house-metrics docs clean
 .DEFAULT_GOAL := help
 

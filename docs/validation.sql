@@ -68,11 +68,12 @@ WITH ledger AS (
 SELECT count(*) FROM ledger AS odd WHERE status <> 'done' AND EXISTS (
     SELECT FROM (
         SELECT odd.window_start_utc UNION ALL
-        SELECT window_end_utc FROM ledger
-        WHERE window_end_utc > odd.window_start_utc AND window_end_utc < odd.window_end_utc
+        SELECT CASE WHEN is_part THEN read_until_utc ELSE window_end_utc END FROM ledger
+        WHERE window_end_utc > odd.window_start_utc AND window_start_utc < odd.window_end_utc
     ) AS bound(at)
-    WHERE NOT EXISTS (
-        SELECT FROM ledger WHERE committed_at_utc > odd.started_at_utc AND window_start_utc <= at AND window_end_utc > at
+    WHERE at >= odd.window_start_utc AND at < odd.window_end_utc AND NOT EXISTS (
+        SELECT FROM ledger WHERE committed_at_utc > odd.started_at_utc AND window_start_utc <= at
+            AND CASE WHEN is_part THEN read_until_utc ELSE window_end_utc END > at
     ));
 
 -- check: empty_table

@@ -459,3 +459,7 @@ INSERT INTO qbo.migrations (number, name) VALUES (19, 'alert_ranges') ON CONFLIC
 -- Whether contents were compared: a comparison of numbers does not take back what one of contents has found.
 ALTER TABLE qbo.differences ADD COLUMN IF NOT EXISTS is_deep boolean NOT NULL DEFAULT false;
 INSERT INTO qbo.migrations (number, name) VALUES (20, 'deep_differences') ON CONFLICT DO NOTHING;
+-- A large window is committed in parts. Such a row is complete up to read_until_utc: that instant lay
+-- far enough in the past, so that nothing before it can become visible late.
+ALTER TABLE qbo.windows ADD COLUMN IF NOT EXISTS is_part boolean NOT NULL DEFAULT false;
+INSERT INTO qbo.migrations (number, name) VALUES (23, 'parts_of_windows') ON CONFLICT DO NOTHING;

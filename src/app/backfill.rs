@@ -11,10 +11,11 @@ use super::dry_run::{Intent, Manner};
 use super::request::{default_schema, owned, setters};
 use super::run::plan_of_past;
 use super::turn::take_turn;
+use crate::domain::instant::format_instant;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
-    Chunk, PageSize, Plan, Report, SkipReason, Window, WindowReport, Zone, chunk_range_in, merged,
-    select_readable, split_committed,
+    Chunk, Continuation, PageSize, Plan, Report, Resumed, SkipReason, Window, WindowReport, Zone,
+    chunk_range_in, merged, select_readable, split_committed,
 };
 use crate::error::Result;
 use crate::pipeline;
@@ -137,20 +138,31 @@ impl App {
         sink.prepare(&config.realm_id, &entities).await?;
         let mut plans = Vec::new();
         for entity in entities {
-            let (remaining, skipped) = match request.resume {
-                true => {
-                    split_committed(&windows, &sink.committed(&config.realm_id, &entity).await?)
-                }
-                false => (windows.clone(), Vec::new()),
+            let Resumed {
+                remaining,
+                skipped,
+                read_from,
+            } = match request.resume {
+                true => sink.resumed(&config.realm_id, &entity, &windows).await?,
+                false => Resumed {
+                    remaining: windows.clone(),
+                    ..Resumed::default()
+                },
             };
             if request.resume {
-                log_skipped(&config.realm_id, entity.name, &remaining, &skipped);
+                log_skipped(
+                    &config.realm_id,
+                    entity.name,
+                    (&remaining, &read_from),
+                    &skipped,
+                );
             }
             let committed = |window| WindowReport::skipped(window, SkipReason::Committed);
             let skipped = skipped.into_iter().map(committed).collect();
             let plan = plan_of_past(entity, remaining, skipped, request.page_size);
             plans.push(Plan {
                 strict_windows: request.strict_windows,
+                read_from,
                 ..plan
             });
         }
@@ -220,7 +232,12 @@ impl App {
 /// The maximum number of skipped time ranges that a log line lists.
 const MAX_NAMED: usize = 5;
 
-fn log_skipped(realm_id: &str, entity: &str, remaining: &[Window], skipped: &[Window]) {
+fn log_skipped(
+    realm_id: &str,
+    entity: &str,
+    (remaining, read_from): (&[Window], &[Continuation]),
+    skipped: &[Window],
+) {
     let stretches = merged(skipped);
     let named = stretches
         .iter()
@@ -237,10 +254,13 @@ fn log_skipped(realm_id: &str, entity: &str, remaining: &[Window], skipped: &[Wi
         0 => "skips nothing".to_owned(),
         count => format!("skips {count} windows that are committed: {named}{more}"),
     };
-    let next = remaining.first().map_or_else(
-        || "nothing is left".to_owned(),
-        |window| format!("begins with {window}"),
-    );
+    let next = match remaining.first() {
+        Some(window) => match read_from.iter().find(|known| known.is_within(*window)) {
+            Some(known) => format!("goes on with {window} at {}", format_instant(known.from)),
+            None => format!("begins with {window}"),
+        },
+        None => "nothing is left".to_owned(),
+    };
     info!(
         phase = "extract",
         event = "run_resumed",

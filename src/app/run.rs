@@ -105,7 +105,7 @@ pub(crate) fn plan(
         entity,
         windows,
         skipped,
-        read_from: None,
+        read_from: Vec::new(),
         page_size,
         concurrency,
         strict_windows: false,

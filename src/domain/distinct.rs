@@ -30,6 +30,31 @@ impl DistinctIds {
         number.unwrap_or_else(|| self.hasher.hash_one(id) | IS_HASH)
     }
 
+    /// Returns an empty counter that knows ids by the same keys.
+    pub(crate) fn another(&self) -> Self {
+        Self {
+            hasher: self.hasher.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Returns how many ids of a counter made by [`another`](Self::another) are here too.
+    pub(crate) fn shared_with(&self, other: &Self) -> u64 {
+        match self.keys.is_empty() {
+            true => 0,
+            false => other
+                .keys
+                .iter()
+                .filter(|key| self.keys.contains(key))
+                .count() as u64,
+        }
+    }
+
+    /// Adds the ids of a counter made by [`another`](Self::another).
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.keys.extend(other.keys);
+    }
+
     /// Adds the records of a page.
     pub(crate) fn add(&mut self, page: &Page) {
         for record in &page.records {
@@ -73,6 +98,22 @@ mod tests {
         ] {
             assert!(ids.key(other) >= IS_HASH, "{other}");
         }
+    }
+
+    #[test]
+    fn what_parts_share_is_counted_once() {
+        let mut window = DistinctIds::default();
+        let part = |ids: &[&str]| {
+            let mut part = window.another();
+            ids.iter().for_each(|id| part.insert(id));
+            part
+        };
+        let (first, second) = (part(&["7", "007", "x"]), part(&["x", "7", "8"]));
+        assert_eq!(window.shared_with(&first), 0);
+        window.absorb(first);
+        assert_eq!(window.shared_with(&second), 2);
+        window.absorb(second);
+        assert_eq!(window.count(), 4);
     }
 
     #[test]

@@ -69,7 +69,10 @@ pub use interval::Interval;
 pub(crate) use mask::LEFT_OUT;
 pub use mask::Mask;
 pub use moment::Calendar;
-pub use plan::{Continuation, PageSize, Plan, RangeBound, parse_range};
+pub use plan::{
+    BegunWindow, Continuation, PageSize, PartTotals, Plan, RangeBound, Resumed, VISIBLE_LATE,
+    parse_range,
+};
 pub use realm_id::is_realm_id;
 pub use record::{Deletion, Page, Payload, Record, Reject};
 pub(crate) use record::{

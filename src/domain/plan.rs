@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::domain::instant::parse_instant;
-use crate::domain::{EntitySpec, Window, WindowReport};
+use crate::domain::{EntitySpec, LoadCounts, Window, WindowReport, split_committed};
 use crate::error::{Error, Result};
 
 /// Number of records in one page: 1 to 1000 (qbo-facts 2.3).
@@ -71,20 +71,95 @@ impl TryFrom<Value> for PageSize {
     }
 }
 
+/// The time that records which are written now may take to become visible (qbo-facts 3.9). What was
+/// read of the minutes before the present is no proof that nothing is missing there.
+pub const VISIBLE_LATE: TimeDelta = TimeDelta::minutes(5);
+
 /// The beginning of a read that continues earlier ones. The window that contains it is still
-/// committed as a whole, and windows that end before it are read as a whole.
+/// committed as a whole, and other windows are read as a whole.
 #[derive(Debug, Clone, Copy)]
 pub struct Continuation {
     /// Instant before which changes are known and not read again.
     pub from: DateTime<Utc>,
     /// Instant at which they were known, by the sink's clock: not after the sink was asked.
     pub known_at: DateTime<Utc>,
+    /// The window, if the time before is that of its own parts: page numbers and counts then go on.
+    pub begun: Option<BegunWindow>,
 }
 
 impl Continuation {
-    /// Returns this beginning if a window reaches beyond it.
-    pub fn within(self, window: Window) -> Option<Self> {
-        (window.end > self.from).then_some(self)
+    /// Returns true if the read of a window begins here.
+    pub fn is_within(&self, window: Window) -> bool {
+        window.start < self.from && self.from < window.end
+    }
+}
+
+/// A window that an earlier run has committed in parts, and not to its end.
+#[derive(Debug, Clone, Copy)]
+pub struct BegunWindow {
+    /// The window.
+    pub window: Window,
+    /// What its parts amount to.
+    pub parts: PartTotals,
+}
+
+/// Sums over the parts of a window.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PartTotals {
+    /// Counts of records.
+    pub counts: LoadCounts,
+    /// Requests, retries included.
+    pub requests: u64,
+    /// Those of them that were retries.
+    pub retries: u64,
+    /// Total size of the payloads, bytes.
+    pub bytes: u64,
+    /// Time spent waiting for pages, milliseconds.
+    pub extract_ms: u64,
+    /// Time spent storing pages, milliseconds.
+    pub load_ms: u64,
+}
+
+/// A range as a resumed run reads it.
+#[derive(Debug, Default)]
+pub struct Resumed {
+    /// Windows to read.
+    pub remaining: Vec<Window>,
+    /// Committed time, as windows.
+    pub skipped: Vec<Window>,
+    /// The beginnings of windows of which parts are committed.
+    pub read_from: Vec<Continuation>,
+}
+
+impl Resumed {
+    /// Splits windows into what is still to read and what is committed, as it was known at `known_at`.
+    /// A begun window of which only the end is lacking stays whole, so that its ledger row goes on.
+    pub fn new(
+        windows: &[Window],
+        committed: &[Window],
+        begun: &[BegunWindow],
+        known_at: DateTime<Utc>,
+    ) -> Self {
+        let mut resumed = Self::default();
+        for window in windows {
+            let begun = begun.iter().find(|begun| begun.window == *window);
+            match (begun, window.minus(committed).as_slice()) {
+                (Some(begun), [rest]) if window.start < rest.start && rest.end == window.end => {
+                    resumed.remaining.push(*window);
+                    resumed.read_from.push(Continuation {
+                        from: rest.start,
+                        known_at,
+                        begun: Some(*begun),
+                    });
+                }
+                _ => {
+                    let (remaining, skipped) = split_committed(&[*window], committed);
+                    resumed.remaining.extend(remaining);
+                    resumed.skipped.extend(skipped);
+                }
+            }
+        }
+        resumed
     }
 }
 
@@ -97,8 +172,8 @@ pub struct Plan {
     pub windows: Vec<Window>,
     /// Windows that an earlier run has stored. They are reported, but not read.
     pub skipped: Vec<WindowReport>,
-    /// Begin of the read, if earlier runs have committed what comes before.
-    pub read_from: Option<Continuation>,
+    /// Beginnings of the reads of windows of which earlier runs have committed what comes before.
+    pub read_from: Vec<Continuation>,
     /// Maximum number of records in a page.
     pub page_size: PageSize,
     /// Maximum number of windows that are read at the same time.

@@ -4,6 +4,7 @@
 
 mod log;
 mod open_window;
+mod part;
 mod read;
 mod span;
 mod task;
@@ -69,7 +70,7 @@ async fn run_plan<S: Source, K: Sink>(
         entity: plan.entity,
         run_id: run_id.to_owned(),
         page_size: plan.page_size.get(),
-        read_from: plan.read_from,
+        read_from: plan.read_from.clone().into(),
         progress: progress.clone(),
         events: event_sender,
         idle: run.idle.clone(),
@@ -264,9 +265,9 @@ impl Run {
 pub(crate) fn first_span(plan: &Plan) -> Option<Window> {
     let windows = adjacent(plan).pop_front()?;
     let first = *windows.front()?;
-    let known = plan.read_from.and_then(|known| known.within(first));
+    let known = plan.read_from.iter().find(|known| known.is_within(first));
     Some(Window {
-        start: known.map_or(first.start, |known| first.start.max(known.from)),
+        start: known.map_or(first.start, |known| known.from),
         end: windows.back()?.end,
     })
 }
@@ -274,10 +275,8 @@ pub(crate) fn first_span(plan: &Plan) -> Option<Window> {
 /// Groups the windows of a plan into runs that are read without a gap.
 fn adjacent(plan: &Plan) -> VecDeque<VecDeque<Window>> {
     // The beginning of such a window is not read.
-    let begins_later = |window: &Window| {
-        plan.read_from
-            .is_some_and(|known| window.start < known.from && known.from < window.end)
-    };
+    let begins_later =
+        |window: &Window| plan.read_from.iter().any(|known| known.is_within(*window));
     let mut runs: VecDeque<VecDeque<Window>> = VecDeque::new();
     for window in &plan.windows {
         match runs.back_mut() {

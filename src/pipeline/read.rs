@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::warn;
 
+use super::open_window::OpenWindow;
 use super::span::SpanDivider;
 use super::task::SpanTask;
 use crate::domain::{RunEnd, Window};
@@ -20,21 +21,24 @@ pub(super) async fn read_windows<S: Source, K: Sink>(
 ) {
     let mut remaining = windows;
     let mut attempts = WindowAttempts::default();
-    // Cost so far of a window that is read again.
-    let mut spent = RequestCounts::default();
+    // The first window, as far as it was read before.
+    let mut first_window = OpenWindow::new(RequestCounts::default());
     while let Some(first) = remaining.front().copied() {
         let start = task.read_start(first);
+        let part = first_window.part;
+        let start = part.map_or(start, |part| part.until.max(start));
         let span = Span::of_windows(start, remaining.iter().map(|window| window.end));
         let meter = Meter::default();
-        let spent_before = std::mem::take(&mut spent);
-        let mut divider = SpanDivider::new(&task, &span, &meter, remaining, spent_before);
+        let next = OpenWindow::new(RequestCounts::default());
+        let open = std::mem::replace(&mut first_window, next);
+        let mut divider = SpanDivider::new(&task, &span, &meter, remaining, open);
         let outcome = without_panics(divider.read()).await;
         let Err(error) = outcome else {
             return divider.report_late_requests();
         };
         let ends_run = RunEnd::of(&error).is_some();
-        let open = divider.remaining.front().copied();
-        match open
+        let window = divider.remaining.front().copied();
+        match window
             .and_then(|window| attempts.next_wait(window))
             .filter(|_| task.sink.is_transient(&error))
         {
@@ -47,8 +51,8 @@ pub(super) async fn read_windows<S: Source, K: Sink>(
                     wait.as_secs_f64()
                 );
                 remaining = std::mem::take(&mut divider.remaining);
-                spent = divider.spent();
                 // Its transaction must not stay open during the wait.
+                first_window = divider.back_to_part();
                 drop(divider);
                 sleep(wait).await;
                 continue;

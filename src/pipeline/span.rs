@@ -31,9 +31,7 @@ use super::open_window::OpenWindow;
 use super::task::SpanTask;
 use crate::domain::{Held, Page, Reject, SkipReason, Window, WindowReport, WindowStatus};
 use crate::error::Result;
-use crate::port::{
-    CommitSummary, Meter, ReadSummary, RequestCounts, RunName, Sink, Source, Span, WindowWriter,
-};
+use crate::port::{CommitSummary, Meter, RequestCounts, RunName, Sink, Source, Span, WindowWriter};
 
 /// Number of pages read ahead of the sink: one is being stored, one waits.
 const PAGES_AHEAD: usize = 1;
@@ -65,20 +63,20 @@ impl<S: Source, K: Sink> Drop for SpanDivider<'_, S, K> {
 }
 
 impl<'t, S: Source, K: Sink> SpanDivider<'t, S, K> {
-    /// Creates a divider; `spent` is the cost of earlier attempts to read the first window.
+    /// Creates a divider; `open` is the first window, as far as earlier attempts have read it.
     pub(super) fn new(
         task: &'t SpanTask<S, K>,
         span: &'t Span,
         meter: &'t Meter,
         remaining: VecDeque<Window>,
-        spent: RequestCounts,
+        open: OpenWindow<K::Writer>,
     ) -> Self {
         Self {
             task,
             span,
             meter,
             remaining,
-            open: OpenWindow::new(spent),
+            open,
             last: None,
             counted: RequestCounts::default(),
         }
@@ -113,7 +111,8 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
         if !self.open.is_started {
             let context = self.task.context(window);
             let started = self.task.sink.window_started(&context);
-            started.instrument(log_span(window)).await?;
+            let committed_until = started.instrument(log_span(window)).await?;
+            self.open.committed_until = committed_until;
             self.open.is_started = true;
         }
         Ok(())
@@ -149,16 +148,18 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
         self.counted = total;
     }
 
-    /// Returns the cost of the open window so far.
-    pub(super) fn spent(&mut self) -> RequestCounts {
+    /// Takes the open window out, without what was written of it since its last part.
+    pub(super) fn back_to_part(&mut self) -> OpenWindow<K::Writer> {
         self.count_requests();
-        self.open.counts
+        let next = OpenWindow::new(RequestCounts::default());
+        std::mem::replace(&mut self.open, next).back_to_part()
     }
 
     /// Reports requests that were sent after the last window was committed: while it was stored, the
     /// reader may have waited for leave to ask for more, before idle workers took the later windows.
     pub(super) fn report_late_requests(&mut self) {
-        let late = self.spent();
+        self.count_requests();
+        let late = self.open.counts;
         if let Some(window) = self.last.filter(|_| late.requests > 0) {
             self.send(Event::RequestsAdded(window, late));
         }
@@ -187,13 +188,13 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
         while let Some(window) = self.remaining.front().copied() {
             let inside = records.partition_point(|record| record.updated_at < window.end);
             let rest = records.split_off(inside);
-            let own = std::mem::replace(&mut records, rest);
+            let own = Vec::from(std::mem::replace(&mut records, rest));
             let inside = rejects.partition_point(|reject| reject.at < window.end);
             let rest = rejects.split_off(inside);
-            let own_rejects = std::mem::replace(&mut rejects, rest);
+            let own_rejects = Vec::from(std::mem::replace(&mut rejects, rest));
+            let part = self.part_end(window, &own, covered_until, horizon);
             if is_first || !own.is_empty() || !own_rejects.is_empty() {
                 let request = self.request(window).unwrap_or_else(|| request.clone());
-                let (records, rejects) = (own.into(), own_rejects.into());
                 let share = Page {
                     number,
                     size,
@@ -201,8 +202,8 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
                     ingested_at,
                     covered_until,
                     horizon,
-                    records,
-                    rejects,
+                    records: own,
+                    rejects: own_rejects,
                     held: Held::default(),
                 };
                 self.write_share(window, share).await?;
@@ -211,6 +212,9 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
             let is_read =
                 window.end <= covered_until && horizon.is_none_or(|horizon| window.end <= horizon);
             if !is_read {
+                if let Some(part) = part {
+                    self.commit_part(window, part).await?;
+                }
                 break;
             }
             self.commit(window, None).await?;
@@ -236,12 +240,14 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
             return self.write(window, share).await;
         }
         let full = u64::from(self.task.page_size);
+        let begun = self.begun_rows(window);
         loop {
-            let room = full - self.open.rows % full;
+            let rows = begun + self.open.rows;
+            let room = full - rows % full;
             let rest = share
                 .records
                 .split_off(share.records.len().min(room as usize));
-            let number = u32::try_from(self.open.rows / full + 1).unwrap_or(u32::MAX);
+            let number = u32::try_from(rows / full + 1).unwrap_or(u32::MAX);
             let (records, rejects) = (share.records, std::mem::take(&mut share.rejects));
             let (size, request) = (self.task.page_size, share.request.clone());
             let page = Page {
@@ -305,25 +311,9 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
             Some(writer) => writer,
             None => self.open_writer(window).await?,
         };
-        let OpenWindow {
-            pages,
-            rows,
-            bytes,
-            counts,
-            page_wait,
-            ..
-        } = self.open;
-        let extract_ms = page_wait.as_millis() as u64;
-        let summary = ReadSummary {
-            pages,
-            requests: counts.requests,
-            retries: counts.retries,
-            bytes,
-            extract_ms,
-            read_until,
-        };
+        let summary = self.open.summary(read_until);
         let log_span = log_span(window);
-        log_span.in_scope(|| log_read(&summary, rows));
+        log_span.in_scope(|| log_read(&summary, self.open.rows));
         let CommitSummary {
             counts,
             path,
@@ -372,13 +362,20 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
         let open = std::mem::replace(&mut self.open, next);
         self.remaining.pop_front();
         self.last = Some(report.window());
+        let begun = self.begun_rows(report.window()) / u64::from(self.task.page_size);
         WindowReport {
-            pages: open.pages,
+            // Those of earlier runs are numbered before them.
+            pages: open.pages - open.pages.min(begun as u32),
             requests: open.counts.requests,
             retries: open.counts.retries,
             duration_ms: u64::try_from(open.started_at.elapsed().as_millis()).unwrap_or(u64::MAX),
             ..report
         }
+    }
+
+    /// Returns the number of records in the parts of a window that earlier runs have committed.
+    fn begun_rows(&self, window: Window) -> u64 {
+        self.task.begun(window).map_or(0, |parts| parts.counts.rows)
     }
 
     pub(super) fn send(&self, event: Event) {

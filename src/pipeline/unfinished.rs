@@ -40,11 +40,13 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
         });
     }
 
-    /// Stores what has arrived of a window that fails because of its records.
+    /// Stores what has arrived of a window that fails because of its records; returns what is stored of
+    /// it.
     async fn keep_rows(&mut self, window: Window, error: &Error) -> LoadCounts {
+        let parts = self.open.part.map(|part| part.counts).unwrap_or_default();
         let writer = self.open.writer.take();
         let Some(writer) = writer.filter(|_| error.is_of_records()) else {
-            return LoadCounts::default();
+            return parts;
         };
         let kept = writer.keep().instrument(log_span(window)).await;
         kept.unwrap_or_else(|error| {
@@ -53,7 +55,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
                 event = "rows_not_kept",
                 "the rows that have arrived are not stored: {error}"
             );
-            LoadCounts::default()
+            parts
         })
     }
 

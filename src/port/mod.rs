@@ -22,7 +22,9 @@ pub use self::secret::Secret;
 pub use self::shared_state::{Change, SharedState};
 pub use self::tokens::{AccessGrant, Connection, TokenLease, TokenStore};
 pub use crate::domain::Held;
-use crate::domain::{EntitySpec, LoadCounts, Page, RecordKey, RunReport, Window, WindowReport};
+use crate::domain::{
+    EntitySpec, LoadCounts, Page, PartTotals, RecordKey, RunReport, Window, WindowReport,
+};
 use crate::error::{Error, Result};
 
 /// A source of one company's records.
@@ -172,12 +174,16 @@ pub trait Sink: Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Records that a window has started, before anything of it is read.
+    /// Records that a window has started, before anything of it is read. Returns the instant up to which
+    /// it is committed already.
     ///
     /// # Errors
     /// [`Error::Stuck`](crate::error::Error::Stuck) if the window must not be read again.
-    fn window_started(&self, _context: &WindowContext) -> impl Future<Output = Result<()>> + Send {
-        async { Ok(()) }
+    fn window_started(
+        &self,
+        _context: &WindowContext,
+    ) -> impl Future<Output = Result<Option<DateTime<Utc>>>> + Send {
+        async { Ok(None) }
     }
 
     /// Records that a window has failed.
@@ -244,6 +250,9 @@ pub struct WindowContext {
     /// Instant at which it was known that earlier runs have committed what comes before, by the sink's
     /// clock.
     pub known_at: Option<DateTime<Utc>>,
+    /// Sums over the parts of the window that earlier runs have committed, if this one goes on with
+    /// them.
+    pub begun: Option<PartTotals>,
 }
 
 /// Writer of one window. If it is dropped without [`commit`](WindowWriter::commit), nothing is stored.
@@ -261,6 +270,24 @@ pub trait WindowWriter: Send + 'static {
     /// # Errors
     /// If nothing is visible.
     fn commit(self, summary: ReadSummary) -> impl Future<Output = Result<CommitSummary>> + Send;
+
+    /// Makes what was written so far visible at once, and that the window is complete up to the
+    /// summary's `read_until`. The last `ahead` records were changed then or later, so that whoever goes on
+    /// after this process reads them again. Returns the counts of the window so far; `None` if nothing was
+    /// done, because the window is to be committed as a whole.
+    ///
+    /// # Errors
+    /// If nothing that was written since the last part is visible.
+    fn commit_part(
+        &mut self,
+        _summary: ReadSummary,
+        _ahead: u64,
+    ) -> impl Future<Output = Result<Option<LoadCounts>>> + Send {
+        async { Ok(None) }
+    }
+
+    /// Forgets what was written since the last part: it will be written again.
+    fn back_to_part(&mut self) {}
 
     /// Makes the records of a window visible that could not be read to its end, if that does no harm.
     /// Nothing says that the window is complete, and nothing is set aside.

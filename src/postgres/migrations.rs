@@ -127,6 +127,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "unknown_depth",
         sql: include_str!("migrations/0022_unknown_depth.sql"),
     },
+    Migration {
+        number: 23,
+        name: "parts_of_windows",
+        sql: include_str!("migrations/0023_parts_of_windows.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

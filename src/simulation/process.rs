@@ -15,9 +15,7 @@ use super::shared::{Document, SharedDocument, TokenPlace};
 use super::store::MemorySink;
 use super::world::{ENTITIES, World};
 use crate::app::run::{plan, run_plans};
-use crate::domain::{
-    Chunk, PageSize, Plan, Report, Window, chunk_range, select_readable, split_committed,
-};
+use crate::domain::{Chunk, PageSize, Plan, Report, Resumed, Window, chunk_range, select_readable};
 use crate::error::Result;
 use crate::http::{RetryPolicy, Transport};
 use crate::port::{Endpoint, NoProgress, Progress, Secret, Source};
@@ -131,14 +129,19 @@ impl Process {
         let page_size = PageSize::new(manner.page_size)?;
         let mut plans = Vec::new();
         for entity in select_readable(&ENTITIES.map(|(name, _)| name))? {
-            let committed = match manner.resume {
-                true => self.world.store.complete_parts(entity.name),
-                false => Vec::new(),
+            let resumed = match manner.resume {
+                true => self.world.store.resumed(entity.name, &windows),
+                false => Resumed {
+                    remaining: windows.clone(),
+                    ..Resumed::default()
+                },
             };
-            let (remaining, _) = split_committed(&windows, &committed);
+            let continued = resumed.read_from.len() as u64;
+            self.world.continued.fetch_add(continued, Ordering::Relaxed);
             plans.push(Plan {
                 strict_windows: manner.strict_windows,
-                ..plan(entity, remaining, Vec::new(), page_size)
+                read_from: resumed.read_from,
+                ..plan(entity, resumed.remaining, Vec::new(), page_size)
             });
         }
         let source = Arc::new(self.source()?);

@@ -21,6 +21,8 @@ pub(super) enum Sabotage {
     ByOffset,
     /// The ledger's row is committed before the rows.
     LedgerFirst,
+    /// A window that is committed in part counts as complete a day too far.
+    PartTooFar,
     /// A new refresh token is used before it is stored.
     LateToken,
 }

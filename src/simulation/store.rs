@@ -12,14 +12,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::process::Process;
 use super::sabotage::Sabotage;
 use super::true_time;
-use crate::domain::{LoadCounts, Page, Record, Reject, Window, too_many_rejects};
+use crate::domain::{
+    BegunWindow, LoadCounts, Page, PartTotals, Record, Reject, Resumed, Window, too_many_rejects,
+};
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, Sink, WindowContext, WindowWriter};
 use crate::store::{LedgerTime, complete_parts};
@@ -70,6 +72,22 @@ impl Store {
         complete_parts(&times.map(|(_, time)| *time).collect::<Vec<_>>())
     }
 
+    /// Returns windows as a resumed process reads them.
+    pub(super) fn resumed(&self, entity: &str, windows: &[Window]) -> Resumed {
+        let known_at = true_time();
+        let committed = self.complete_parts(entity);
+        let tables = self.0.lock();
+        let times = tables
+            .windows
+            .iter()
+            .filter(|((of, _), time)| *of == entity && time.is_part && time.committed_at.is_some());
+        let begun = times.map(|((_, window), _)| BegunWindow {
+            window: *window,
+            parts: PartTotals::default(),
+        });
+        Resumed::new(windows, &committed, &begun.collect::<Vec<_>>(), known_at)
+    }
+
     pub(super) fn is_set_aside(&self, entity: &str, id: &str, at: DateTime<Utc>) -> bool {
         let tables = self.0.lock();
         let mut rejects = tables.rejects.get(entity).into_iter().flatten();
@@ -118,11 +136,36 @@ impl Tables {
         counts
     }
 
+    /// Writes that a window is committed up to an instant (`write_part.sql`).
+    fn write_part(
+        &mut self,
+        context: &WindowContext,
+        read_until: Option<DateTime<Utc>>,
+        committed_at: DateTime<Utc>,
+    ) {
+        let WindowContext {
+            window, read_start, ..
+        } = *context;
+        let entity = context.entity.name;
+        let rejects = self.rejects.entry(entity).or_default();
+        let is_inside = |at| read_start <= at && read_until.is_none_or(|until| at < until);
+        rejects.retain(|reject| !is_inside(reject.at));
+        let key = (entity, window);
+        let known = self.windows.get(&key).copied().unwrap_or(unread(window));
+        let time = LedgerTime {
+            read_until,
+            is_part: true,
+            committed_at: Some(committed_at),
+            ..known
+        };
+        self.windows.insert(key, time);
+    }
+
     /// Writes the ledger's row and the rejects of the time that was read (`write_ledger.sql`).
     fn write_ledger(
         &mut self,
         context: &WindowContext,
-        read_until: Option<DateTime<Utc>>,
+        (read_until, first_part_at): (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
         set_aside: &[Reject],
         has_failed: bool,
     ) {
@@ -142,17 +185,13 @@ impl Tables {
         }));
         let known = self.windows.get(&(entity, window)).copied();
         let is_end_only = read_start > window.start;
-        let known = known.unwrap_or(LedgerTime {
-            window,
-            read_until: None,
-            committed_at: None,
-            incomplete_since: None,
-        });
+        let known = known.unwrap_or(unread(window));
         let time = match (has_failed, is_end_only) {
             (false, _) => LedgerTime {
                 window,
                 read_until,
-                committed_at: Some(context.known_at.unwrap_or_else(true_time)),
+                is_part: false,
+                committed_at: first_part_at.or_else(|| Some(committed_at(context))),
                 incomplete_since: None,
             },
             (true, true) => known,
@@ -164,6 +203,24 @@ impl Tables {
         };
         self.windows.insert((entity, window), time);
     }
+}
+
+/// Returns the row of a window of which nothing is known.
+fn unread(window: Window) -> LedgerTime {
+    LedgerTime {
+        window,
+        read_until: None,
+        is_part: false,
+        committed_at: None,
+        incomplete_since: None,
+    }
+}
+
+/// Returns the instant as of which a window is committed that is committed now.
+fn committed_at(context: &WindowContext) -> DateTime<Utc> {
+    let is_end_only = context.read_start > context.window.start;
+    let known_at = context.known_at.filter(|_| is_end_only);
+    known_at.unwrap_or_else(true_time)
 }
 
 /// The sink of one process.
@@ -191,8 +248,13 @@ impl Sink for MemorySink {
 
     const PHASE: &'static str = "load";
 
-    async fn window_started(&self, context: &WindowContext) -> Result<()> {
-        self.attempt("begins", context).await
+    async fn window_started(&self, context: &WindowContext) -> Result<Option<DateTime<Utc>>> {
+        self.attempt("begins", context).await?;
+        let tables = self.process.world.store.0.lock();
+        let key = (context.entity.name, context.window);
+        let known = tables.windows.get(&key).copied();
+        let parts = known.map(|time| complete_parts(&[time]));
+        Ok(parts.and_then(|parts| parts.first().map(|part| part.end)))
     }
 
     fn is_transient(&self, error: &Error) -> bool {
@@ -206,6 +268,7 @@ impl Sink for MemorySink {
             context,
             records: Vec::new(),
             rejects: Vec::new(),
+            first_part_at: None,
         })
     }
 }
@@ -216,6 +279,7 @@ pub(super) struct MemoryWriter {
     context: WindowContext,
     records: Vec<Record>,
     rejects: Vec<Reject>,
+    first_part_at: Option<DateTime<Utc>>,
 }
 
 impl MemoryWriter {
@@ -240,7 +304,8 @@ impl WindowWriter for MemoryWriter {
         let (context, entity) = (&self.context, self.context.entity.name);
         let ledger = |tables: &mut Tables| {
             let has_failed = failure.is_some();
-            tables.write_ledger(context, summary.read_until, &self.rejects, has_failed);
+            let times = (summary.read_until, self.first_part_at);
+            tables.write_ledger(context, times, &self.rejects, has_failed);
         };
         let mut counts = match self.sink.process.world.sabotage {
             Some(Sabotage::LedgerFirst) => {
@@ -264,6 +329,40 @@ impl WindowWriter for MemoryWriter {
             path: None,
             failure,
         })
+    }
+
+    async fn commit_part(
+        &mut self,
+        summary: ReadSummary,
+        _ahead: u64,
+    ) -> Result<Option<LoadCounts>> {
+        self.sink.attempt("commits a part", &self.context).await?;
+        if !self.rejects.is_empty() {
+            return Ok(None);
+        }
+        let at = self.first_part_at.unwrap_or(committed_at(&self.context));
+        let too_far = match self.sink.process.world.sabotage {
+            Some(Sabotage::PartTooFar) => TimeDelta::days(1),
+            _ => TimeDelta::zero(),
+        };
+        let until = summary.read_until.map(|until| until + too_far);
+        let merge_and_write = |tables: &mut Tables| {
+            let counts = tables.merge(self.context.entity.name, &self.records);
+            tables.write_part(&self.context, until, at);
+            counts
+        };
+        let counts = merge_and_write(&mut self.store().lock());
+        self.first_part_at = Some(at);
+        self.records.clear();
+        self.sink
+            .attempt("has committed a part", &self.context)
+            .await?;
+        Ok(Some(counts))
+    }
+
+    fn back_to_part(&mut self) {
+        self.records.clear();
+        self.rejects.clear();
     }
 
     async fn keep(self) -> Result<LoadCounts> {

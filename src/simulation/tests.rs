@@ -27,6 +27,7 @@ struct Outcome {
     failures: u64,
     kills: u64,
     jumps: u64,
+    continued: u64,
 }
 
 /// Runs one seed on a runtime of its own, whose clock is paused.
@@ -52,6 +53,7 @@ fn run(seed: u64, sabotage: Option<Sabotage>, keeps_log: bool) -> Outcome {
             failures: count(&world.failures),
             kills: count(&world.kills),
             jumps: count(&world.jumps),
+            continued: count(&world.continued),
         }
     });
     drop(runtime);
@@ -177,7 +179,7 @@ fn the_table_equals_the_books_for_every_seed() {
     };
     let time = setting("SIMULATION_SECONDS").map(Duration::from_secs);
     let (begin, next) = (Instant::now(), AtomicU64::new(first));
-    let totals: [AtomicU64; 5] = Default::default();
+    let totals: [AtomicU64; 6] = Default::default();
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -199,9 +201,13 @@ fn the_table_equals_the_books_for_every_seed() {
                 failures,
                 kills,
                 jumps,
+                continued,
                 ..
             } = outcome;
-            for (total, more) in totals.iter().zip([1, edits, failures, kills, jumps]) {
+            for (total, more) in totals
+                .iter()
+                .zip([1, edits, failures, kills, jumps, continued])
+            {
                 total.fetch_add(more, Ordering::Relaxed);
             }
         }
@@ -212,14 +218,19 @@ fn the_table_equals_the_books_for_every_seed() {
             threads.spawn(work);
         }
     });
-    let [seeds, edits, failures, kills, jumps] = totals.map(AtomicU64::into_inner);
+    let [seeds, edits, failures, kills, jumps, continued] = totals.map(AtomicU64::into_inner);
     let rate = seeds as f64 / begin.elapsed().as_secs_f64();
     println!(
         "{seeds} seeds from {first}, {rate:.1} a second: {edits} edits, {failures} failures beside \
-         those of the server, {kills} kills, {jumps} jumps"
+         those of the server, {kills} kills, {jumps} jumps, {continued} windows read on from \
+         a part"
     );
     assert!(
-        seeds < 100 || (edits > seeds && kills > seeds / 4 && failures > seeds / 4),
+        seeds < 100
+            || (edits > seeds
+                && kills > seeds / 4
+                && failures > seeds / 4
+                && continued > seeds / 4),
         "so little happened that this test shows nothing"
     );
 }
@@ -260,6 +271,11 @@ fn the_simulation_finds_a_reader_that_pages_by_offset() {
 #[test]
 fn the_simulation_finds_a_ledger_that_is_committed_before_its_rows() {
     seeds_to_find(Sabotage::LedgerFirst);
+}
+
+#[test]
+fn the_simulation_finds_a_part_of_a_window_that_ends_too_far() {
+    seeds_to_find(Sabotage::PartTooFar);
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub(super) struct World {
     pub failures: AtomicU64,
     pub kills: AtomicU64,
     pub jumps: AtomicU64,
+    /// Windows of which only the end was read, because parts of them were committed.
+    pub continued: AtomicU64,
 }
 
 /// Returns the instant at which a seed begins: often the night before a change of clocks.
@@ -101,6 +103,7 @@ impl World {
             failures: AtomicU64::new(0),
             kills: AtomicU64::new(0),
             jumps: AtomicU64::new(0),
+            continued: AtomicU64::new(0),
             dice: Mutex::new(dice),
             sandbox,
         };

@@ -5,29 +5,39 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::Row;
 
-use crate::domain::{EntitySpec, Window};
+use crate::domain::{
+    BegunWindow, EntitySpec, LoadCounts, PartTotals, Resumed, VISIBLE_LATE, Window,
+};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, params};
 
-/// The time by which a resumed read begins before the instant at which the last one stopped: fresh
-/// writes can become visible late (qbo-facts 3.9).
-const LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
+/// The time by which a resumed read begins before the instant at which the last one stopped.
+const LOOK_BACK: TimeDelta = VISIBLE_LATE;
 
 /// Committed windows, unsorted, by schema, company and entity.
 pub(crate) type Coverage = HashMap<(String, String, String), Vec<Window>>;
 
 const OF_ENTITY: &str = "
-SELECT window_start_utc, window_end_utc, read_until_utc, committed_at_utc, incomplete_since_utc
+SELECT window_start_utc, window_end_utc, read_until_utc, is_part, committed_at_utc,
+    incomplete_since_utc
 FROM qbo.windows
 WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
   AND (committed_at_utc IS NOT NULL OR incomplete_since_utc IS NOT NULL)";
 
 const SINCE: &str = "
-SELECT schema_name, realm_id, entity, window_start_utc, window_end_utc, read_until_utc,
+SELECT schema_name, realm_id, entity, window_start_utc, window_end_utc, read_until_utc, is_part,
     committed_at_utc, incomplete_since_utc
 FROM qbo.windows
 WHERE (committed_at_utc IS NOT NULL OR incomplete_since_utc IS NOT NULL) AND window_end_utc > $1
   AND ($2::text[] IS NULL OR realm_id = ANY($2))";
+
+/// Windows that are committed in parts, and not to their ends.
+const BEGUN: &str = "
+SELECT window_start_utc, window_end_utc, rows, inserted, updated, unchanged, rejected, requests,
+    retries, bytes, extract_ms, load_ms
+FROM qbo.windows
+WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND is_part
+  AND committed_at_utc IS NOT NULL";
 
 /// A row stays if it has committed anything, because that stays committed. A row that was attempted
 /// again meanwhile is not touched.
@@ -80,6 +90,27 @@ impl CommittedTime {
         }
         let times = self.times(schema, realm_id, entity).await?;
         Ok(complete_parts(&times))
+    }
+
+    /// Returns windows of an entity as a resumed run reads them.
+    pub(crate) async fn resumed(
+        &self,
+        schema: &str,
+        realm_id: &str,
+        entity: &EntitySpec,
+        windows: &[Window],
+    ) -> Result<Resumed> {
+        // Before anything is looked up.
+        let row = self.0.optional("SELECT now()", params![]).await?;
+        let known_at = row.map_or(Ok(DateTime::UNIX_EPOCH), |row| row.column(0))?;
+        let committed = self.of_entity(schema, realm_id, entity).await?;
+        if committed.is_empty() {
+            return Ok(Resumed::new(windows, &[], &[], known_at));
+        }
+        let params = params![schema, realm_id, entity.name];
+        let rows = self.0.rows(BEGUN, params).await?;
+        let begun: Vec<_> = rows.iter().map(begun).collect::<Result<_>>()?;
+        Ok(Resumed::new(windows, &committed, &begun, known_at))
     }
 
     /// Returns the windows of an entity that were committed at an instant or after it, unsorted.
@@ -177,6 +208,8 @@ pub(crate) struct LedgerTime {
     pub window: Window,
     /// The instant up to which the window was read, if the read stopped before its end.
     pub read_until: Option<DateTime<Utc>>,
+    /// The read had not stopped there: the window is committed in parts.
+    pub is_part: bool,
     /// When the window was committed.
     pub committed_at: Option<DateTime<Utc>>,
     /// When the window was found to lack records.
@@ -203,11 +236,9 @@ impl LedgerTime {
     /// Reads a row of the ledger.
     pub(super) fn of(row: &Row) -> Result<Self> {
         Ok(Self {
-            window: Window {
-                start: row.column("window_start_utc")?,
-                end: row.column("window_end_utc")?,
-            },
+            window: window(row)?,
             read_until: row.column("read_until_utc")?,
+            is_part: row.column("is_part")?,
             committed_at: row.column("committed_at_utc")?,
             incomplete_since: row.column("incomplete_since_utc")?,
         })
@@ -216,6 +247,33 @@ impl LedgerTime {
 
 fn ledger_times(rows: &[Row]) -> Result<Vec<LedgerTime>> {
     rows.iter().map(LedgerTime::of).collect()
+}
+
+fn begun(row: &Row) -> Result<BegunWindow> {
+    let counts = LoadCounts {
+        rows: row.count("rows")?,
+        inserted: row.count("inserted")?,
+        updated: row.count("updated")?,
+        unchanged: row.count("unchanged")?,
+        rejected: row.count("rejected")?,
+    };
+    let parts = PartTotals {
+        counts,
+        requests: row.count("requests")?,
+        retries: row.count("retries")?,
+        bytes: row.count("bytes")?,
+        extract_ms: row.count("extract_ms")?,
+        load_ms: row.count("load_ms")?,
+    };
+    let window = window(row)?;
+    Ok(BegunWindow { window, parts })
+}
+
+fn window(row: &Row) -> Result<Window> {
+    Ok(Window {
+        start: row.column("window_start_utc")?,
+        end: row.column("window_end_utc")?,
+    })
 }
 
 /// Returns the part of a range that must be committed before its run, begun at `since`, is made good.
@@ -233,11 +291,15 @@ fn needed(range: Window, since: DateTime<Utc>) -> Window {
 }
 
 /// Returns the part of a committed window that is complete. If the read stopped before the window's
-/// end, the part ends a little before that instant.
+/// end, the part ends a little before that instant, unless that lay in the past.
 fn complete_part(time: &LedgerTime) -> Option<Window> {
     let Window { start, end } = time.window;
+    let look_back = match time.is_part {
+        true => TimeDelta::zero(),
+        false => LOOK_BACK,
+    };
     let stop = time.read_until;
-    let complete_to = stop.map_or(end, |read_until| end.min(read_until - LOOK_BACK));
+    let complete_to = stop.map_or(end, |read_until| end.min(read_until - look_back));
     Window::new(start, complete_to).ok()
 }
 

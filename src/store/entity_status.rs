@@ -116,7 +116,7 @@ SELECT (SELECT count(*) FROM {table}) AS rows,
 const UNFINISHED: &str = concat!(
     "
 SELECT window_start_utc, window_end_utc, status, attempts, error,
-    committed_at_utc IS NOT NULL AS is_committed, is_under_way
+    committed_at_utc IS NOT NULL AND NOT is_part AS is_committed, is_under_way
 FROM (",
     unfinished!(),
     ") AS odd

@@ -27,8 +27,6 @@ mod unfinished;
 mod webhook_inbox;
 mod writers;
 
-#[cfg(test)]
-pub(crate) use self::committed::{LedgerTime, complete_parts};
 pub use self::{
     alerts::Different,
     entity_status::{Check, EntityStatus, UnavailableEntity, UnfinishedWindow, UnreadEntity},
@@ -47,7 +45,7 @@ pub(crate) use self::{
     alerts::{Judged, Message, alerts_told, claim_alerts, different_entities, record_verification},
     alive::run_is_alive,
     backend::{StateBackend, rescue_stores},
-    committed::{CommittedTime, FailedWindow},
+    committed::{CommittedTime, FailedWindow, LedgerTime, complete_parts},
     entity_status::{StatusReader, gaps},
     jobs::{JobOutcome, JobQueue, Signal},
     last_activity::{EntityRun, last_runs},

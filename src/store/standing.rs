@@ -16,7 +16,8 @@ use crate::postgres::{Columns, Db, params};
 const SELECT: &str = "
 SELECT now() AS asked_at, asked.entity, state.deletions_until_utc, state.reconciled_at_utc,
     ledger.window_start_utc, ledger.window_end_utc, ledger.read_until_utc, ledger.committed_at_utc,
-    ledger.incomplete_since_utc, ledger.started_at_utc, ledger.records_failed, ledger.status
+    ledger.incomplete_since_utc, ledger.started_at_utc, ledger.records_failed, ledger.status,
+    ledger.is_part
 FROM unnest($3::text[]) AS asked(entity)
 LEFT JOIN qbo.sync_state AS state
     ON state.schema_name = $1 AND state.realm_id = $2 AND state.entity = asked.entity
@@ -56,7 +57,11 @@ impl Standings {
     /// Returns the beginning of a read that goes on where the committed time ends.
     pub(crate) fn continued(&self, from: DateTime<Utc>) -> Continuation {
         let known_at = self.known_at;
-        Continuation { from, known_at }
+        Continuation {
+            from,
+            known_at,
+            begun: None,
+        }
     }
 
     /// Takes the standing of an entity.
@@ -117,8 +122,8 @@ impl Standing {
             LedgerWindowStatus::Failed => {
                 let is_of_records: bool = row.column("records_failed")?;
                 let started_at: Option<DateTime<Utc>> = row.column("started_at_utc")?;
-                // One that failed for another reason and is committed needs nothing.
-                let is_open = is_of_records || time.committed_at.is_none();
+                // One that failed for another reason and is committed to its end needs nothing.
+                let is_open = is_of_records || time.committed_at.is_none() || time.is_part;
                 self.failed.extend(
                     started_at
                         .filter(|_| is_open)

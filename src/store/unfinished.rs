@@ -32,16 +32,18 @@ WHERE status <> 'done' AND ",
             " AND EXISTS (
     SELECT FROM (
         SELECT odd.window_start_utc UNION ALL
-        SELECT ledger.window_end_utc FROM qbo.windows AS ledger
+        SELECT CASE WHEN is_part THEN read_until_utc ELSE ledger.window_end_utc END
+        FROM qbo.windows AS ledger
         WHERE ledger.schema_name = odd.schema_name AND ledger.realm_id = odd.realm_id
           AND ledger.entity = odd.entity
-          AND ledger.window_end_utc > odd.window_start_utc AND ledger.window_end_utc < odd.window_end_utc
+          AND ledger.window_end_utc > odd.window_start_utc AND ledger.window_start_utc < odd.window_end_utc
     ) AS bound(at)
-    WHERE NOT EXISTS (
+    WHERE at >= odd.window_start_utc AND at < odd.window_end_utc AND NOT EXISTS (
         SELECT FROM qbo.windows AS ledger
         WHERE ledger.schema_name = odd.schema_name AND ledger.realm_id = odd.realm_id
           AND ledger.entity = odd.entity AND ledger.committed_at_utc > odd.started_at_utc
-          AND ledger.window_start_utc <= at AND ledger.window_end_utc > at))"
+          AND ledger.window_start_utc <= at 
+          AND CASE WHEN ledger.is_part THEN ledger.read_until_utc ELSE ledger.window_end_utc END > at))"
         )
     };
 }

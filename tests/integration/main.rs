@@ -40,6 +40,7 @@ mod lookups;
 mod memory;
 mod merge;
 mod outcomes;
+mod parts;
 mod pauses;
 mod quiet;
 mod reading;

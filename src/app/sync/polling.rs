@@ -53,7 +53,11 @@ impl CompanySyncer<'_> {
         Ok(Poll {
             is_one_done: matches!(&plan.windows[..], [only] if is_done(only)),
             plan: Plan {
-                read_from: lacking.latest_from.map(|from| standings.continued(from)),
+                read_from: lacking
+                    .latest_from
+                    .map(|from| standings.continued(from))
+                    .into_iter()
+                    .collect(),
                 is_quiet: true,
                 ..plan
             },

@@ -50,7 +50,7 @@ impl CompanySyncer<'_> {
         Ok(Poll {
             is_one_done: matches!(&plan.windows[..], [only] if standing.is_done(*only)),
             plan: Plan {
-                read_from: Some(standings.continued(since)),
+                read_from: vec![standings.continued(since)],
                 is_quiet: true,
                 ..plan
             },

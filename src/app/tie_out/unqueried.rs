@@ -177,10 +177,11 @@ impl<'s> Unqueried<'s> {
         let plan = Plan {
             // Times have whole seconds, so that what is set aside of this one stays. When the rest of it was
             // read, the ledger knows.
-            read_from: Some(Continuation {
+            read_from: vec![Continuation {
                 from: end - TimeDelta::microseconds(1),
                 known_at: DateTime::UNIX_EPOCH,
-            }),
+                begun: None,
+            }],
             is_quiet: true,
             ..plan(*entity, vec![window], Vec::new(), PageSize::default())
         };

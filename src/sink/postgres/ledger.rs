@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use crate::domain::{LedgerWindowStatus, RunReport, RunStatus, Window, WindowStatus};
 use crate::durable::{ME, Process};
 use crate::error::{Error, Result};
 use crate::port::{RunContext, WindowContext};
-use crate::postgres::{Db, Query, params};
+use crate::postgres::{Columns, Db, Query, params};
+use crate::store::{LedgerTime, complete_parts};
 
 /// The ledger of one schema.
 #[derive(Debug, Clone)]
@@ -83,11 +85,12 @@ fn warn_unless_recorded(context: &WindowContext, outcome: Result<()>) {
 
 impl Ledger {
     /// Records the attempt at a window before anything of it is read or stored, so that an attempt
-    /// that crashes the process is known to the next run.
+    /// that crashes the process is known to the next run. Returns the instant up to which the window is
+    /// committed.
     ///
     /// # Errors
     /// [`Error::Stuck`] if the window has crashed its process too often; [`Error::Database`].
-    pub(super) async fn begin(&self, context: &WindowContext) -> Result<()> {
+    pub(super) async fn begin(&self, context: &WindowContext) -> Result<Option<DateTime<Utc>>> {
         let max_attempts = i32::try_from(self.max_attempts).unwrap_or(i32::MAX);
         let params = params![
             self.schema,
@@ -98,8 +101,15 @@ impl Ledger {
             context.run_id,
             max_attempts,
         ];
-        if self.db.optional(BEGIN_WINDOW, params).await?.is_some() {
-            return Ok(());
+        if let Some(row) = self.db.optional(BEGIN_WINDOW, params).await? {
+            let time = LedgerTime {
+                window: context.window,
+                read_until: row.column("read_until_utc")?,
+                is_part: row.column("is_part")?,
+                committed_at: row.column("committed_at_utc")?,
+                incomplete_since: None,
+            };
+            return Ok(complete_parts(&[time]).first().map(|part| part.end));
         }
         let error = Error::Stuck {
             attempts: self.max_attempts,

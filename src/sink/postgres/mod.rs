@@ -9,6 +9,7 @@ mod drift;
 mod ledger;
 mod merge;
 mod obstacles;
+mod parts;
 mod pulse;
 mod quiet;
 mod record_index;
@@ -39,7 +40,7 @@ pub use self::schema::{Upgrade, ddl};
 pub(crate) use self::survey::survey;
 use self::writer::PostgresWriter;
 use crate::config::{PostgresConfig, TransactionLimits};
-use crate::domain::{EntitySpec, RunReport, Window};
+use crate::domain::{EntitySpec, Resumed, RunReport, Window};
 use crate::error::{Error, Result};
 use crate::port::{RunContext, Sink, WindowContext};
 use crate::postgres::{Columns, migrations, params, server, table_name};
@@ -178,6 +179,21 @@ impl PostgresSink {
             .await
     }
 
+    /// Returns windows of an entity as a resumed run reads them.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn resumed(
+        &self,
+        realm_id: &str,
+        entity: &EntitySpec,
+        windows: &[Window],
+    ) -> Result<Resumed> {
+        CommittedTime::new(self.db.clone())
+            .resumed(&self.schema, realm_id, entity, windows)
+            .await
+    }
+
     /// Returns the windows that runs have committed at an instant or after it, unsorted.
     ///
     /// # Errors
@@ -290,7 +306,7 @@ impl Sink for PostgresSink {
         }
     }
 
-    async fn window_started(&self, context: &WindowContext) -> Result<()> {
+    async fn window_started(&self, context: &WindowContext) -> Result<Option<DateTime<Utc>>> {
         self.ledger.begin(context).await
     }
 

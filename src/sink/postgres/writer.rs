@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::de::IgnoredAny;
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::merge::{self, Merge, PageColumns};
+use super::parts::{Parts, WindowSums, without};
 use super::set_aside::RejectColumns;
 use super::window_transaction::Transaction;
 use super::{copy_format, drift, storable, turn};
@@ -17,7 +19,7 @@ use crate::domain::{
 };
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
-use crate::postgres::{Db, Query, params};
+use crate::postgres::{Columns, Db, Query, params};
 
 /// Records of a window that are logged one by one when Postgres cannot store them.
 const MAX_LOGGED_REJECTS: u64 = 10;
@@ -26,6 +28,7 @@ const MAX_LOGGED_REJECTS: u64 = 10;
 const MAX_REQUESTS: usize = 4 << 20;
 
 const WRITE_LEDGER: &str = include_str!("sql/write_ledger.sql");
+const WRITE_PART: &str = include_str!("sql/write_part.sql");
 const RESOLVE_REJECTS: &str = include_str!("sql/resolve_rejects.sql");
 const COMPANY: &str = "SELECT 1 FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2";
 
@@ -37,7 +40,10 @@ pub(crate) struct PostgresWriter {
     schema: String,
     context: WindowContext,
     transaction: Option<Transaction>,
+    /// Records of the transaction.
     distinct: DistinctIds,
+    /// The parts of the window that are committed.
+    parts: Parts,
     drift: DriftWatch,
     pages: PageColumns,
     rejects: RejectColumns,
@@ -110,6 +116,7 @@ impl PostgresWriter {
             context,
             transaction: None,
             distinct: DistinctIds::default(),
+            parts: Parts::default(),
             pages: PageColumns::default(),
             rejects: RejectColumns::default(),
             next_seq: 0,
@@ -129,6 +136,13 @@ impl PostgresWriter {
             has_repeats: self.distinct.has_repeats(),
         };
         merge.run(transaction.connection()?).await
+    }
+
+    /// Merges what the transaction has received; returns the counts of the window so far.
+    async fn merge_window(&self, transaction: &Transaction) -> Result<LoadCounts> {
+        let merged = self.merge(transaction).await?;
+        self.resolve_rejects(transaction).await?;
+        Ok(self.parts.with(merged, &self.distinct))
     }
 
     async fn resolve_rejects(&self, transaction: &Transaction) -> Result<()> {
@@ -154,19 +168,14 @@ impl PostgresWriter {
             run_id,
             read_start,
             known_at,
+            ..
         } = &self.context;
-        let busy_ms = self.busy.as_millis() as i64;
-        let (pages, bytes) = (summary.pages as i32, summary.bytes as i64);
-        let (requests, retries) = (summary.requests as i64, summary.retries as i64);
-        let extract_ms = summary.extract_ms as i64;
-        let [rows, inserted, updated, unchanged, rejected] = [
-            counts.rows,
-            counts.inserted,
-            counts.updated,
-            counts.unchanged,
-            counts.rejected,
-        ]
-        .map(|count| count as i64);
+        let WindowSums {
+            pages,
+            counts: [rows, inserted, updated, unchanged, rejected],
+            costs: [requests, retries, bytes, extract_ms, busy_ms],
+        } = self.sums(summary, counts);
+        let committed_at = self.parts.committed_at;
         let failure = failure.map(ToString::to_string);
         let params = params![
             self.schema,
@@ -196,9 +205,68 @@ impl PostgresWriter {
             failure,
             read_start,
             known_at,
+            committed_at,
         ];
         let written = transaction.connection()?.rows(WRITE_LEDGER, params).await?;
         self.expect_company(!written.is_empty())
+    }
+
+    /// Writes that the window is committed up to the summary's `read_until`. Returns the instant as of
+    /// which it is: that of the first part.
+    async fn write_part(
+        &self,
+        transaction: &Transaction,
+        summary: ReadSummary,
+        counts: LoadCounts,
+    ) -> Result<DateTime<Utc>> {
+        let WindowContext {
+            realm_id,
+            entity,
+            window,
+            run_id,
+            read_start,
+            known_at,
+            ..
+        } = &self.context;
+        let WindowSums {
+            pages,
+            counts: [rows, inserted, updated, unchanged, _],
+            costs: [requests, retries, bytes, extract_ms, busy_ms],
+        } = self.sums(summary, counts);
+        let committed_at = self.parts.committed_at;
+        let params = params![
+            self.schema,
+            realm_id,
+            entity.name,
+            window.start,
+            window.end,
+            run_id,
+            summary.read_until,
+            pages,
+            rows,
+            inserted,
+            updated,
+            unchanged,
+            requests,
+            retries,
+            bytes,
+            extract_ms,
+            busy_ms,
+            read_start,
+            known_at,
+            committed_at,
+        ];
+        let written = transaction.connection()?.rows(WRITE_PART, params).await?;
+        match written.first() {
+            Some(row) => row.column("committed_at_utc"),
+            None => Err(self.lost_schema()),
+        }
+    }
+
+    /// Returns the numbers of the ledger's row, with those of the parts that earlier runs have committed.
+    fn sums(&self, summary: ReadSummary, counts: LoadCounts) -> WindowSums {
+        let begun = self.context.begun.unwrap_or_default();
+        WindowSums::of(begun, summary, counts, self.busy.as_millis() as u64)
     }
 
     /// Checks that the sync still has its turn.
@@ -215,11 +283,15 @@ impl PostgresWriter {
     }
 
     fn expect_company(&self, is_ours: bool) -> Result<()> {
-        let reason = || format!("'{}' now belongs to another company", self.schema);
         match is_ours {
             true => Ok(()),
-            false => Err(Error::config("schema", reason())),
+            false => Err(self.lost_schema()),
         }
+    }
+
+    fn lost_schema(&self) -> Error {
+        let reason = format!("'{}' now belongs to another company", self.schema);
+        Error::config("schema", reason)
     }
 }
 
@@ -239,12 +311,11 @@ impl WindowWriter for PostgresWriter {
             Some(open) => {
                 transaction = open;
                 transaction.finish_copy().await?;
-                counts = self.merge(&transaction).await?;
-                self.resolve_rejects(&transaction).await?;
+                counts = self.merge_window(&transaction).await?;
             }
             None => {
                 transaction = Transaction::begin_without_records(&self.db, self.limits).await?;
-                counts = LoadCounts::default();
+                counts = self.parts.counts;
             }
         }
         counts.rejected = self.rejects.count();
@@ -264,13 +335,46 @@ impl WindowWriter for PostgresWriter {
         })
     }
 
+    async fn commit_part(
+        &mut self,
+        summary: ReadSummary,
+        ahead: u64,
+    ) -> Result<Option<LoadCounts>> {
+        // Postgres may have set some aside.
+        let is_divided = self.rejects.count() == 0;
+        let Some(mut transaction) = self.transaction.take_if(|_| is_divided) else {
+            return Ok(None);
+        };
+        let begin = Instant::now();
+        transaction.finish_copy().await?;
+        let counts = self.merge_window(&transaction).await?;
+        self.busy += begin.elapsed();
+        self.check_turn(&transaction).await?;
+        let proven = without(counts, ahead);
+        let committed_at = self.write_part(&transaction, summary, proven).await?;
+        drift::write(transaction.connection()?, &self.context, &self.drift).await?;
+        transaction.commit().await?;
+        let ids = std::mem::take(&mut self.distinct);
+        self.parts.add(counts, ids, committed_at);
+        self.back_to_part();
+        Ok(Some(counts))
+    }
+
+    fn back_to_part(&mut self) {
+        self.transaction = None;
+        self.distinct = self.parts.next();
+        self.pages = PageColumns::default();
+        self.rejects = RejectColumns::default();
+        self.drift = DriftWatch::new();
+        self.next_seq = 0;
+    }
+
     async fn keep(mut self) -> Result<LoadCounts> {
         let Some(mut transaction) = self.transaction.take() else {
-            return Ok(LoadCounts::default());
+            return Ok(self.parts.counts);
         };
         transaction.finish_copy().await?;
-        let counts = self.merge(&transaction).await?;
-        self.resolve_rejects(&transaction).await?;
+        let counts = self.merge_window(&transaction).await?;
         self.check_turn(&transaction).await?;
         self.check_company(&transaction).await?;
         drift::write(transaction.connection()?, &self.context, &self.drift).await?;

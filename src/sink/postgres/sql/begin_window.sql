@@ -17,4 +17,4 @@ ON CONFLICT (schema_name, realm_id, entity, window_start_utc, window_end_utc) DO
         ELSE known.attempts + 1 END
 WHERE known.status NOT IN ('running', 'stuck') OR known.run_id = EXCLUDED.run_id
     OR known.attempts < $7 OR $7 = 0
-RETURNING attempts
+RETURNING committed_at_utc, read_until_utc, is_part

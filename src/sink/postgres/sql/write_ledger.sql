@@ -11,6 +11,8 @@
 -- end on. A window of which only the end was read is no newer than what was known of the rest ($27),
 -- less a time for failures that were being committed then.
 --
+-- A window of which parts are committed ($28: when the first one was) is no newer than its first part.
+--
 -- Records of an archive are no read: they are "read until" the begin of their window ($7). Such a window commits no time and
 -- takes none back, what the attempt before has failed in stays failed, and the rejects of its time stay.
 WITH gone AS (
@@ -33,8 +35,8 @@ INSERT INTO qbo.windows AS known (schema_name, realm_id, entity, window_start_ut
 SELECT $1, $2, $3, $4, $5, $6, CASE WHEN $25::text IS NULL THEN $7::timestamptz END,
     $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
     CASE WHEN $25::text IS NULL THEN 'done' ELSE 'failed' END, $25,
-    CASE WHEN $25::text IS NULL AND ($7::timestamptz > $4) IS NOT FALSE THEN
-        CASE WHEN $26 > $4 THEN $27::timestamptz - interval '5 minutes' ELSE now() END END,
+    CASE WHEN $25::text IS NULL AND ($7::timestamptz > $4) IS NOT FALSE THEN coalesce($28::timestamptz,
+        CASE WHEN $26 > $4 THEN $27::timestamptz - interval '5 minutes' ELSE now() END) END,
     CASE WHEN $25::text IS NOT NULL AND $26 <= $4 THEN clock_timestamp() END,
     $25::text IS NOT NULL
 FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2
@@ -55,6 +57,8 @@ ON CONFLICT (schema_name, realm_id, entity, window_start_utc, window_end_utc) DO
     previous_attempt = NULL,
     read_until_utc = CASE
         WHEN $25::text IS NULL AND ($7::timestamptz > $4) IS NOT FALSE THEN EXCLUDED.read_until_utc ELSE known.read_until_utc END,
+    is_part = CASE
+        WHEN $25::text IS NULL AND ($7::timestamptz > $4) IS NOT FALSE THEN false ELSE known.is_part END,
     committed_at_utc = CASE
         WHEN $25::text IS NULL AND $7::timestamptz <= $4 THEN known.committed_at_utc
         WHEN $25::text IS NULL THEN greatest(EXCLUDED.committed_at_utc,
