@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use tracing::{info, warn};
 
+use super::health::schema_flag;
 use super::sync::Syncer;
 use crate::config::AlertConfig;
 use crate::domain::instant::format_instant;
@@ -143,12 +144,17 @@ async fn books_alerts(syncer: &Syncer) -> Result<Vec<Alert>> {
     let different = books.into_iter().filter(|books| books.status != "ok");
     let alert = different.map(|books| {
         let (realm_id, day, basis) = (&books.realm_id, books.as_of, &books.basis);
+        // A message is read far from the settings, so that it names the company in any case.
+        let command = books.command(&format!(
+            "{} --realm-id {realm_id}",
+            schema_flag(&books.schema)
+        ));
         let text = match books.is_unverified() {
             true => format!(
-                "The books of company {realm_id} as of {day} ({basis}) could not be compared as a whole; nothing that was compared disagrees: qbo-rs verify --books."
+                "The books of company {realm_id} as of {day} ({basis}) could not be compared as a whole; nothing that was compared disagrees: {command}"
             ),
             false => format!(
-                "The books of company {realm_id} as of {day} ({basis}) do not agree with QuickBooks's reports: qbo-rs verify --books."
+                "The books of company {realm_id} as of {day} ({basis}) do not agree with QuickBooks's reports: {command}"
             ),
         };
         Alert {

@@ -56,6 +56,7 @@ fn run(status: LedgerRunStatus, minutes_ago: i64) -> LastRun {
 
 pub(super) fn entity(name: &str, rows: i64) -> EntityStatus {
     EntityStatus {
+        archives: Vec::new(),
         entity: name.to_owned(),
         realm_id: "9341450000000001".to_owned(),
         rows,
@@ -77,6 +78,7 @@ pub(super) fn entity(name: &str, rows: i64) -> EntityStatus {
 
 pub(super) fn report(entities: Vec<EntityStatus>) -> StatusReport {
     StatusReport {
+        next: Some("qbo-rs sync --every 5m".to_owned()),
         schema: "raw".to_owned(),
         level: Level::default(),
         findings: Vec::new(),

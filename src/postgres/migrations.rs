@@ -122,6 +122,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "deep_differences",
         sql: include_str!("migrations/0020_deep_differences.sql"),
     },
+    Migration {
+        number: 21,
+        name: "archives",
+        sql: include_str!("migrations/0021_archives.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

@@ -7,6 +7,7 @@ use serde::de::IgnoredAny;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::archived::ArchivedOf;
 use super::merge::{self, Merge, PageColumns};
 use super::set_aside::RejectColumns;
 use super::window_transaction::Transaction;
@@ -44,6 +45,7 @@ pub(crate) struct PostgresWriter {
     next_seq: i32,
     limits: TransactionLimits,
     turn: Option<Arc<str>>,
+    leaves_archived: bool,
     busy: Duration,
 }
 
@@ -101,9 +103,11 @@ impl PostgresWriter {
         limits: TransactionLimits,
         context: WindowContext,
         turn: Option<Arc<str>>,
+        leaves_archived: bool,
     ) -> Self {
         Self {
             turn,
+            leaves_archived,
             db,
             schema,
             drift: DriftWatch::new(),
@@ -119,16 +123,36 @@ impl PostgresWriter {
     }
 
     async fn merge(&self, transaction: &Transaction) -> Result<LoadCounts> {
-        let merge = Merge {
+        let client = transaction.connection()?;
+        let mut merge = Merge {
             schema: &self.schema,
             entity: &self.context.entity,
             window: self.context.window,
             traits: transaction.traits,
             pages: &self.pages,
             distinct: self.distinct.count(),
-            has_repeats: self.distinct.has_repeats(),
         };
-        merge.run(transaction.connection()?).await
+        if self.distinct.has_repeats() {
+            merge::keep_newest(client).await?;
+        }
+        if !transaction.traits.has_archives {
+            return merge.run(client).await;
+        }
+        let archived = ArchivedOf {
+            schema: &self.schema,
+            realm_id: &self.context.realm_id,
+            entity: &self.context.entity,
+        };
+        let left_out = match self.leaves_archived {
+            true => archived.leave_out(client).await?,
+            false => 0,
+        };
+        merge.distinct -= left_out;
+        let mut counts = merge.run(client).await?;
+        archived.take_back(client).await?;
+        counts.rows += left_out;
+        counts.unchanged += left_out;
+        Ok(counts)
     }
 
     async fn resolve_rejects(&self, transaction: &Transaction) -> Result<()> {
