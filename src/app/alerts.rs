@@ -20,7 +20,8 @@ use crate::error::Result;
 use crate::language::translated;
 use crate::notify::{Notice, Place, places};
 use crate::store::{
-    Judged, Message, Records, alerts_told, claim_alerts, different_entities, latest_tie_outs,
+    EntityState, Judged, Message, Records, alerts_told, claim_alerts, different_entities,
+    latest_tie_outs,
 };
 
 /// The pause between two looks.
@@ -78,17 +79,7 @@ impl Alerts {
         let db = syncer.db();
         let quota = syncer.app().settings.monthly_quota()?;
         let states = Records::new(db.clone()).entity_states(None).await?;
-        let is_kept = |status| status != EntitySyncStatus::Unavailable;
-        let mut entities: HashMap<&str, Vec<SyncedEntity<'_>>> = HashMap::new();
-        for state in states.iter().filter(|state| is_kept(state.status)) {
-            let of_company = entities.entry(&state.realm_id).or_default();
-            of_company.push(SyncedEntity {
-                entity: &state.entity,
-                checkpoint: state.checkpoint,
-                failures: state.consecutive_failures,
-                is_daily: find_entity(&state.entity).is_ok_and(|entity| entity.is_read_whole),
-            });
-        }
+        let entities = by_company(&states);
         let limit = self
             .stale_after
             .and_then(|after| TimeDelta::from_std(after).ok());
@@ -117,6 +108,22 @@ impl Alerts {
         alerts.extend(verify_alerts(syncer).await?);
         Ok((alerts, judged))
     }
+}
+
+/// Returns the entities of each company that it has.
+fn by_company(states: &[EntityState]) -> HashMap<&str, Vec<SyncedEntity<'_>>> {
+    let mut entities: HashMap<&str, Vec<SyncedEntity<'_>>> = HashMap::new();
+    let is_kept = |state: &&EntityState| state.status != EntitySyncStatus::Unavailable;
+    for state in states.iter().filter(is_kept) {
+        let of_company = entities.entry(&state.realm_id).or_default();
+        of_company.push(SyncedEntity {
+            entity: &state.entity,
+            checkpoint: state.checkpoint,
+            failures: state.consecutive_failures,
+            is_daily: find_entity(&state.entity).is_ok_and(|entity| entity.is_read_whole),
+        });
+    }
+    entities
 }
 
 /// Returns the kinds that a process judges of a company whose connection it sees.
@@ -241,6 +248,39 @@ fn notice(message: &Message) -> Notice<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is stale in one company says nothing about another, whose entities are read by the same statement.
+    #[test]
+    fn entities_are_stale_in_their_own_company_alone() {
+        let now = crate::clock::now();
+        let state = |realm_id: &str, entity: &str, hours, status| EntityState {
+            realm_id: realm_id.to_owned(),
+            schema: "raw".to_owned(),
+            entity: entity.to_owned(),
+            status,
+            last_attempt_at: None,
+            last_success_at: None,
+            checkpoint: Some(now - TimeDelta::hours(hours)),
+            consecutive_failures: 0,
+            message: None,
+        };
+        let states = [
+            state("1", "items", 0, EntitySyncStatus::Success),
+            state("2", "items", 9, EntitySyncStatus::Success),
+            state("1", "bills", 0, EntitySyncStatus::Success),
+            state("2", "bills", 0, EntitySyncStatus::Success),
+            state("1", "budgets", 9, EntitySyncStatus::Unavailable),
+        ];
+        let entities = by_company(&states);
+        let stale = |realm_id| {
+            let of_company = entities.get(realm_id).map_or(&[][..], Vec::as_slice);
+            stale_alert(realm_id, of_company, TimeDelta::hours(1), now)
+        };
+        assert_eq!(stale("1"), None);
+        let text = stale("2").unwrap().text;
+        assert!(text.starts_with("items of company 2 is stale"), "{text}");
+        assert_eq!(stale("3"), None);
+    }
 
     #[test]
     fn one_alert_is_not_several() {

@@ -40,7 +40,7 @@ pub use self::backfill::BackfillRequest;
 pub use self::books::{LedgerReport, LedgerRequest, StartingValue};
 pub use self::changes::{ChangesReport, ChangesRequest, FoundDeletion};
 pub use self::check::{CheckLine, CheckReport, CheckRequest, CheckStatus};
-pub use self::conform::{ConformReport, ConformRequest, Finding, Findings};
+pub use self::conform::{ConformReport, ConformRequest, ProbeResult, ProbeResults};
 pub use self::health::CompanyFinding;
 pub use self::landing::{ExtractRequest, LoadRequest};
 pub use self::overview::{Coverage, Overview, ShownCompanies};

@@ -3,8 +3,9 @@
 
 use tracing::error;
 
+use super::error_text;
 use super::hint::with_flags;
-use super::logging::{LAST_LINES, language};
+use super::logging::{LAST_LINES, is_json, language};
 use super::signals::block_on;
 use super::words::number_in;
 use crate::app::health::schema_flag;
@@ -69,6 +70,18 @@ pub(super) struct Failure {
     pub(super) reason: String,
 }
 
+impl Failure {
+    /// Returns true for a failure of the whole company, which is told in parts: what, why, and what helps.
+    fn is_of_company(&self) -> bool {
+        self.entity.is_none() && self.window.is_none()
+    }
+}
+
+/// Returns true if QuickBooks denies the company of a sync.
+pub(super) fn is_refused(account: &CompanySync) -> bool {
+    account.failure == Some(FailureKind::AccessDenied)
+}
+
 /// Explains the exit code of a backfill, an extract or a load.
 pub(super) fn explain_runs(app: &App, report: &Report, place: Place<'_>) {
     let rejected = report.runs.iter().map(|run| run.totals.rejected).sum();
@@ -118,6 +131,7 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
             .iter()
             // The line of the company says why these were not tried.
             .filter(|entity| !(account.error.is_some() && entity.is_not_attempted()))
+            .filter(|entity| !(is_refused(account) && entity.error == account.error))
             .filter_map(|entity| Some((Some(entity.entity.clone()), entity.error.as_ref()?)));
         of_company
             .into_iter()
@@ -126,7 +140,10 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
                 realm_id: account.realm_id.clone(),
                 entity,
                 window: None,
-                reason: failed_for(error),
+                reason: match is_refused(account) {
+                    true => error.clone(),
+                    false => failed_for(error),
+                },
             })
     });
     let shortfall = Shortfall {
@@ -283,8 +300,17 @@ pub(super) fn untried_entities(runs: &[&RunReport], language: Language) -> Strin
         "{count} more entities were not tried, for the same reason: {named}", count, named)
 }
 
-/// Returns the failed windows of a run. Those that were not attempted for the same reason are one.
+/// Returns the failed windows of a run. Those that were not attempted for the same reason are one, and of a
+/// company that is refused none of them says more than the refusal.
 fn failures_of_run(run: &RunReport) -> Vec<Failure> {
+    if let Some(reason) = run.refusal() {
+        return vec![Failure {
+            realm_id: run.realm_id.clone(),
+            entity: None,
+            window: None,
+            reason: reason.to_owned(),
+        }];
+    }
     let failed = run
         .windows
         .iter()
@@ -383,6 +409,10 @@ fn differences(run: &Verification) -> Vec<Failure> {
 impl Shortfall {
     pub(super) fn print(&self) {
         for failure in self.failures.iter().take(MAX_NAMED) {
+            if failure.is_of_company() && !is_json() {
+                error_text::print(&format!("{}: {}", failure.realm_id, failure.reason));
+                continue;
+            }
             let window = failure.window.map(bounds);
             let (start, end) = window.unzip();
             error!(

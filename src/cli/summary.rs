@@ -256,6 +256,10 @@ fn notes(run: &RunReport, out: &mut String) {
 }
 
 fn failures(run: &RunReport, out: &mut String) {
+    // The last lines of the command say it in full.
+    if run.is_refused() {
+        return;
+    }
     let entity = &run.entity;
     let failed = run
         .windows

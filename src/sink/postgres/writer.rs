@@ -192,6 +192,9 @@ impl PostgresWriter {
         ]
         .map(|count| count as i64);
         let failure = failure.map(ToString::to_string);
+        let of_archive = summary
+            .read_until
+            .is_some_and(|until| until <= window.start);
         let params = params![
             self.schema,
             realm_id,
@@ -220,6 +223,7 @@ impl PostgresWriter {
             failure,
             read_start,
             known_at,
+            of_archive,
         ];
         let written = transaction.connection()?.rows(WRITE_LEDGER, params).await?;
         self.expect_company(!written.is_empty())
