@@ -78,6 +78,7 @@ SELECT count(*) FROM ledger AS odd WHERE status <> 'done' AND EXISTS (
 
 -- check: empty_table
 -- Windows that brought records, while the table has no row: it was emptied, by TRUNCATE or by `qbo-rs db archive` of every row.
+-- `qbo-rs status --validate` knows archives (qbo.archives), and calls only other empty tables wrong.
 SELECT count(*) FROM qbo.windows WHERE schema_name = :'schema' AND entity = :'entity' AND committed_at_utc IS NOT NULL
     AND rows > rejected AND NOT EXISTS (SELECT FROM :table);
 

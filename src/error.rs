@@ -220,6 +220,8 @@ pub enum Error {
         path: String,
         /// The operating system's words.
         reason: String,
+        /// Whether no other file could be written there either: the disk is full, say.
+        is_of_place: bool,
     },
 
     /// The run was stopped from outside.
@@ -291,6 +293,25 @@ impl Error {
         Self::Landing {
             path: path.display().to_string(),
             reason: reason.to_string(),
+            is_of_place: false,
+        }
+    }
+
+    /// A [`Error::Landing`] about `path`, which could not be written.
+    pub(crate) fn unwritten(path: &std::path::Path, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{
+            PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        };
+        let of_places = [
+            PermissionDenied,
+            QuotaExceeded,
+            ReadOnlyFilesystem,
+            StorageFull,
+        ];
+        Self::Landing {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+            is_of_place: of_places.contains(&error.kind()),
         }
     }
 

@@ -47,16 +47,22 @@ impl Comparison {
         self.equal + counts.sum::<u64>()
     }
 
-    /// Returns the number of records in the table, each counted where QuickBooks counts it.
-    pub(crate) fn table(&self) -> u64 {
-        let counts = self.counted_alone().map(counted_in_table);
-        let table = self.equal + counts.sum::<u64>();
+    /// Returns the number of records in the table or in archives, each counted where QuickBooks counts it.
+    pub(crate) fn held(&self) -> u64 {
+        let counts = self.counted_alone().map(counted_as_held);
+        let held = self.equal + counts.sum::<u64>();
         // What differs in a part with equal numbers.
         let inside = self.compared.iter();
         let inside = inside.filter(|(index, _)| self.is_in_equal_part(**index));
-        inside.fold(table, |table, (_, found)| {
-            (table + counted_in_table(found)).saturating_sub(found.source)
+        inside.fold(held, |held, (_, found)| {
+            (held + counted_as_held(found)).saturating_sub(found.source)
         })
+    }
+
+    /// Returns the number of archived records that QuickBooks does not have any more.
+    pub(crate) fn archived_extra(&self) -> u64 {
+        let compared = self.compared.values();
+        compared.map(|found| found.archived_extra).sum()
     }
 
     /// Returns the number of records that differ by names in references alone.
@@ -223,12 +229,12 @@ pub(crate) async fn compare(
     Ok(comparison)
 }
 
-/// Returns the number of a window's records that the table has. A record that was changed and copied
+/// Returns the number of a window's records that the table or an archive has. A record that was changed and copied
 /// during the comparison is in the table, but in a later window.
-fn counted_in_table(difference: &WindowDifference) -> u64 {
+fn counted_as_held(difference: &WindowDifference) -> u64 {
     match difference.is_empty() {
-        true => difference.table.max(difference.source),
-        false => difference.table,
+        true => difference.held().max(difference.source),
+        false => difference.held(),
     }
 }
 

@@ -459,6 +459,30 @@ INSERT INTO qbo.migrations (number, name) VALUES (19, 'alert_ranges') ON CONFLIC
 -- Whether contents were compared: a comparison of numbers does not take back what one of contents has found.
 ALTER TABLE qbo.differences ADD COLUMN IF NOT EXISTS is_deep boolean NOT NULL DEFAULT false;
 INSERT INTO qbo.migrations (number, name) VALUES (20, 'deep_differences') ON CONFLICT DO NOTHING;
+-- Files into which records were moved: a row is written in the transaction that takes them out of the table.
+CREATE TABLE IF NOT EXISTS qbo.archives (
+    archive_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    schema_name     text NOT NULL,
+    realm_id        text NOT NULL,
+    entity          text NOT NULL,
+    -- Records that were last changed before this instant were moved.
+    before_utc      timestamptz NOT NULL,
+    file            text NOT NULL,
+    records         bigint NOT NULL,
+    -- Whether no row was left in the table.
+    has_emptied     boolean NOT NULL DEFAULT false,
+    archived_at_utc timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS archives_of_entity ON qbo.archives (schema_name, realm_id, entity);
+-- The records that are in a file and, since then, in no table, in the version that the file has.
+CREATE TABLE IF NOT EXISTS qbo.archived_records (
+    archive_id     bigint NOT NULL,
+    id             text NOT NULL,
+    changed_at_utc timestamptz NOT NULL,
+    sync_token     bigint NOT NULL,
+    PRIMARY KEY (archive_id, id)
+);
+INSERT INTO qbo.migrations (number, name) VALUES (21, 'archives') ON CONFLICT DO NOTHING;
 -- A large window is committed in parts. Such a row is complete up to read_until_utc: that instant lay
 -- far enough in the past, so that nothing before it can become visible late.
 ALTER TABLE qbo.windows ADD COLUMN IF NOT EXISTS is_part boolean NOT NULL DEFAULT false;

@@ -140,6 +140,8 @@ class TransactionBooks:
     """Name of the cause; ``unexplained`` if nothing fits."""
     lines: tuple[TransactionLine, ...]
     """Its differences, by account and day."""
+    file: str | None = None
+    """The file of the archive that has the record, on the machine that wrote it."""
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> TransactionBooks:

@@ -350,13 +350,15 @@ def verification_line(report: VerificationReport) -> str:
 def compared_line(run: Verification) -> str:
     """Return the comparison of an entity as one line."""
     parts = [f"{run.source:,} in QuickBooks", f"{run.table:,} in the table"]
+    parts += [f"{run.archived:,} archived"] if run.archived else []
     parts += [f"{count(len(run.different), 'window')} different"] if run.different else []
     return one_line(f"Verification {plain(run.entity)} {plain(run.status)}:", *parts)
 
 
 def verification_html(report: VerificationReport) -> str:
     """Return a table with one row an entity, and the windows that differ."""
-    columns = ["entity", "status", "QuickBooks", "table", "windows", "different", "missing", "stale", "extra"]
+    columns = ["entity", "status", "QuickBooks", "table", "archived", "windows", "different", "missing", "stale"]
+    columns += ["extra"]
     columns += ["set aside", "repaired", "requests"]
     rows = [
         [
@@ -364,6 +366,7 @@ def verification_html(report: VerificationReport) -> str:
             status_cell(run.status),
             run.source,
             run.table,
+            run.archived,
             run.windows,
             len(run.different),
             sum(len(window.missing) for window in run.different),
@@ -375,7 +378,7 @@ def verification_html(report: VerificationReport) -> str:
         ]
         for run in report.runs
     ]
-    zeros = ("different", "missing", "stale", "extra", "set aside", "repaired")
+    zeros = ("archived", "different", "missing", "stale", "extra", "set aside", "repaired")
     shown = table(*without_zeros(columns, rows, zeros), "entities")
     wrong = [run for run in report.runs if run.different or run.rejects or run.unavailable]
     parts = [_differences(run) for run in wrong[:_MAX_IN_FULL]]

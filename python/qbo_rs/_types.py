@@ -70,7 +70,7 @@ def _jsonable(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 def _without_blanks(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Leave out what the core leaves out if there is nothing to say."""
-    rare = ("renamed_references", "skip_reason", "unavailable", "warning", "failure")
+    rare = ("archived", "renamed_references", "skip_reason", "unavailable", "warning", "failure")
     return {name: value for name, value in _jsonable(fields).items() if name not in rare or value}
 
 
@@ -416,6 +416,8 @@ class WindowDifference:
     """Ids of records that the table has in an older version."""
     extra: list[str]
     """Ids of records that QuickBooks does not have."""
+    archived: int = 0
+    """Number of records that an archive took out of the table, which is no difference."""
 
     @classmethod
     def from_dict(cls, difference: Mapping[str, Any]) -> WindowDifference:
@@ -473,6 +475,8 @@ class Verification:
     """HTTP requests for data."""
     read_until: datetime | None = None
     """End of the comparison if the range reaches into the present, UTC."""
+    archived: int = 0
+    """Number of records that ``qbo-rs db archive`` took out of the table, which is no difference."""
     renamed_references: int = 0
     """Records that differ only by names inside references, which is no difference; known if ``deep`` was set."""
     unavailable: str | None = None

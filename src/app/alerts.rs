@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use tracing::{info, warn};
 
+use super::health::schema_flag;
 use super::sync::Syncer;
 use crate::config::AlertConfig;
 use crate::domain::instant::format_instant;
@@ -19,7 +20,8 @@ use crate::error::Result;
 use crate::language::translated;
 use crate::notify::{Notice, Place, places};
 use crate::store::{
-    Judged, Message, Records, alerts_told, claim_alerts, different_entities, latest_tie_outs,
+    EntityState, Judged, Message, Records, alerts_told, claim_alerts, different_entities,
+    latest_tie_outs,
 };
 
 /// The pause between two looks.
@@ -89,16 +91,7 @@ impl Alerts {
             Some(limit) => Records::new(db.clone()).old_states(now - limit).await?,
             None => Vec::new(),
         };
-        let mut entities: HashMap<&str, Vec<SyncedEntity<'_>>> = HashMap::new();
-        for state in &states {
-            let of_company = entities.entry(&state.realm_id).or_default();
-            of_company.push(SyncedEntity {
-                entity: &state.entity,
-                checkpoint: state.checkpoint,
-                failures: state.consecutive_failures,
-                is_daily: find_entity(&state.entity).is_ok_and(|entity| entity.is_read_whole),
-            });
-        }
+        let entities = by_company(&states);
         let mut alerts = Vec::new();
         let mut judged = Judged {
             everywhere: vec![AlertKind::Books, AlertKind::Verify],
@@ -123,6 +116,22 @@ impl Alerts {
         alerts.extend(verify_alerts(syncer).await?);
         Ok((alerts, judged))
     }
+}
+
+/// Returns the entities of each company that it has.
+fn by_company(states: &[EntityState]) -> HashMap<&str, Vec<SyncedEntity<'_>>> {
+    let mut entities: HashMap<&str, Vec<SyncedEntity<'_>>> = HashMap::new();
+    let is_kept = |state: &&EntityState| state.status != EntitySyncStatus::Unavailable;
+    for state in states.iter().filter(is_kept) {
+        let of_company = entities.entry(&state.realm_id).or_default();
+        of_company.push(SyncedEntity {
+            entity: &state.entity,
+            checkpoint: state.checkpoint,
+            failures: state.consecutive_failures,
+            is_daily: find_entity(&state.entity).is_ok_and(|entity| entity.is_read_whole),
+        });
+    }
+    entities
 }
 
 /// Returns the kinds that a process judges of a company whose connection it sees.
@@ -150,12 +159,17 @@ async fn books_alerts(syncer: &Syncer) -> Result<Vec<Alert>> {
     let different = books.into_iter().filter(|books| books.status != "ok");
     let alert = different.map(|books| {
         let (realm_id, day, basis) = (&books.realm_id, books.as_of, &books.basis);
+        // A message is read far from the settings, so that it names the company in any case.
+        let command = books.command(&format!(
+            "{} --realm-id {realm_id}",
+            schema_flag(&books.schema)
+        ));
         let text = match books.is_unverified() {
             true => format!(
-                "The books of company {realm_id} as of {day} ({basis}) could not be compared as a whole; nothing that was compared disagrees: qbo-rs verify --books."
+                "The books of company {realm_id} as of {day} ({basis}) could not be compared as a whole; nothing that was compared disagrees: {command}"
             ),
             false => format!(
-                "The books of company {realm_id} as of {day} ({basis}) do not agree with QuickBooks's reports: qbo-rs verify --books."
+                "The books of company {realm_id} as of {day} ({basis}) do not agree with QuickBooks's reports: {command}"
             ),
         };
         Alert {
@@ -242,6 +256,39 @@ fn notice(message: &Message) -> Notice<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is stale in one company says nothing about another, whose entities are read by the same statement.
+    #[test]
+    fn entities_are_stale_in_their_own_company_alone() {
+        let now = crate::clock::now();
+        let state = |realm_id: &str, entity: &str, hours, status| EntityState {
+            realm_id: realm_id.to_owned(),
+            schema: "raw".to_owned(),
+            entity: entity.to_owned(),
+            status,
+            last_attempt_at: None,
+            last_success_at: None,
+            checkpoint: Some(now - TimeDelta::hours(hours)),
+            consecutive_failures: 0,
+            message: None,
+        };
+        let states = [
+            state("1", "items", 0, EntitySyncStatus::Success),
+            state("2", "items", 9, EntitySyncStatus::Success),
+            state("1", "bills", 0, EntitySyncStatus::Success),
+            state("2", "bills", 0, EntitySyncStatus::Success),
+            state("1", "budgets", 9, EntitySyncStatus::Unavailable),
+        ];
+        let entities = by_company(&states);
+        let stale = |realm_id| {
+            let of_company = entities.get(realm_id).map_or(&[][..], Vec::as_slice);
+            stale_alert(realm_id, of_company, TimeDelta::hours(1), now)
+        };
+        assert_eq!(stale("1"), None);
+        let text = stale("2").unwrap().text;
+        assert!(text.starts_with("items of company 2 is stale"), "{text}");
+        assert_eq!(stale("3"), None);
+    }
 
     #[test]
     fn one_alert_is_not_several() {

@@ -304,10 +304,12 @@ impl ConnectionStatus {
         self.issuer.has_token().await
     }
 
-    /// Returns the reads of the month that all processes have counted; `None` if their count is out of reach.
-    pub(super) async fn monthly_reads(&self) -> Option<u64> {
-        let traffic = self.admission.traffic().await;
-        self.admission.is_shared().then_some(traffic.monthly_reads)
+    /// Returns the reads of the month that all processes have counted.
+    ///
+    /// # Errors
+    /// If their count is out of reach.
+    pub(super) async fn monthly_reads(&self) -> Result<u64> {
+        self.admission.monthly_reads().await
     }
 
     pub(super) async fn report(&self) -> Option<ConnectionReport> {

@@ -10,7 +10,7 @@ use crate::config::QboConfig;
 use crate::error::{Error, Result};
 use crate::port::Source as _;
 use crate::quickbooks::conform::MAX_REQUESTS;
-pub use crate::quickbooks::conform::{Finding, Findings};
+pub use crate::quickbooks::conform::{ProbeResult, ProbeResults};
 
 /// A request to probe a company.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ pub struct ConformReport {
     pub date: String,
     /// The findings.
     #[serde(flatten)]
-    pub findings: Findings,
+    pub findings: ProbeResults,
 }
 
 impl App {

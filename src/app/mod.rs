@@ -1,6 +1,7 @@
 //! The use cases: each turns settings and a request into a source, a sink and a run. Only this
 //! module names both sides.
 
+mod advice;
 mod alerts;
 mod auth;
 mod backfill;
@@ -40,7 +41,7 @@ pub use self::backfill::BackfillRequest;
 pub use self::books::{LedgerReport, LedgerRequest, StartingValue};
 pub use self::changes::{ChangesReport, ChangesRequest, FoundDeletion};
 pub use self::check::{CheckLine, CheckReport, CheckRequest, CheckStatus};
-pub use self::conform::{ConformReport, ConformRequest, Finding, Findings};
+pub use self::conform::{ConformReport, ConformRequest, ProbeResult, ProbeResults};
 pub use self::health::CompanyFinding;
 pub use self::landing::{ExtractRequest, LoadRequest};
 pub use self::overview::{Coverage, Overview, ShownCompanies};
@@ -71,9 +72,9 @@ pub use crate::quickbooks::{BreakerStatus, Limits, Traffic};
 pub(crate) use crate::sink::postgres::DEFAULT_LEDGER_SCHEMA;
 pub use crate::sink::postgres::{ArchiveSummary, Upgrade};
 pub use crate::store::{
-    BoundSchema, Check, Different, EntityState, EntityStatus, Job, LastRun, LastSync, RecentRun,
-    RowCount, ScheduledSync, SchemaDrift, StoredRecord, StoredReject, SyncUnderWay, TieOut,
-    UnavailableEntity, UnfinishedWindow, UnreadEntity,
+    Archive, BoundSchema, Check, Different, EntityState, EntityStatus, Job, LastRun, LastSync,
+    RecentRun, RowCount, ScheduledSync, SchemaDrift, StoredRecord, StoredReject, SyncUnderWay,
+    TieOut, UnavailableEntity, UnfinishedWindow, UnreadEntity,
 };
 pub use crate::views::{ViewChanges, ViewStyle};
 

@@ -5,13 +5,15 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::advice::Companies;
 use super::health::{CompanyFinding, entity_findings};
 use super::service::Service;
 use super::{CompanyReport, SyncScope};
 use crate::domain::{Alert, ConnectionState, JobStatus, Window, merged};
 use crate::error::Result;
 use crate::store::{
-    BoundSchema, CompanyState, EntityState, Job, OverviewReader, RecentRun, RowCount, ScheduledSync,
+    Archive, BoundSchema, CompanyState, EntityState, Job, OverviewReader, RecentRun, RowCount,
+    ScheduledSync, archives,
 };
 
 /// The committed time of an entity of a company, by syncs and by backfills.
@@ -34,6 +36,8 @@ pub struct Coverage {
 pub struct Overview {
     /// The schemas and their companies.
     pub companies: Vec<BoundSchema>,
+    /// The companies among which a command has to choose.
+    pub(crate) companies_known: Companies,
     /// Approximate numbers of rows.
     pub row_counts: Vec<RowCount>,
     /// Findings about all entities: what needs a person, and what is under way.
@@ -42,6 +46,8 @@ pub struct Overview {
     pub runs: Vec<RecentRun>,
     /// The next syncs by the schedule.
     pub schedule: Vec<ScheduledSync>,
+    /// Files of archives that hold what the tables do not.
+    pub archives: Vec<Archive>,
     /// The alerts of all companies, as of now.
     pub alerts: Vec<Alert>,
 }
@@ -195,12 +201,19 @@ impl Service {
         bound.retain(|one| shown.realm_ids.contains(&one.realm_id));
         let schemas: Vec<String> = bound.iter().map(|one| one.schema.clone()).collect();
         let now = crate::clock::now();
+        let companies = Companies::known(&self.app.settings, accounts, &self.db).await?;
+        let mut findings = entity_findings(&self.db, coverage, accounts, now).await?;
+        for found in &mut findings {
+            companies.name_in(&mut found.finding, &found.realm_id);
+        }
         Ok(Overview {
             companies: reader.named(bound).await?,
             row_counts: reader.row_counts(&schemas).await?,
-            findings: entity_findings(&self.db, coverage, accounts, now).await?,
+            findings,
+            companies_known: companies,
             runs: reader.runs(&schemas).await?,
             schedule: reader.schedule().await?,
+            archives: archives(&self.db, None).await?,
             alerts: self.alerts_now().await?,
         })
     }

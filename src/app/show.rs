@@ -12,6 +12,7 @@ use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::check_name;
+use crate::store::{Archive, archives};
 use crate::views::{EntityRows, ShownCondition};
 
 /// Most records at a time: everything is in memory.
@@ -154,6 +155,8 @@ pub struct ShowReport {
     pub rows: Vec<RecordRow>,
     /// More records fit the conditions.
     pub has_more: bool,
+    /// Files into which records were moved that are still there alone.
+    pub archives: Vec<Archive>,
 }
 
 /// A record.
@@ -172,11 +175,14 @@ impl Serialize for ShowReport {
             .iter()
             .map(|row| NamedRow(&self.columns, row))
             .collect();
-        let mut map = serializer.serialize_map(Some(4))?;
+        let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("entity", self.entity)?;
         map.serialize_entry("schema", &self.schema)?;
         map.serialize_entry("rows", &rows)?;
         map.serialize_entry("more", &self.has_more)?;
+        if !self.archives.is_empty() {
+            map.serialize_entry("archives", &self.archives)?;
+        }
         map.end()
     }
 }
@@ -230,6 +236,10 @@ impl App {
         let mut rows = table
             .read(&db, &names, &conditions, request.limit + 1)
             .await?;
+        // Who reads records may have no right to the ledger, and the records are what is asked for.
+        let archives = archives(&db, Some(&request.schema)).await;
+        let mut archives = archives.unwrap_or_default();
+        archives.retain(|archive| archive.entity == entity.name);
         let has_more = rows.len() > request.limit as usize;
         rows.truncate(request.limit as usize);
         let heads = names.iter().filter_map(|name| {
@@ -251,6 +261,7 @@ impl App {
             columns: heads.collect(),
             rows: rows.collect(),
             has_more,
+            archives,
         })
     }
 }

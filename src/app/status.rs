@@ -3,21 +3,21 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::advice::Companies;
 use super::health::{
     EntityFacts, books_findings, connection_findings, is_held_up, judge, never_read,
     nothing_loaded, only_different,
 };
 use super::request::{default_schema, setters};
 use super::{App, CompanyReport, select_or_all};
-use crate::domain::{Finding, LedgerWindowStatus, Level, Window, level_of};
+use crate::domain::{Finding, LedgerWindowStatus, Level, Reason, Window, level_of};
 use crate::error::Result;
 use crate::postgres::Db;
-#[cfg(feature = "cli")]
-use crate::sink::postgres::DEFAULT_SCHEMA;
-use crate::sink::postgres::check_name;
+use crate::sink::postgres::{DEFAULT_SCHEMA, check_name};
 use crate::store::{
-    Different, EntityStatus, SchemaDrift, StatusReader, SyncUnderWay, TieOut, UnavailableEntity,
-    UnreadEntity, different_entities, latest_tie_outs, schema_drift, syncs_under_way,
+    Different, EntityStatus, SchemaDrift, Schemas, StatusReader, SyncUnderWay, TieOut,
+    UnavailableEntity, UnreadEntity, different_entities, latest_tie_outs, schema_drift,
+    syncs_under_way,
 };
 
 /// A request for the state of a schema.
@@ -63,6 +63,9 @@ setters!(StatusRequest {
 pub struct StatusReport {
     /// The schema.
     pub schema: String,
+    /// The command that goes on, if nothing needs somebody; `None` if it would not work, or not here.
+    #[serde(skip)]
+    pub next: Option<String>,
     /// The degree to which anything needs somebody: the worst of all findings.
     pub level: Level,
     /// Findings beside those of the entities below: about the connection, the books, entities that were
@@ -111,7 +114,7 @@ impl App {
         let syncs = syncs_under_way(&db, Some(&request.schema)).await?;
         let mut differences = different_entities(&db, Some(&request.schema)).await?;
         differences.retain(|found| names.contains(&&*found.entity));
-        let reader = StatusReader::new(db, &request.schema);
+        let reader = StatusReader::new(db.clone(), &request.schema);
         let never_read = reader.unread(&entities).await?;
         let unavailable = reader.unavailable(&entities).await?;
         let company = reader.company_name().await?;
@@ -126,6 +129,7 @@ impl App {
         };
         let mut report = StatusReport {
             schema: request.schema.clone(),
+            next: None,
             level: Level::default(),
             findings: Vec::new(),
             company,
@@ -139,7 +143,14 @@ impl App {
             books,
             accounts,
         };
-        report.judge(crate::clock::now());
+        let now = crate::clock::now();
+        report.judge(now);
+        let companies = Companies::known(&self.settings, &report.accounts, &db).await?;
+        report.name_companies(&companies, now);
+        report.next = match self.settings.has_app() {
+            true => report.next_sync(&db).await?,
+            false => None,
+        };
         Ok(report)
     }
 }
@@ -176,6 +187,39 @@ impl StatusReport {
         let levels = self.entities.iter().map(|entity| entity.level);
         let levels = levels.chain([level_of(&self.findings)]);
         self.level = levels.max().unwrap_or_default();
+    }
+
+    /// Names the company in commands that need it where several are known.
+    fn name_companies(&mut self, companies: &Companies, now: DateTime<Utc>) {
+        for entity in &mut self.entities {
+            for finding in &mut entity.findings {
+                companies.name_in(finding, &entity.realm_id);
+            }
+        }
+        let of_tables = self.entities.first().map(|entity| entity.realm_id.clone());
+        let of_books = || self.books.first().map(|books| books.realm_id.clone());
+        let Some(realm_id) = of_tables.or_else(of_books) else {
+            // Nobody knows yet whose records come into the schema.
+            let is_named = companies.are_several() && self.findings.iter().any(is_nothing_loaded);
+            if is_named {
+                self.findings = vec![nothing_loaded(DEFAULT_SCHEMA, now)];
+            }
+            return;
+        };
+        for finding in &mut self.findings {
+            companies.name_in(finding, &realm_id);
+        }
+    }
+
+    /// Returns the command that keeps the schema in step; `None` if syncs go into another one.
+    async fn next_sync(&self, db: &Db) -> Result<Option<String>> {
+        let Some(entity) = self.entities.first() else {
+            return Ok(None);
+        };
+        let schemas = Schemas::new(db.clone());
+        let target = schemas.bound_schema(&entity.realm_id).await?;
+        let is_here = target.as_ref() == Some(&self.schema);
+        Ok(is_here.then(|| "qbo-rs sync --every 5m".to_owned()))
     }
 
     /// Returns the findings that are about none of the entities of the report.
@@ -222,6 +266,10 @@ impl StatusReport {
         let accounts = self.accounts.iter();
         accounts.filter(move |account| realm_id.is_none_or(|id| account.account.realm_id == *id))
     }
+}
+
+fn is_nothing_loaded(finding: &Finding) -> bool {
+    matches!(finding.reason, Reason::NothingLoaded)
 }
 
 /// Returns what an entity's status says about it.

@@ -51,7 +51,8 @@ pub struct ArchiveRequest {
     /// Entities, as customers,invoices or all; see `qbo-rs entities`
     #[cfg_attr(feature = "cli", arg(required = true, value_name = "ENTITY"))]
     pub entities: Vec<String>,
-    /// Move the records that were last changed before this instant, UTC
+    /// Move the records that were last changed before this instant, UTC; those that are edited
+    /// afterwards come back with the next sync
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "INSTANT", allow_hyphen_values = true,

@@ -99,7 +99,7 @@ impl App {
         let (source, _) = Company::open(&self.settings, &config, &self.progress)
             .await?
             .into_parts();
-        let sink = Arc::new(sink);
+        let sink = Arc::new(sink.beside_archives());
         let db = Db::open(&self.settings.postgres()?, 1).await?;
         source.prepare().await?;
         let mut runs = Vec::with_capacity(entities.len());
@@ -141,6 +141,8 @@ impl App {
             Err(error) if error.is_unavailable() => {
                 let reason = error.to_string();
                 let table = total(&**sink, &entity, request.range, &meter).await?;
+                let archived = sink.archived_counts(&entity, &[request.range]).await?;
+                let table = table.saturating_sub(archived.iter().sum());
                 Ok(unavailable(
                     entity,
                     source.realm_id(),
@@ -194,7 +196,9 @@ impl App {
             .await?;
         let is_ok = findings.broken().is_empty()
             && rejects.is_empty()
-            && findings.source() == findings.table();
+            && findings.source() == findings.held();
+        let archived: u64 = sink.archived_counts(&entity, &windows).await?.iter().sum();
+        let archived = archived.saturating_sub(findings.archived_extra());
         Ok(Verification {
             entity: entity.name.to_owned(),
             realm_id: source.realm_id().to_owned(),
@@ -205,7 +209,8 @@ impl App {
             },
             windows: windows.len() as u64,
             source: findings.source(),
-            table: findings.table(),
+            table: findings.held().saturating_sub(archived),
+            archived,
             renamed_references: findings.renamed_references(),
             different: findings.into_different(),
             rejects,
@@ -246,6 +251,7 @@ fn unavailable(
         windows: 0,
         source: 0,
         table,
+        archived: 0,
         different: Vec::new(),
         rejects: Vec::new(),
         repaired: 0,

@@ -1,9 +1,11 @@
 //! The text of `qbo-rs verify --books` for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::logging::language;
 use super::shortfall::{Failure, Shortfall};
+use super::words::number;
 use crate::domain::books_report::UNEXPLAINED;
 use crate::domain::{
     AccountBooks, BooksReport, BooksStatus, CompanyBooks, PartyBooks, TransactionBooks,
@@ -235,6 +237,16 @@ fn transactions(books: &CompanyBooks, out: &mut String) {
         };
         let _ = writeln!(out, "{text}{lines}");
     }
+    let archived = books.transactions.iter();
+    let mut files: BTreeMap<&str, u64> = BTreeMap::new();
+    for file in archived.filter_map(|transaction| transaction.file.as_deref()) {
+        *files.entry(file).or_default() += 1;
+    }
+    for (file, count) in files {
+        let (n, file) = (number(count), one_line(file));
+        let text = say!(count count; "archived: {n} transaction is in {file}", "archived: {n} transactions are in {file}", n, file);
+        let _ = writeln!(out, "{text}");
+    }
     if let Some(more) = books.transactions.len().checked_sub(MAX_LISTED)
         && more > 0
     {
@@ -268,6 +280,7 @@ mod tests {
             id: id.to_owned(),
             date: "2031-01-02".parse().unwrap(),
             cause,
+            file: None,
             lines: Vec::new(),
         };
         let party = PartyBooks {

@@ -34,7 +34,7 @@ pub(super) fn read_until(entity: &EntityStatus) -> Option<DateTime<Utc>> {
 }
 
 /// Returns when anything was last done.
-pub(super) fn last_instant(entity: &EntityStatus) -> Option<DateTime<Utc>> {
+fn last_instant(entity: &EntityStatus) -> Option<DateTime<Utc>> {
     let run = entity.last_run.as_ref();
     let run = run.map(|run| run.finished_at.unwrap_or(run.started_at));
     let sync = entity.last_sync.as_ref().and_then(|sync| sync.succeeded_at);

@@ -12,6 +12,7 @@ use log::{Level, LevelFilter, Record};
 use serde_json::{Map, Value as Json};
 
 use super::progress::Bars;
+use crate::domain::FailureKind;
 use crate::language::{Language, current};
 
 /// The format of the logs on stderr.
@@ -67,7 +68,10 @@ pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<
                 } else {
                     Style::new()
                 };
-                writeln!(out, "{}", human(record, style))
+                match is_told_at_the_end(record) {
+                    true => Ok(()),
+                    false => writeln!(out, "{}", human(record, style)),
+                }
             })
         }
         LogFormat::Json => builder.format(|out, record| writeln!(out, "{}", json(record))),
@@ -78,6 +82,14 @@ pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<
     // Fails only if the process already has a logger.
     let _ = builder.try_init();
     crate::logging::forward();
+}
+
+/// Returns true for a refusal of the company, which the last lines of the command tell people in full.
+fn is_told_at_the_end(record: &Record<'_>) -> bool {
+    let value = |key: &str| record.key_values().get(Key::from(key));
+    let denied = FailureKind::AccessDenied.as_str();
+    record.target() != LAST_LINES
+        && value("failure").is_some_and(|value| value.to_string() == denied)
 }
 
 fn timestamp() -> String {

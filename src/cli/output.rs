@@ -189,6 +189,7 @@ pub(super) fn verification(report: &VerificationReport) -> String {
             rejects,
             repaired,
             renamed_references,
+            archived,
             requests,
             unavailable,
             ..
@@ -206,7 +207,7 @@ pub(super) fn verification(report: &VerificationReport) -> String {
             continue;
         }
         let verdict = match (different.len() as u64, *repaired) {
-            (0, _) if source != table => say!("the totals differ"),
+            (0, _) if *source != table + archived => say!("the totals differ"),
             (0, _) if !rejects.is_empty() => {
                 let rejects = rejects.len() as u64;
                 say!(count rejects; "{n} record was set aside", "{n} records were set aside", n = number(rejects))
@@ -220,16 +221,14 @@ pub(super) fn verification(report: &VerificationReport) -> String {
             }
         };
         let (source, table) = (number(*source), number(*table));
-        let parts = [
-            say!(
-                "{entity}: {source} in QuickBooks, {table} in the table",
-                entity,
-                source,
-                table
-            ),
-            windows_of(*windows),
-            requests_of(*requests),
-        ];
+        let mut parts = vec![say!(
+            "{entity}: {source} in QuickBooks, {table} in the table",
+            entity,
+            source,
+            table
+        )];
+        parts.extend((*archived > 0).then(|| say!("{n} archived", n = number(*archived))));
+        parts.extend([windows_of(*windows), requests_of(*requests)]);
         out.push_str(flow("  ", &parts, ", ").trim_start());
         out.truncate(out.trim_end().len());
         let _ = writeln!(out, ": {verdict}");

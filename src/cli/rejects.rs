@@ -14,7 +14,7 @@ use crate::app::{App, RejectsRequest, StoredReject};
 use crate::domain::instant::format_instant;
 use crate::domain::{Window, Zone};
 use crate::language::{say, translated};
-use crate::terminal::one_line;
+use crate::terminal::{one_line, shell_quote};
 
 #[derive(Debug, Args)]
 pub(super) struct RejectsArguments {
@@ -73,26 +73,26 @@ fn describe(rejects: &[StoredReject]) -> String {
     }
     let again = say!("Once the cause is mended, read their windows again:");
     let _ = writeln!(out, "{again}");
-    for ((schema, entity), window) in windows(rejects) {
+    for ((realm_id, schema, entity), window) in windows(rejects) {
+        let (start, end) = (format_instant(window.start), format_instant(window.end));
+        let schema = shell_quote(schema);
         let _ = writeln!(
             out,
-            "  qbo-rs backfill {entity} --start {} --end {} --schema {schema}",
-            format_instant(window.start),
-            format_instant(window.end),
+            "  qbo-rs backfill {entity} --start {start} --end {end} --schema {schema} --realm-id {realm_id}",
         );
     }
     out
 }
 
-/// Returns the time that holds the windows of all rejects, by schema and entity.
-fn windows(rejects: &[StoredReject]) -> BTreeMap<(&str, &str), Window> {
-    let mut all: BTreeMap<(&str, &str), Window> = BTreeMap::new();
+/// Returns the time that holds the windows of all rejects, by company, schema and entity.
+fn windows(rejects: &[StoredReject]) -> BTreeMap<(&str, &str, &str), Window> {
+    let mut all: BTreeMap<(&str, &str, &str), Window> = BTreeMap::new();
     for reject in rejects {
         let window = Window {
             start: reject.window_start,
             end: reject.window_end,
         };
-        all.entry((&reject.schema, &reject.entity))
+        all.entry((&reject.realm_id, &reject.schema, &reject.entity))
             .and_modify(|known| {
                 known.start = known.start.min(window.start);
                 known.end = known.end.max(window.end);

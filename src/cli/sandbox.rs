@@ -17,7 +17,7 @@ use super::sandbox_control::{
 };
 use super::sandbox_run::{detach, run_command};
 use super::signals::block_on;
-use crate::app::{App, ConformReport, ConformRequest, Finding};
+use crate::app::{App, ConformReport, ConformRequest, ProbeResult};
 use crate::domain::instant::parse_instant;
 use crate::error::{Error, Result};
 use crate::language::say;
@@ -290,7 +290,7 @@ fn conformity(report: &ConformReport) -> String {
 }
 
 /// Returns what shows a finding, or why there is none.
-fn evidence(finding: &Finding) -> String {
+fn evidence(finding: &ProbeResult) -> String {
     let status = finding.status.map(|status| match &finding.code {
         Some(code) => format!("HTTP {status}, code {code}"),
         None => format!("HTTP {status}"),

@@ -3,10 +3,12 @@
 
 use tracing::error;
 
+use super::error_text;
 use super::hint::with_flags;
-use super::logging::{LAST_LINES, language};
+use super::logging::{LAST_LINES, is_json, language};
 use super::signals::block_on;
 use super::words::number_in;
+use crate::app::health::schema_flag;
 use crate::app::{App, SetAside, set_aside_in_landing};
 use crate::domain::instant::format_instant;
 use crate::domain::{
@@ -16,13 +18,13 @@ use crate::domain::{
 };
 use crate::error::{Recovery, Result};
 use crate::language::{Language, say, translated_into};
+use crate::sink::postgres::DEFAULT_SCHEMA;
 
 /// The most entities that are named of those which were not tried.
 const MAX_UNTRIED: usize = 5;
 /// The most windows, and the most records, that are named.
 const MAX_NAMED: usize = 10;
 
-const IN_DATABASE: &str = "qbo-rs rejects lists all records that are set aside, qbo-rs status all windows that are not committed";
 /// After a run that the connection ended, where no record was set aside.
 const NOT_CONNECTED: &str = "what is committed stays; once the cause is mended, the same command with --resume reads the rest; qbo-rs auth status shows the connections";
 /// The same after a sync.
@@ -31,8 +33,6 @@ const NOT_CONNECTED_IN_SYNC: &str = "what is committed stays; once the cause is 
 const LATER: &str = "what is committed stays; the same command with --resume reads the rest";
 /// The same after a sync.
 const LATER_IN_SYNC: &str = "what is committed stays; the next sync reads the rest";
-/// After a run in which windows failed and no record was set aside.
-const WINDOWS_IN_DATABASE: &str = "qbo-rs status lists all windows that are not committed";
 const WINDOWS_IN_LANDING: &str = "the same command with --resume reads what is missing";
 const NOT_ON_STDOUT: &str =
     "nothing was written to stdout; the same command reads everything again";
@@ -70,6 +70,18 @@ pub(super) struct Failure {
     pub(super) reason: String,
 }
 
+impl Failure {
+    /// Returns true for a failure of the whole company, which is told in parts: what, why, and what helps.
+    fn is_of_company(&self) -> bool {
+        self.entity.is_none() && self.window.is_none()
+    }
+}
+
+/// Returns true if QuickBooks denies the company of a sync.
+pub(super) fn is_refused(account: &CompanySync) -> bool {
+    account.failure == Some(FailureKind::AccessDenied)
+}
+
 /// Explains the exit code of a backfill, an extract or a load.
 pub(super) fn explain_runs(app: &App, report: &Report, place: Place<'_>) {
     let rejected = report.runs.iter().map(|run| run.totals.rejected).sum();
@@ -85,13 +97,17 @@ pub(super) fn explain_runs(app: &App, report: &Report, place: Place<'_>) {
         Some(RunEnd::CompanyLost(_, recovery, _)) => Some(recovery),
         _ => None,
     });
+    let (windows, records) = match place {
+        Place::Schema(schema) => (windows_in(schema), records_in(schema)),
+        Place::Landing | Place::Stdout => Default::default(),
+    };
     let rest = match (place, rejected, lost) {
         (Place::Stdout, 0, _) => NOT_ON_STDOUT,
         (_, 0, Some(Recovery::Retry)) => LATER,
         (_, 0, Some(Recovery::Reauthorise | Recovery::Abort)) => NOT_CONNECTED,
-        (Place::Schema(_), 0, None) => WINDOWS_IN_DATABASE,
+        (Place::Schema(_), 0, None) => &windows,
         (Place::Landing, 0, None) => WINDOWS_IN_LANDING,
-        (Place::Schema(_), ..) => IN_DATABASE,
+        (Place::Schema(_), ..) => &records,
         (Place::Landing | Place::Stdout, ..) => IN_LANDING,
     };
     let shortfall = Shortfall {
@@ -115,6 +131,7 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
             .iter()
             // The line of the company says why these were not tried.
             .filter(|entity| !(account.error.is_some() && entity.is_not_attempted()))
+            .filter(|entity| !(is_refused(account) && entity.error == account.error))
             .filter_map(|entity| Some((Some(entity.entity.clone()), entity.error.as_ref()?)));
         of_company
             .into_iter()
@@ -123,7 +140,10 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
                 realm_id: account.realm_id.clone(),
                 entity,
                 window: None,
-                reason: failed_for(error),
+                reason: match is_refused(account) {
+                    true => error.clone(),
+                    false => failed_for(error),
+                },
             })
     });
     let shortfall = Shortfall {
@@ -138,6 +158,19 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
     shortfall.print();
 }
 
+/// Returns the last line after windows failed and no record was set aside.
+fn windows_in(schema: &str) -> String {
+    let flag = schema_flag(schema);
+    say!(in language(); "qbo-rs status{flag} lists all windows that are not committed", flag)
+}
+
+/// Returns the last line after records were set aside.
+fn records_in(schema: &str) -> String {
+    let flag = schema_flag(schema);
+    say!(in language();
+        "qbo-rs rejects{flag} lists all records that are set aside, qbo-rs status{flag} all windows that are not committed", flag)
+}
+
 /// Returns the last line of a sync. A company that QuickBooks denies may be one that only a wrong
 /// `QBO_REALM_ID` has put into the token store, where every sync finds it.
 fn rest_of_sync(report: &SyncReport, rejected: u64) -> String {
@@ -147,11 +180,22 @@ fn rest_of_sync(report: &SyncReport, rejected: u64) -> String {
         account.error.is_some() || account.entities.iter().all(|entity| entity.error.is_none())
     };
     let is_lost = report.accounts.iter().all(is_connection_lost);
+    // The first of those that have failed: the schema of each company is its own.
+    let is_different = |account: &&CompanySync| {
+        let mut entities = account.entities.iter();
+        account.error.is_some() || entities.any(|it| it.error.is_some() || it.rejected > 0)
+    };
+    let schema = report.accounts.iter().find(is_different);
+    let schema = schema.map(|account| account.schema.as_str());
+    // A company that was not begun with has none.
+    let schema = schema.filter(|schema| !schema.is_empty());
+    let schema = schema.unwrap_or(DEFAULT_SCHEMA);
+    let (windows, records) = (windows_in(schema), records_in(schema));
     let rest = match rejected {
         0 if is_lost && report.accounts.iter().all(CompanySync::is_asked_to_wait) => LATER_IN_SYNC,
         0 if is_lost => NOT_CONNECTED_IN_SYNC,
-        0 => WINDOWS_IN_DATABASE,
-        _ => IN_DATABASE,
+        0 => &windows,
+        _ => &records,
     };
     match denied {
         Some(account) => format!(
@@ -256,8 +300,17 @@ pub(super) fn untried_entities(runs: &[&RunReport], language: Language) -> Strin
         "{count} more entities were not tried, for the same reason: {named}", count, named)
 }
 
-/// Returns the failed windows of a run. Those that were not attempted for the same reason are one.
+/// Returns the failed windows of a run. Those that were not attempted for the same reason are one, and of a
+/// company that is refused none of them says more than the refusal.
 fn failures_of_run(run: &RunReport) -> Vec<Failure> {
+    if let Some(reason) = run.refusal() {
+        return vec![Failure {
+            realm_id: run.realm_id.clone(),
+            entity: None,
+            window: None,
+            reason: reason.to_owned(),
+        }];
+    }
     let failed = run
         .windows
         .iter()
@@ -335,7 +388,7 @@ fn differences(run: &Verification) -> Vec<Failure> {
         window: None,
         reason,
     };
-    let (source, table) = (run.source, run.table);
+    let (source, table) = (run.source, run.table + run.archived);
     match (&run.unavailable, run.status == VerificationStatus::Ok) {
         (Some(reason), false) => vec![whole(say!(in language();
             count table; "differs: {table} record in the table cannot be compared: {reason}",
@@ -356,6 +409,10 @@ fn differences(run: &Verification) -> Vec<Failure> {
 impl Shortfall {
     pub(super) fn print(&self) {
         for failure in self.failures.iter().take(MAX_NAMED) {
+            if failure.is_of_company() && !is_json() {
+                error_text::print(&format!("{}: {}", failure.realm_id, failure.reason));
+                continue;
+            }
             let window = failure.window.map(bounds);
             let (start, end) = window.unzip();
             error!(
@@ -461,6 +518,7 @@ mod tests {
             different: Vec::new(),
             rejects: Vec::new(),
             repaired: 0,
+            archived: 0,
             renamed_references: 0,
             read_until: None,
             requests: 1,

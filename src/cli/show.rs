@@ -9,7 +9,7 @@ use super::exit::{ExitCode, Outcome};
 use super::grid::{Column, Grid};
 use super::output::{self, Printer};
 use super::signals::block_on;
-use super::words::flow;
+use super::words::{archived, flow};
 use crate::app::{App, ShowReport, ShowRequest};
 use crate::error::Error;
 use crate::language::say;
@@ -91,6 +91,9 @@ pub(super) fn table(report: &ShowReport, width: usize) -> String {
     out.push_str(&flow("", &parts, "; "));
     if has_deleted {
         let _ = writeln!(out, "{}", say!("x: deleted in QuickBooks"));
+    }
+    for archive in &report.archives {
+        let _ = writeln!(out, "{}", archived(archive));
     }
     out
 }

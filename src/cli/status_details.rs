@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::local::LocalTime;
 use super::states::state;
-use super::words::{days, number, rows};
+use super::words::{archived, days, number, rows};
 use crate::app::{EntityStatus, SchemaDrift, StatusReport};
 use crate::domain::Window;
 use crate::language::{say, translated};
@@ -93,6 +93,9 @@ fn describe_entity(entity: &EntityStatus, zone: LocalTime, empty_days: bool, out
     stretches(&say!("gaps"), &entity.gaps, zone, out);
     if empty_days {
         stretches(&say!("days without records"), &entity.empty_days, zone, out);
+    }
+    for archive in entity.archives.iter().take(MAX_SHOWN) {
+        let _ = writeln!(out, "  {}", archived(archive));
     }
     for window in entity.unfinished.iter().take(MAX_SHOWN) {
         let span = zone.span(&Window {

@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::entity_health::{last_instant, mark, read_until, state};
+use super::entity_health::{mark, read_until, state};
 use super::local::LocalTime;
 use super::summary::reads;
-use super::words::{MAX_WIDTH, cut, days, entities, flow, instant, number, width};
-use crate::app::health::MAX_AGE;
+use super::words::{MAX_WIDTH, archived, cut, days, entities, flow, instant, number, width};
+use crate::app::health::{MAX_AGE, schema_flag};
 use crate::app::{CompanyReport, EntityStatus, StatusReport, TieOut};
 use crate::domain::{ConnectionState, Finding, Level, Reason, Window};
 use crate::language::{say, translated};
@@ -24,6 +24,8 @@ const MAX_NAMED: usize = 5;
 const MAX_COMMANDS: usize = 4;
 /// The most entities whose differences are told.
 const MAX_DIFFERENT: usize = 3;
+/// The most archives that are told.
+const MAX_ARCHIVES: usize = 3;
 /// The most other schemas that are named.
 const MAX_SCHEMAS: usize = 3;
 /// The longest name of an entity that is not cut.
@@ -69,12 +71,13 @@ pub(super) fn screen(report: &StatusReport, view: View<'_>) -> String {
         return out;
     }
     let mut listed: Vec<&EntityStatus> = report.entities.iter().collect();
-    // Those that need somebody come first, then those that changed last.
-    listed.sort_by_key(|entity| std::cmp::Reverse((entity.level, last_instant(entity))));
+    // Those that need somebody come first, then those with most records.
+    listed.sort_by_key(|entity| std::cmp::Reverse((entity.level, entity.rows)));
     if !listed.is_empty() {
         table(report, &listed, view, &mut out);
     }
     out.push_str(&differences(report, view));
+    out.push_str(&archives(report, view));
     out.push_str(&never_read(report, view));
     for books in report.books.iter().take(2) {
         out.push_str(&books_line(books, view));
@@ -124,6 +127,24 @@ fn differences(report: &StatusReport, view: View<'_>) -> String {
         let _ = writeln!(out, "{}", cut(&text, MAX_WIDTH));
     }
     if let more @ 1.. = report.differences.len().saturating_sub(limit) {
+        let _ = writeln!(out, "{} (-v)", say!("and {more} more", more));
+    }
+    out
+}
+
+/// Names what is in files of archives, and in no table.
+fn archives(report: &StatusReport, view: View<'_>) -> String {
+    let limit = if view.is_whole {
+        usize::MAX
+    } else {
+        MAX_ARCHIVES
+    };
+    let all = || report.entities.iter().flat_map(|entity| &entity.archives);
+    let lines = all()
+        .take(limit)
+        .map(|one| cut(&archived(one), MAX_WIDTH) + "\n");
+    let mut out: String = lines.collect();
+    if let more @ 1.. = all().count().saturating_sub(limit) {
         let _ = writeln!(out, "{} (-v)", say!("and {more} more", more));
     }
     out
@@ -338,17 +359,19 @@ fn verdict(report: &StatusReport, view: View<'_>, out: &mut String) {
     match needing {
         0 if under_way > 0 => {}
         0 => {
-            let command = format!("qbo-rs sync --every 5m{env_file}");
             let oldest = report.entities.iter().filter_map(read_until).min();
-            let text = match oldest.filter(|until| *until < now - MAX_AGE) {
-                None => say!("Everything is in step. Next: {command}", command),
+            let mut parts = vec![match oldest.filter(|until| *until < now - MAX_AGE) {
+                None => say!("Everything is in step."),
                 Some(until) => say!(
-                    "Nothing is missing of what was read, up to {day}. Next: {command}",
-                    day = until.format("%Y-%m-%d"),
-                    command
+                    "Nothing is missing of what was read, up to {day}.",
+                    day = until.format("%Y-%m-%d")
                 ),
-            };
-            let _ = writeln!(out, "{text}");
+            }];
+            parts.extend(report.next.as_ref().map(|next| {
+                let command = format!("{next}{env_file}");
+                say!("Next: {command}", command)
+            }));
+            out.push_str(&flow("", &parts, " "));
         }
         many => {
             let text = say!(count many; "{n} needs somebody:", "{n} need somebody:", n = number(many as u64));
@@ -374,7 +397,7 @@ fn verdict(report: &StatusReport, view: View<'_>, out: &mut String) {
         let text = say!(count under_way; "{n} run is under way.", "{n} runs are under way.", n = number(under_way));
         let _ = writeln!(out, "{text}");
     }
-    checks(report, out);
+    checks(report, env_file, out);
 }
 
 /// Returns the number of runs and syncs that go on.
@@ -399,7 +422,7 @@ fn grouped(commands: impl Iterator<Item = (String, String)>) -> Vec<(Vec<String>
 }
 
 /// Says in one sentence what the checks of the tables have found, if they were run.
-fn checks(report: &StatusReport, out: &mut String) {
+fn checks(report: &StatusReport, env_file: &str, out: &mut String) {
     let checks = || {
         let entities = report.entities.iter();
         entities.flat_map(|entity| entity.checks.iter().map(move |check| (entity, check)))
@@ -422,5 +445,6 @@ fn checks(report: &StatusReport, out: &mut String) {
     let text = say!(count all; "{n} check, {wrong} wrong: {names}", "{n} checks, {wrong} wrong: {names}",
         n = number(all), wrong = wrong.len(), names = wrong.join(", "));
     let entity = &entity.entity;
-    let _ = writeln!(out, "{text}  -> qbo-rs status {entity} --validate");
+    let flags = schema_flag(&report.schema) + env_file;
+    let _ = writeln!(out, "{text}  -> qbo-rs status {entity} --validate{flags}");
 }

@@ -256,6 +256,10 @@ fn notes(run: &RunReport, out: &mut String) {
 }
 
 fn failures(run: &RunReport, out: &mut String) {
+    // The last lines of the command say it in full.
+    if run.is_refused() {
+        return;
+    }
     let entity = &run.entity;
     let failed = run
         .windows
@@ -344,6 +348,11 @@ fn needs_somebody(run: &RunReport) -> bool {
 fn next(report: &Report, ending: &Ending) -> Option<String> {
     let env_file = &ending.env_file_flag;
     let flags = format!("{}{env_file}", ending.schema_flag);
+    // A sync would load into a schema of its own choice.
+    let sync = match ending.schema_flag.is_empty() {
+        true => format!(" · qbo-rs sync --every 5m{env_file}"),
+        false => String::new(),
+    };
     if report.runs.iter().any(needs_somebody) {
         return Some(format!("qbo-rs check{env_file}"));
     }
@@ -368,9 +377,9 @@ fn next(report: &Report, ending: &Ending) -> Option<String> {
             match largest.filter(|run| run.totals.rows > 0) {
                 Some(run) => {
                     let entity = &run.entity;
-                    format!("qbo-rs show {entity}{flags} · qbo-rs sync --every 5m{env_file}")
+                    format!("qbo-rs show {entity}{flags}{sync}")
                 }
-                None => format!("qbo-rs status{flags} · qbo-rs sync --every 5m{env_file}"),
+                None => format!("qbo-rs status{flags}{sync}"),
             }
         }
     };

@@ -11,7 +11,7 @@ use super::error_text;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::local::LocalTime;
 use super::output::Printer;
-use super::shortfall::explain_sync;
+use super::shortfall::{explain_sync, is_refused};
 use super::signals::block_on;
 use super::tally::Tally;
 use super::words::{elapsed, flow, number, requests};
@@ -44,7 +44,7 @@ pub(super) fn run(
     }
     let report = until_stopped(app.sync(request))?;
     printer.print(&report, || {
-        table(&report) + &next(&report, &tally.env_file_flag()).unwrap_or_default()
+        table(&report, false) + &next(&report, &tally.env_file_flag()).unwrap_or_default()
     })?;
     if !report.is_ok() {
         explain_sync(app, &report);
@@ -70,7 +70,7 @@ fn timed(report: &SyncReport, interval: Duration) -> String {
     let at = zone.time_of_day(now);
     let next = TimeDelta::from_std(interval).map(|interval| zone.time_of_day(now + interval));
     let mut out = String::new();
-    for line in table(report).lines() {
+    for line in table(report, true).lines() {
         let _ = match (&next, line.starts_with(' ')) {
             (_, true) => writeln!(out, "{line}"),
             (Ok(next), false) => writeln!(out, "{at} {line}; {}", say!("next about {next}", next)),
@@ -80,7 +80,7 @@ fn timed(report: &SyncReport, interval: Duration) -> String {
     out
 }
 
-fn table(report: &SyncReport) -> String {
+fn table(report: &SyncReport, is_repeated: bool) -> String {
     let mut out = String::new();
     for account in &report.accounts {
         let status = match account.status {
@@ -111,12 +111,15 @@ fn table(report: &SyncReport) -> String {
             ),
         };
         let _ = writeln!(out, "{text}");
-        if let Some(error) = &account.error {
+        // The last lines of the command say a refusal in full.
+        let is_told_at_the_end = !is_repeated && is_refused(account);
+        if let Some(error) = account.error.as_ref().filter(|_| !is_told_at_the_end) {
             let _ = writeln!(out, "  {}", translated(error));
         }
         let is_told = |entity: &&EntitySync| {
             // The line of the company says why these were not tried.
             !(account.error.is_some() && entity.is_not_attempted())
+                && !(is_refused(account) && entity.error == account.error)
                 && entity.status != EntityOutcome::Unavailable
         };
         for entity in account.entities.iter().filter(is_told) {
@@ -221,7 +224,7 @@ mod tests {
                 entities: Vec::new(),
             };
             let accounts = vec![company];
-            table(&SyncReport { accounts })
+            table(&SyncReport { accounts }, false)
         };
         assert_eq!(line(""), "company 77: failed, 1 request, 0.2 s\n");
         assert_eq!(line("raw"), "company 77 in raw: failed, 1 request, 0.2 s\n");

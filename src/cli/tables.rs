@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use crate::app::health::schema_flag;
 use crate::app::{LedgerReport, ViewChanges};
 use crate::language::{say, translated};
 use crate::sink::postgres::{ArchiveSummary, Upgrade};
-use crate::terminal::one_line;
+use crate::terminal::{one_line, shell_quote};
 
 /// Returns the statements that create and upgrade tables, or the tables that were.
 pub(super) fn upgrade(upgrade: &Upgrade, dry_run: bool) -> String {
@@ -113,14 +114,32 @@ fn dropped(into: &str, count: usize, names: String) -> String {
 }
 
 /// Returns a line for each entity with the number of records that were archived.
-pub(super) fn archived(archived: &[ArchiveSummary], file: &Path) -> String {
+pub(super) fn archived(archived: &[ArchiveSummary], (file, schema): (&Path, &str)) -> String {
     let line = |done: &ArchiveSummary| {
         let (count, file) = (done.rows, file.display());
         say!(count count; "{entity}: {count} record into {file}", "{entity}: {count} records into {file}",
             entity = done.entity, count, file)
             + "\n"
     };
-    archived.iter().map(line).collect()
+    let lines: String = archived.iter().map(line).collect();
+    match archived.iter().all(|done| done.rows == 0) {
+        true => lines,
+        false => lines + &what_follows(file, schema),
+    }
+}
+
+/// Says what becomes of records that are in a file alone.
+fn what_follows(file: &Path, schema: &str) -> String {
+    let command = format!(
+        "qbo-rs load {}{}",
+        shell_quote(&file.to_string_lossy()),
+        schema_flag(schema)
+    );
+    let texts = [
+        say!("verify counts them as archived; one that is edited comes back with a sync"),
+        say!("Back into the table: {command}", command),
+    ];
+    texts.join("\n") + "\n"
 }
 
 /// Returns lines that say what is in the general ledger, and what is not.

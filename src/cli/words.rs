@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveTime, Utc};
 
+use crate::app::Archive;
 use crate::domain::Window;
 use crate::domain::instant::{format_instant, format_span};
 use crate::language::{Language, current, say};
 pub(super) use crate::language::{number, number_in};
+use crate::terminal::one_line;
 pub(super) use crate::terminal::shell_quote;
 
 /// The width of the narrowest terminal that all texts fit into.
@@ -131,6 +133,15 @@ pub(super) fn fitted(line: &str, columns: usize) -> String {
         close.push_str(column.trim());
     }
     cut(&close, columns)
+}
+
+/// Says which records of an entity are in the file of an archive alone.
+pub(super) fn archived(archive: &Archive) -> String {
+    let (entity, n) = (&archive.entity, number(archive.records));
+    let before = instant(archive.before);
+    let file = one_line(&archive.file);
+    say!(count archive.records; "{entity}: {n} record archived before {before}, in {file}",
+        "{entity}: {n} records archived before {before}, in {file}", entity, n, before, file)
 }
 
 /// Writes parts one after the other, with a separator, in as many lines as they need. Each line

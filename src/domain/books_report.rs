@@ -134,6 +134,9 @@ pub struct TransactionBooks {
     pub date: NaiveDate,
     /// Name of the cause; `unexplained` if nothing fits.
     pub cause: &'static str,
+    /// The file of the archive that has the record, on the machine that wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// Report less records, by account.
     pub lines: Vec<TransactionLine>,
 }

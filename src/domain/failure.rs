@@ -19,6 +19,16 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Returns the word of the kind in reports and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAttempted => "not_attempted",
+            Self::AskedToWait => "asked_to_wait",
+            Self::AccessDenied => "access_denied",
+            Self::Other => "other",
+        }
+    }
+
     /// Returns the kind of an error.
     pub fn of(error: &Error) -> Self {
         match error.last() {

@@ -68,6 +68,21 @@ pub enum RunEnd {
     Failure(String, Recovery),
 }
 
+impl RunReport {
+    /// Returns the refusal of the company that ended the run.
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        match &self.ended_by {
+            Some(RunEnd::CompanyLost(reason, _, FailureKind::AccessDenied)) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Returns true if QuickBooks denies the company.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refusal().is_some()
+    }
+}
+
 impl RunEnd {
     /// Returns the end of the run that an error causes; `None` if only its window has failed.
     pub fn of(error: &Error) -> Option<Self> {

@@ -20,6 +20,8 @@ pub struct RecordKey {
     pub updated_at: DateTime<Utc>,
     /// `SyncToken`.
     pub sync_token: i64,
+    /// Whether it is in the file of an archive, and not in the table.
+    pub is_archived: bool,
     /// Content of the record, if that is compared too.
     pub content: Option<Content>,
 }
@@ -60,6 +62,9 @@ pub struct WindowDifference {
     pub source: u64,
     /// Number of records in the table.
     pub table: u64,
+    /// Number of records that QuickBooks has and that an archive took out of the table.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub archived: u64,
     /// Ids that are missing in the table.
     pub missing: Vec<String>,
     /// Ids whose version in the table is older. If contents are compared, also ids of records that
@@ -67,6 +72,10 @@ pub struct WindowDifference {
     pub stale: Vec<String>,
     /// Ids that only the table has in this window: the record has since been changed or deleted.
     pub extra: Vec<String>,
+    /// Number of archived records that QuickBooks does not have any more in this version, which is no
+    /// difference: a sync marks no record that is not in the table.
+    #[serde(skip)]
+    pub archived_extra: u64,
     /// Number of records that differ by names in references alone, which is no difference.
     #[serde(skip)]
     pub renamed_references: u64,
@@ -108,16 +117,18 @@ impl WindowDifference {
             .filter_map(|key| Some((key, held(key)?)))
             .filter(|(key, held)| key.is_same_version(held) && !is_inside(held));
         let said_times: Vec<_> = moved.map(|(_, held)| held.updated_at).collect();
-        let extra = inside
-            .iter()
-            .copied()
-            .filter(|key| !at_source.contains_key(key.id.as_str()))
-            .collect();
+        let is_extra = |key: &&RecordKey| !at_source.contains_key(key.id.as_str());
+        let (archived, live): (Vec<_>, Vec<_>) =
+            inside.into_iter().partition(|key| key.is_archived);
+        let archived_extra = archived.iter().copied().filter(is_extra).count();
+        let extra = live.iter().copied().filter(is_extra).collect();
         Self {
             start: window.start,
             end: window.end,
             source: source.len() as u64,
-            table: (inside.len() + said_times.len()) as u64,
+            table: (live.len() + said_times.len()) as u64,
+            archived: (archived.len() - archived_extra) as u64,
+            archived_extra: archived_extra as u64,
             missing: ids(missing),
             stale: ids(stale.collect()),
             extra: ids(extra),
@@ -153,10 +164,15 @@ impl WindowDifference {
     /// Returns true if there is no difference: neither in the records nor in their numbers, which
     /// differ if the table has a record under a later time than its source.
     pub fn is_empty(&self) -> bool {
-        self.source == self.table
+        self.source == self.held()
             && self.missing.is_empty()
             && self.stale.is_empty()
             && self.extra.is_empty()
+    }
+
+    /// Returns the number of QuickBooks's records that are in the table or in archives.
+    pub fn held(&self) -> u64 {
+        self.table + self.archived
     }
 
     /// Returns the window.
@@ -196,6 +212,9 @@ pub struct Verification {
     pub source: u64,
     /// Number of records in the table.
     pub table: u64,
+    /// Number of records that an archive took out of the table, which is no difference.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub archived: u64,
     /// The windows that differ.
     pub different: Vec<WindowDifference>,
     /// Records that are set aside.
@@ -259,6 +278,7 @@ mod tests {
             place: at(second),
             updated_at: at(second),
             sync_token,
+            is_archived: false,
             content: None,
         };
         let window = Window {
@@ -292,6 +312,42 @@ mod tests {
     }
 
     #[test]
+    fn what_an_archive_has_is_not_missing_unless_it_was_edited_since() {
+        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+        let key = |id: &str, second, sync_token, is_archived| RecordKey {
+            id: id.into(),
+            place: at(second),
+            updated_at: at(second),
+            sync_token,
+            is_archived,
+            content: None,
+        };
+        let window = Window {
+            start: at(100),
+            end: at(200),
+        };
+        let source = [
+            key("live", 110, 0, false),
+            key("old", 120, 0, false),
+            key("edited", 130, 1, false),
+        ];
+        let held = [
+            key("live", 110, 0, false),
+            key("old", 120, 0, true),
+            key("edited", 125, 0, true),
+            key("deleted since", 140, 0, true),
+        ];
+        let difference = WindowDifference::between(window, &source, &held);
+        assert_eq!((difference.table, difference.archived), (1, 2));
+        assert_eq!(difference.archived_extra, 1);
+        assert_eq!(difference.stale, ["edited"]);
+        assert!(difference.missing.is_empty() && difference.extra.is_empty());
+        let unedited = [&held[..2], &held[3..]].concat();
+        let difference = WindowDifference::between(window, &source[..2], &unedited);
+        assert!(difference.is_empty(), "{difference:?}");
+    }
+
+    #[test]
     fn records_of_one_version_are_compared_by_what_they_say() {
         let at = |second| DateTime::from_timestamp(second, 0).unwrap();
         let key = |id: &str, second, payload: &str| RecordKey {
@@ -299,6 +355,7 @@ mod tests {
             place: at(second),
             updated_at: at(second),
             sync_token: 0,
+            is_archived: false,
             content: Some(Content::of(payload)),
         };
         let window = Window {

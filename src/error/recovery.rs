@@ -124,6 +124,7 @@ impl Error {
     pub fn ends_run(&self) -> bool {
         match self {
             Self::AfterAttempts { last, .. } => last.ends_run(),
+            Self::Landing { is_of_place, .. } => *is_of_place,
             Self::Config { .. }
             | Self::Unauthenticated { .. }
             | Self::PermissionDenied { .. }

@@ -15,7 +15,7 @@ use crate::domain::{
     DistinctIds, EntitySpec, LoadCounts, Mask, Page, Report, SkipReason, Window, WindowReport,
     too_many_rejects,
 };
-use crate::durable::{directory_of, remove_leftovers_in};
+use crate::durable::{Draft, directory_of, make_private_directory, remove_leftovers_in};
 use crate::error::{Error, Result};
 use crate::landing::{
     LandingFile, LandingLine, LandingReader, LandingTarget, LandingWriter, PageLines, WRITE_MARGIN,
@@ -85,8 +85,14 @@ impl LandingSink {
     /// [`Error::Config`] if it does not hold landing lines, or those of another company, or is one of Parquet,
     /// which holds one entity, for several; [`Error::Landing`] if nothing can be written beside it.
     pub fn prepare(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
-        let Target::SingleFile(path, parts) = &self.target else {
-            return Ok(());
+        let (path, parts) = match &self.target {
+            Target::SingleFile(path, parts) => (path, parts),
+            // A draft is removed when it is dropped.
+            Target::Directory(directory) => {
+                let made = make_private_directory(directory);
+                let made = made.and_then(|()| Draft::create(&directory.join("extract")));
+                return made.map(drop).map_err(|e| Error::landing(directory, e));
+            }
         };
         if is_parquet(path) && entities.len() > 1 {
             let reason = format!(
@@ -216,9 +222,15 @@ impl Sink for LandingSink {
             context.window,
         );
         self.tidy(&file);
-        let mut writer = LandingWriter::create(&file.path)?;
+        let target = match &self.target {
+            Target::Directory(_) => None,
+            Target::SingleFile(path, _) => Some(path.clone()),
+        };
+        let writer = LandingWriter::create(&file.path);
+        let mut writer = writer.map_err(|error| named(error, target.as_deref()))?;
         writer.set_entity(context.entity.name)?;
         Ok(LandingWindow {
+            target,
             writer,
             context,
             distinct: DistinctIds::default(),
@@ -228,9 +240,30 @@ impl Sink for LandingSink {
     }
 }
 
+/// Names the file that was asked for in a failure, instead of a hidden one beside it.
+fn named(error: Error, target: Option<&Path>) -> Error {
+    match (error, target) {
+        (
+            Error::Landing {
+                reason,
+                is_of_place,
+                ..
+            },
+            Some(target),
+        ) => Error::Landing {
+            path: target.display().to_string(),
+            reason,
+            is_of_place,
+        },
+        (error, _) => error,
+    }
+}
+
 /// Writer of one window's file.
 #[derive(Debug)]
 pub struct LandingWindow {
+    /// The file that was asked for, if that is one.
+    target: Option<PathBuf>,
     writer: LandingWriter,
     context: WindowContext,
     distinct: DistinctIds,
@@ -247,13 +280,15 @@ impl WindowWriter for LandingWindow {
             window,
             ..
         } = &self.context;
-        PageLines {
+        let lines = PageLines {
             entity: entity.name,
             realm_id,
             window: *window,
             page: &page,
+        };
+        if let Err(error) = lines.write(&mut self.writer) {
+            return Err(named(self.writer.explained(error), self.target.as_deref()));
         }
-        .write(&mut self.writer)?;
         self.rejected += page.rejects.len() as u64;
         if let Some(reject) = page.rejects.first().filter(|_| self.reason.is_empty()) {
             self.reason.clone_from(&reject.error);
@@ -272,7 +307,8 @@ impl WindowWriter for LandingWindow {
             rejected: self.rejected,
             ..LoadCounts::default()
         };
-        let path = self.writer.finish()?;
+        let target = self.target.as_deref();
+        let path = self.writer.finish().map_err(|error| named(error, target))?;
         if let Some(read_until) = summary.read_until {
             // A file without records records how far it was read in its modification time.
             let time = SystemTime::from(read_until + WRITE_MARGIN);

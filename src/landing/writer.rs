@@ -44,6 +44,8 @@ impl Compression {
 pub struct LandingWriter {
     path: PathBuf,
     encoder: Encoder,
+    /// The failure of the last write.
+    failure: Option<io::Error>,
 }
 
 impl std::fmt::Debug for LandingWriter {
@@ -60,7 +62,7 @@ impl LandingWriter {
     /// # Errors
     /// [`Error::Landing`] with the operating system's message.
     pub fn create(path: &Path) -> Result<Self> {
-        let failed = |e| Error::landing(path, e);
+        let failed = |e| Error::unwritten(path, &e);
         make_private_directory(directory_of(path)).map_err(failed)?;
         // Two runs may write the same window at the same time; the later one replaces the file.
         let file = BufWriter::new(Draft::create(path).map_err(failed)?);
@@ -79,6 +81,7 @@ impl LandingWriter {
         Ok(Self {
             path: path.to_owned(),
             encoder,
+            failure: None,
         })
     }
 
@@ -102,7 +105,7 @@ impl LandingWriter {
         let draft = self.complete()?;
         draft
             .replace_durably()
-            .map_err(|e| Error::landing(&path, e))?;
+            .map_err(|e| Error::unwritten(&path, &e))?;
         Ok(path)
     }
 
@@ -114,12 +117,19 @@ impl LandingWriter {
         let path = self.path.clone();
         self.complete()?.publish().map_err(|e| match e.kind() {
             ErrorKind::AlreadyExists => archive_exists(&path),
-            _ => Error::landing(&path, e),
+            _ => Error::unwritten(&path, &e),
         })
     }
 
+    /// Returns the failure of the last write, of which a line that could not be written knows the words alone;
+    /// another error if there was none.
+    pub(super) fn explained(&mut self, error: Error) -> Error {
+        let failure = self.failure.take();
+        failure.map_or(error, |failure| Error::unwritten(&self.path, &failure))
+    }
+
     fn complete(self) -> Result<Draft> {
-        let failed = |e| Error::landing(&self.path, e);
+        let failed = |e: io::Error| Error::unwritten(&self.path, &e);
         let buffered = match self.encoder {
             Encoder::Plain(file) => file,
             Encoder::Zstd(encoder) => encoder.finish().map_err(failed)?,
@@ -141,12 +151,16 @@ pub(crate) fn archive_exists(path: &Path) -> Error {
 
 impl Write for LandingWriter {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        match &mut self.encoder {
+        let written = match &mut self.encoder {
             Encoder::Plain(file) => file.write(data),
             Encoder::Zstd(encoder) => encoder.write(data),
             Encoder::Gzip(encoder) => encoder.write(data),
             Encoder::Parquet(writer) => writer.write(data),
+        };
+        if let Err(error) = &written {
+            self.failure = Some(io::Error::new(error.kind(), error.to_string()));
         }
+        written
     }
 
     fn flush(&mut self) -> io::Result<()> {

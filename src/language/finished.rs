@@ -7,8 +7,10 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::ops::Range;
 
 use super::catalogue::{Catalogue, Entry};
+use super::template::QUOTES;
 use super::{Language, number_in};
 
 /// Places at which clauses are put together.
@@ -75,9 +77,14 @@ impl Search<'_> {
             {
                 return None;
             }
+            // What somebody has quoted is theirs, also if it is a word of ours.
             let values: Vec<(&str, String)> = captures
                 .into_iter()
-                .map(|(name, value)| (name, self.value(value, depth + 1)))
+                .zip(entry.pattern.quoted())
+                .map(|((name, value), is_quoted)| match is_quoted {
+                    true => (name, value.to_owned()),
+                    false => (name, self.value(value, depth + 1)),
+                })
                 .collect();
             Some(entry.translation.fill(&values))
         })
@@ -149,14 +156,38 @@ fn count(text: &str) -> Option<u64> {
     (text.contains(',') && number_in(Language::En, count) == text).then_some(count)
 }
 
-/// Returns where all joints begin and end, in order.
+/// Returns the ranges of what is quoted. An apostrophe inside a word opens none, and none closes there.
+fn quotations(text: &str) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    let mut open: Option<(usize, char)> = None;
+    for (at, mark) in text.char_indices().filter(|(_, c)| QUOTES.contains(c)) {
+        let before = text[..at].chars().next_back();
+        let after = text[at + mark.len_utf8()..].chars().next();
+        match open {
+            Some((start, opened))
+                if opened == mark && !after.is_some_and(char::is_alphanumeric) =>
+            {
+                found.push(start..at);
+                open = None;
+            }
+            None if !before.is_some_and(char::is_alphanumeric) => open = Some((at, mark)),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Returns where all joints begin and end, in order. What is quoted has none.
 fn joints(text: &str) -> Vec<(usize, usize)> {
+    let quotations = quotations(text);
+    let is_quoted = |at: usize| quotations.iter().any(|quoted| quoted.contains(&at));
     let mut joints: Vec<(usize, usize)> = JOINTS
         .iter()
         .flat_map(|joint| {
             text.match_indices(joint)
                 .map(|(at, _)| (at, at + joint.len()))
         })
+        .filter(|(at, _)| !is_quoted(*at))
         .collect();
     joints.sort_unstable();
     joints

@@ -127,4 +127,22 @@ impl Template {
         }
         Some(captures)
     }
+
+    /// Returns for each placeholder whether it stands in quotation marks.
+    pub(crate) fn quoted(&self) -> impl Iterator<Item = bool> {
+        let literal = |number: Option<usize>| match number.and_then(|number| self.0.get(number)) {
+            Some(Part::Literal(literal)) => literal.as_str(),
+            _ => "",
+        };
+        let parts = self.0.iter().enumerate();
+        let placeholders = parts.filter(|(_, part)| matches!(part, Part::Placeholder(_)));
+        placeholders.map(move |(number, _)| {
+            let before = literal(number.checked_sub(1)).chars().next_back();
+            let after = literal(Some(number + 1)).chars().next();
+            before == after && before.is_some_and(|mark| QUOTES.contains(&mark))
+        })
+    }
 }
+
+/// The marks around values in texts.
+pub(crate) const QUOTES: [char; 3] = ['\'', '"', '`'];

@@ -120,3 +120,22 @@ fn counts_of_finished_texts_are_written_as_in_the_language() {
     );
     assert_eq!(spanish("3,4 requests"), "3,4 solicitudes");
 }
+
+/// A value in quotation marks is somebody's own, also if it is a word of ours, a count, or has our joints.
+#[test]
+fn what_is_quoted_stays_as_it_is() {
+    for value in [
+        "nothing",
+        "1,295",
+        "nothing; nothing",
+        "Nothing: nothing (nothing)",
+    ] {
+        let text = format!("'{value}' is not a zone; write it as America/Guayaquil");
+        let spanish = translated_into(Language::Es, &text);
+        assert!(spanish.starts_with(&format!("'{value}' no ")), "{spanish}");
+        // Inside of a sentence that no template makes.
+        let text = format!("Intuit's words about '{value}': nothing");
+        let spanish = translated_into(Language::Es, &text);
+        assert_eq!(spanish, format!("Intuit's words about '{value}': nada"));
+    }
+}

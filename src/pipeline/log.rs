@@ -4,8 +4,8 @@ use tracing::{Level, Span as LogSpan, debug, error, info_span, warn};
 
 use crate::domain::instant::format_instant;
 use crate::domain::{
-    MAX_SHOWN, Plan, Reject, RunEnd, RunReport, Window, WindowReport, WindowStatus, excerpt,
-    unnamed,
+    FailureKind, MAX_SHOWN, Plan, Reject, RunEnd, RunReport, Window, WindowReport, WindowStatus,
+    excerpt, unnamed,
 };
 use crate::event::event_at;
 use crate::port::{ReadSummary, RunContext, Sink, Source};
@@ -72,6 +72,7 @@ pub(super) fn log_window(phase: &str, window: &WindowReport) {
         error!(
             phase,
             event = "window_failed",
+            failure = window.failure.map(FailureKind::as_str),
             window_start = start.as_str(),
             window_end = end.as_str(),
             pages = window.pages,

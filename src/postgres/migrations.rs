@@ -123,6 +123,11 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0020_deep_differences.sql"),
     },
     Migration {
+        number: 21,
+        name: "archives",
+        sql: include_str!("migrations/0021_archives.sql"),
+    },
+    Migration {
         number: 22,
         name: "unknown_depth",
         sql: include_str!("migrations/0022_unknown_depth.sql"),

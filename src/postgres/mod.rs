@@ -20,7 +20,7 @@ pub(crate) use self::query::{
 };
 pub(crate) use self::raw_table::{
     DAY_PATTERN, TIME_PATTERN, bounded_time, id_of, is_live_before, live_rows, record_of,
-    table_name,
+    table_name, version_of,
 };
 pub(crate) use self::raw_table::{DEFAULT_SCHEMA, VIEWS_MARK};
 use crate::error::{Error, chain};

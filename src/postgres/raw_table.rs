@@ -44,7 +44,7 @@ SELECT id,
 FROM (
     SELECT id,
         {told} AS updated,
-        coalesce(substring({record} ->> 'SyncToken' from '^[0-9]{1,18}$')::bigint, 0) AS token
+        {token} AS token
     FROM {table} WHERE deleted_at_utc IS NULL
 ) AS found";
 
@@ -63,7 +63,13 @@ pub(crate) fn live_rows(schema: &str, entity: &EntitySpec) -> String {
         .replace("{changed_at}", &changed_at("updated"))
         .replace("{told}", &told_change(entity))
         .replace("{table}", &table_name(schema, entity))
-        .replace("{record}", &record_of(entity, "payload"))
+        .replace("{token}", &told_token(entity))
+}
+
+/// Returns the SQL of a live row's version, of which the columns are named without a table: the time of
+/// change and the token.
+pub(crate) fn version_of(entity: &EntitySpec) -> [String; 2] {
+    [changed_at(&told_change(entity)), told_token(entity)]
 }
 
 /// Returns the condition that a row, of which the columns are named without a table, is live and was
@@ -78,6 +84,11 @@ fn changed_at(updated: &str) -> String {
     CHANGED_AT
         .replace("{time}", TIME_PATTERN)
         .replace("{updated}", updated)
+}
+
+fn told_token(entity: &EntitySpec) -> String {
+    let record = record_of(entity, "payload");
+    format!("coalesce(substring({record} ->> 'SyncToken' from '^[0-9]{{1,18}}$')::bigint, 0)")
 }
 
 fn told_change(entity: &EntitySpec) -> String {

@@ -96,7 +96,7 @@ pub(super) fn classify_failure<T>(
             Verdict::Fatal(api(status, text, trace))
         }
         FaultMeaning::WrongCompany => Verdict::Fatal(Error::PermissionDenied {
-            reason: format!("{text}. {}", denial_hint(response, &text)),
+            reason: format!("QuickBooks says '{text}'; {}", denial_hint(response, &text)),
             trace,
         }),
         FaultMeaning::Passing => Verdict::Retry(api(status, text, trace)),
@@ -113,16 +113,16 @@ fn denial_hint(response: &Response, text: &str) -> &'static str {
         .any(|words| words.to_ascii_lowercase().contains("scope"));
     match (is_about_scope, is_page(response)) {
         (true, _) => {
-            "The connection was made without the scope com.intuit.quickbooks.accounting: connect the company again \
+            "the connection was made without the scope com.intuit.quickbooks.accounting; connect the company again \
              with it, by qbo-rs auth login"
         }
         (_, true) => {
-            "An HTML page is no answer of QuickBooks: a firewall or proxy between this machine and QuickBooks refuses \
+            "an HTML page is no answer of QuickBooks: a firewall or proxy between this machine and QuickBooks refuses \
              the request; let it allow the host of QBO_API_URL"
         }
         _ => {
-            "The usual causes are sandbox keys used against the production host or the reverse, or a QBO_REALM_ID \
-             that the token was not issued for: check QBO_ENVIRONMENT (or QBO_API_URL) and QBO_REALM_ID"
+            "the usual causes are sandbox keys used against the production host or the reverse, or a QBO_REALM_ID \
+             that the token was not issued for; check QBO_ENVIRONMENT (or QBO_API_URL) and QBO_REALM_ID"
         }
     }
 }

@@ -69,6 +69,7 @@ fn key(entity: &EntitySpec, record: Record) -> RecordKey {
         place: record.updated_at,
         updated_at: said.map_or(record.updated_at, |said| said.updated_at),
         sync_token: record.sync_token,
+        is_archived: false,
         content: None,
     }
 }

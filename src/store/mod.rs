@@ -3,6 +3,7 @@
 
 mod alerts;
 mod alive;
+mod archives;
 mod backend;
 mod committed;
 mod company_names;
@@ -29,6 +30,7 @@ mod writers;
 
 pub use self::{
     alerts::Different,
+    archives::Archive,
     entity_status::{Check, EntityStatus, UnavailableEntity, UnfinishedWindow, UnreadEntity},
     jobs::Job,
     last_activity::{LastRun, LastSync},
@@ -44,6 +46,7 @@ pub use self::{
 pub(crate) use self::{
     alerts::{Judged, Message, alerts_told, claim_alerts, different_entities, record_verification},
     alive::run_is_alive,
+    archives::{ArchivedRecords, archived_records, archives},
     backend::{StateBackend, rescue_stores},
     committed::{CommittedTime, FailedWindow, LedgerTime, complete_parts},
     entity_status::{StatusReader, gaps},

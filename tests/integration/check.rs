@@ -367,6 +367,17 @@ async fn tables_that_may_not_be_read_are_not_taken_for_empty_ones() {
         ("ok", "ok")
     );
 
+    // What no right mends is said in its own words, and no statement is advised.
+    let hide = "ALTER TABLE qbo.admission RENAME TO elsewhere";
+    database.client.batch_execute(hide).await.unwrap();
+    let checked = settings.check(&[]);
+    assert_eq!(checked.status("quota"), "warning", "{}", checked.text);
+    let text = checked.text("quota");
+    assert!(text.contains("does not exist"), "{text}");
+    assert_eq!(checked.fix("quota"), "");
+    let back = "ALTER TABLE qbo.elsewhere RENAME TO admission";
+    database.client.batch_execute(back).await.unwrap();
+
     // Nothing of the schema can be read, and tokens are elsewhere.
     let revoke = format!("REVOKE ALL ON SCHEMA qbo FROM {role}");
     database.client.batch_execute(&revoke).await.unwrap();

@@ -20,7 +20,7 @@ use crate::support::{
 };
 
 /// Starts a sandbox with small companies and connects all of them.
-async fn companies(count: u32, database: &Database) -> (Sandbox, App, Vec<String>) {
+pub(crate) async fn companies(count: u32, database: &Database) -> (Sandbox, App, Vec<String>) {
     let size = CompanySize {
         customers: 20,
         items: 10,

@@ -969,3 +969,64 @@ fn a_lock_of_another_user_is_refused_and_not_waited_for() {
         assert_eq!(code, Some(0), "{said}");
     }
 }
+
+/// Returns a file system of 300 KB at `place`; `None` if this user may not mount one.
+fn small_disk(place: &Path) -> Option<impl Drop> {
+    struct Mounted(std::path::PathBuf);
+    impl Drop for Mounted {
+        fn drop(&mut self) {
+            let _ = Command::new("umount").arg(&self.0).status();
+        }
+    }
+    let mut mount = Command::new("mount");
+    mount
+        .args(["-t", "tmpfs", "-o", "size=300k", "tmpfs"])
+        .arg(place);
+    let mounted = mount.stderr(Stdio::null()).status();
+    mounted
+        .is_ok_and(|status| status.success())
+        .then(|| Mounted(place.to_owned()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_ends_an_extract_at_once_and_is_told_by_the_name_of_the_file() {
+    let sandbox = small_sandbox();
+    let home = tempfile::tempdir().unwrap();
+    let place = home.path().join("disk");
+    std::fs::create_dir(&place).unwrap();
+    let Some(_disk) = small_disk(&place) else {
+        eprintln!("not tested: this user may mount nothing");
+        return;
+    };
+    for (name, is_file) in [("all.jsonl", true), ("parts/", false)] {
+        let out = place.join(name);
+        let line = [
+            "extract",
+            "invoices",
+            "--start",
+            "2024-01-01",
+            "--end",
+            "2026-01-01",
+        ];
+        let line = [
+            &line[..],
+            &["--chunk", "week", "--out", out.to_str().unwrap()],
+        ]
+        .concat();
+        let ended = command(&sandbox, None, home.path(), &line)
+            .output()
+            .unwrap();
+        assert_eq!(ended.status.code(), Some(1));
+        let said = text(&ended);
+        let told = said.lines().filter(|line| line.starts_with("error:"));
+        let told: Vec<_> = told.filter(|line| line.contains("No space left")).collect();
+        // Windows that are read side by side may meet it together.
+        assert!(!told.is_empty() && told.len() <= 4, "{name}: {said}");
+        assert!(
+            said.contains("not attempted, for the same reason"),
+            "{name}: {said}"
+        );
+        assert!(!is_file || !said.contains(".qbo-parts"), "{said}");
+        std::fs::remove_dir_all(&place).ok();
+    }
+}

@@ -9,8 +9,10 @@
     reason = "tests"
 )]
 
+mod advice;
 mod alerts;
 mod architecture;
+mod archives;
 mod backfill;
 mod bad_input;
 mod bombs;

@@ -211,10 +211,14 @@ async fn what_no_repetition_mends_is_told_once_and_advises_a_check() {
         .unwrap();
     let told = String::from_utf8(ended.stdout.clone()).unwrap();
     assert!(told.contains("Next: qbo-rs check"), "{told}");
-    for shown in [&told, &text(&ended)] {
-        // The log has a line for each window; the last lines are those without a time.
-        let last = shown.lines().filter(|line| !line.starts_with("20"));
-        let reasons = last.filter(|line| line.contains("access denied")).count();
-        assert_eq!(reasons, 1, "{shown}");
-    }
+    // Of the log, the result and the last lines one says it: what, why, and what helps, each on a line.
+    let shown = told + &text(&ended);
+    assert_eq!(shown.matches("access denied").count(), 1, "{shown}");
+    let lines: Vec<&str> = shown.lines().collect();
+    let first = lines
+        .iter()
+        .position(|line| line.starts_with("error: 123: access denied: QuickBooks says '"));
+    let parts = &lines[first.unwrap()..][..3];
+    assert!(parts[1].starts_with("  the usual causes are"), "{shown}");
+    assert!(parts[2].starts_with("  check QBO_ENVIRONMENT"), "{shown}");
 }

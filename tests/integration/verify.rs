@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::{Database, app, assert_complete, small_sandbox, truth, whole_range};
 
-fn verify_request(entities: &[&str], chunk: &str) -> VerifyRequest {
+pub(crate) fn verify_request(entities: &[&str], chunk: &str) -> VerifyRequest {
     let range = whole_range(entities, chunk, 1000);
     VerifyRequest::new(range.entities, range.range).chunk(range.chunk)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{Local, TimeDelta};
 
 use super::database::Found;
-use super::fix::{as_owner, fix_of, reading_right};
+use super::fix::{as_owner, fix_of, is_refused, reading_right};
 use super::pause::{lift_pause, paused};
 use super::report::CheckLine;
 use super::requests::Requests;
@@ -254,7 +254,7 @@ impl Look<'_> {
         let answer = match asked {
             Ok(answer) => answer,
             Err(error) => {
-                if let Some(line) = paused(&error) {
+                if let Some(line) = paused(&error, &config.realm_id) {
                     found.lines.push(line);
                     return found.skip("QuickBooks asked to slow down");
                 }
@@ -319,19 +319,22 @@ impl Look<'_> {
         }
     }
 
-    /// Returns the line about the reads of the month; `None` if the count of all processes is out of reach.
-    fn quota(&self, config: &QboConfig, reads: Option<u64>) -> CheckLine {
+    /// Returns the line about the reads of the month, which may be out of reach.
+    fn quota(&self, config: &QboConfig, reads: Result<u64>) -> CheckLine {
         const NAME: &str = "quota";
-        let Some(reads) = reads else {
-            let text = "the reads of this month cannot be read";
-            let in_database = config.oauth.token_store == StoreLocation::Postgres;
-            let right = || {
-                let role = quote_identifier(&self.database.role);
-                as_owner(&format!(
-                    "GRANT SELECT, INSERT, UPDATE ON qbo.admission TO {role};"
-                ))
-            };
-            return CheckLine::warning(NAME, text).fix(in_database.then(right));
+        let reads = match reads {
+            Ok(reads) => reads,
+            Err(error) => {
+                let text = format!("the reads of this month cannot be read: {error}");
+                let right = || {
+                    let role = quote_identifier(&self.database.role);
+                    as_owner(&format!(
+                        "GRANT SELECT, INSERT, UPDATE ON qbo.admission TO {role};"
+                    ))
+                };
+                let fix = is_refused(&error).then(right);
+                return CheckLine::warning(NAME, text).fix(fix);
+            }
         };
         let quota = config.monthly_quota;
         if quota == 0 {

@@ -37,7 +37,7 @@ pub(super) async fn lift_pause(
 
 /// Returns the line about a company that must not be asked, because QuickBooks has told a request of
 /// any process to wait.
-pub(super) fn paused(error: &Error) -> Option<CheckLine> {
+pub(super) fn paused(error: &Error, realm_id: &str) -> Option<CheckLine> {
     let Error::AskedToWait { wait, trace, .. } = error.last() else {
         return None;
     };
@@ -54,7 +54,7 @@ pub(super) fn paused(error: &Error) -> Option<CheckLine> {
     let line = CheckLine::warning("company", text);
     // One that has just been asked for would come back, and short ones pass by themselves.
     match !was_asked && is_long_pause(*wait) {
-        true => Some(line.fix("qbo-rs check --lift-pause".to_owned())),
+        true => Some(line.fix(format!("qbo-rs check --lift-pause --realm-id {realm_id}"))),
         false => Some(line),
     }
 }

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use tracing::Level;
 
 use super::company::Synced;
-use crate::domain::{CompanyStatus, CompanySync, EntityOutcome, EntitySpec, EntitySync};
+use crate::domain::{
+    CompanyStatus, CompanySync, EntityOutcome, EntitySpec, EntitySync, FailureKind,
+};
 use crate::event::event_at;
 
 /// Logs the outcome of a company's sync.
@@ -38,6 +40,7 @@ pub(super) fn log_sync(company: &CompanySync) {
         phase = "sync",
         event = "account_synced",
         realm_id = realm_id.as_str(),
+        failure = company.failure.map(FailureKind::as_str),
         status,
         changed,
         deleted,

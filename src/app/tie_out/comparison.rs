@@ -357,5 +357,8 @@ async fn read(
     let kept = books.report_entries().await?;
     let open = |lists: &mut Lists, _: &mut Drafts| lists.opening_stock = kept_stock(lists, &kept);
     let landed = books.read(open).await?;
-    Ok(Findings::new(landed, kept, known, days))
+    let archived = books.archived().await?;
+    let mut findings = Findings::new(landed, kept, known, days);
+    findings.archived = archived;
+    Ok(findings)
 }

@@ -54,7 +54,12 @@ impl Comparison<'_> {
             accounts: self.findings.accounts.iter().map(account).collect(),
             parties: self.findings.parties.iter().map(party).collect(),
             months: months(&self.findings.differences),
-            transactions: self.findings.differences.iter().map(transaction).collect(),
+            transactions: self
+                .findings
+                .differences
+                .iter()
+                .map(|found| transaction(found, self.findings.file_of(found)))
+                .collect(),
             unverified,
             requests: self.reports.requests(),
             status: match is_ok {
@@ -110,7 +115,7 @@ fn party(party: &PartyTieOut) -> PartyBooks {
     }
 }
 
-fn transaction(difference: &TransactionDifference) -> TransactionBooks {
+fn transaction(difference: &TransactionDifference, file: Option<&str>) -> TransactionBooks {
     let lines = difference.signed_lines().map(|(date, account, amount)| {
         let account_id = account.to_owned();
         TransactionLine {
@@ -124,6 +129,7 @@ fn transaction(difference: &TransactionDifference) -> TransactionBooks {
         id: difference.id.clone(),
         date: difference.date,
         cause: difference.cause.map_or(UNEXPLAINED, Cause::name),
+        file: file.map(str::to_owned),
         lines: lines.collect(),
     }
 }

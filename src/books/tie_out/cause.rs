@@ -5,6 +5,8 @@
 pub(crate) enum Cause {
     /// QuickBooks shows a record that is not in the tables.
     NotLanded,
+    /// QuickBooks shows a record that `db archive` has moved from the tables into a file.
+    Archived,
     /// The tables hold a record that QuickBooks does not show any more.
     DeletedAtSource,
     /// The tables hold a record twice: it equals another one in all but its id.
@@ -44,8 +46,9 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// All causes, in the order of the documents.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::NotLanded,
+        Self::Archived,
         Self::DeletedAtSource,
         Self::Duplicate,
         Self::ReportOnly,
@@ -69,6 +72,7 @@ impl Cause {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::NotLanded => "not_landed",
+            Self::Archived => "archived",
             Self::DeletedAtSource => "deleted_at_source",
             Self::Duplicate => "duplicate",
             Self::ReportOnly => "report_only",

@@ -50,7 +50,8 @@ impl TransactionDifference {
 
     /// Returns whether only a record is missing, and no amount: a payment of zero links documents with credits.
     pub(crate) fn is_lost_without_amounts(&self) -> bool {
-        self.lines.is_empty() && self.cause == Some(Cause::NotLanded)
+        let is_lost = matches!(self.cause, Some(Cause::NotLanded | Cause::Archived));
+        self.lines.is_empty() && is_lost
     }
 
     /// Returns the days on which it changes something, or its own.

@@ -250,6 +250,21 @@ impl AdmissionControl {
         self.change(|state, now| state.traffic(now)).await
     }
 
+    /// Returns the reads of the month that all processes have counted.
+    ///
+    /// # Errors
+    /// If the state of all processes is out of reach.
+    pub(crate) async fn monthly_reads(&self) -> Result<u64> {
+        let reads = Mutex::new(0);
+        let look: Change<'_> = Box::new(|text, now| {
+            *reads.lock() = State::parse(text).traffic(now).monthly_reads;
+            None
+        });
+        self.shared.update(look).await?;
+        let reads = *reads.lock();
+        Ok(reads)
+    }
+
     /// Returns whether the last look was at the state of all processes, and not at that of this one alone.
     pub(crate) fn is_shared(&self) -> bool {
         !self.is_local.load(Ordering::Relaxed)

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::reply::Reply;
-use super::{COUNTED, Finding, LISTS, LOOK_BACK, Prober};
+use super::{COUNTED, LISTS, LOOK_BACK, ProbeResult, Prober};
 use crate::domain::instant::format_instant;
 use crate::error::Result;
 
@@ -16,7 +16,7 @@ const ENOUGH_RECORDS: usize = 100;
 const MAX_IDS: usize = 30;
 
 impl Prober<'_> {
-    pub(super) async fn probe_changes(&self, found: &mut Vec<Finding>) -> Result<()> {
+    pub(super) async fn probe_changes(&self, found: &mut Vec<ProbeResult>) -> Result<()> {
         let unknown = self.cdc_unknown_entity().await;
         let unknown = Self::finding("cdc-unknown-entity", unknown)?;
         let activity = self.cdc_time_activity(unknown.answer == "fault").await;
@@ -31,37 +31,37 @@ impl Prober<'_> {
     }
 
     /// Asks for the changes of an entity that is documented to have none (qbo-facts 4).
-    async fn cdc_unknown_entity(&self) -> Result<Finding> {
+    async fn cdc_unknown_entity(&self) -> Result<ProbeResult> {
         const NAME: &str = "cdc-unknown-entity";
         let since = self.now - LOOK_BACK;
         let reply = self.changes(&["TaxCode"], since).await?;
         Ok(match (&reply, reply.groups().concat().is_empty()) {
-            (Reply::Refused { .. }, _) => Finding::shown(NAME, "fault", &reply),
-            (_, true) => Finding::shown(NAME, "empty", &reply),
-            (_, false) => Finding::unknown(NAME, "TaxCode has change data capture here"),
+            (Reply::Refused { .. }, _) => ProbeResult::shown(NAME, "fault", &reply),
+            (_, true) => ProbeResult::shown(NAME, "empty", &reply),
+            (_, false) => ProbeResult::unknown(NAME, "TaxCode has change data capture here"),
         })
     }
 
-    async fn cdc_time_activity(&self, unknown_is_refused: bool) -> Result<Finding> {
+    async fn cdc_time_activity(&self, unknown_is_refused: bool) -> Result<ProbeResult> {
         const NAME: &str = "cdc-time-activity";
         let since = self.now - LOOK_BACK;
         let reply = self.changes(&["TimeActivity"], since).await?;
         if reply.is_refused() {
-            return Ok(Finding::shown(NAME, "unsupported", &reply));
+            return Ok(ProbeResult::shown(NAME, "unsupported", &reply));
         }
         if unknown_is_refused || !reply.groups().concat().is_empty() {
-            return Ok(Finding::shown(NAME, "supported", &reply));
+            return Ok(ProbeResult::shown(NAME, "supported", &reply));
         }
         // Nothing was reported. It may be that nothing has changed.
         let changed = self.query(&count_since("TimeActivity", since)).await?;
         Ok(match changed.count() {
-            Some(1..) => Finding::shown(NAME, "unsupported", &reply),
-            _ => Finding::unknown(NAME, "no time activity changed in the last 29 days"),
+            Some(1..) => ProbeResult::shown(NAME, "unsupported", &reply),
+            _ => ProbeResult::unknown(NAME, "no time activity changed in the last 29 days"),
         })
     }
 
     /// Asks for the changes of many entities at once.
-    async fn order_and_cap(&self) -> Result<[Finding; 2]> {
+    async fn order_and_cap(&self) -> Result<[ProbeResult; 2]> {
         const ORDER: &str = "cdc-order";
         const CAP: &str = "cdc-cap";
         let names: Vec<&str> = COUNTED
@@ -70,12 +70,12 @@ impl Prober<'_> {
             .collect();
         if names.len() < 2 {
             return Ok([ORDER, CAP]
-                .map(|name| Finding::unknown(name, "fewer than two entities can be read")));
+                .map(|name| ProbeResult::unknown(name, "fewer than two entities can be read")));
         }
         let since = self.now - LOOK_BACK;
         match self.changes(&names, since).await {
             Ok(reply) if reply.is_refused() => {
-                Ok([ORDER, CAP].map(|name| Finding::refused(name, &reply)))
+                Ok([ORDER, CAP].map(|name| ProbeResult::refused(name, &reply)))
             }
             Ok(reply) => {
                 let cap = self.cdc_cap(&names, since, &reply).await;
@@ -84,7 +84,7 @@ impl Prober<'_> {
             }
             Err(error) => {
                 let order = Self::finding(ORDER, Err(error))?;
-                let cap = Finding {
+                let cap = ProbeResult {
                     name: CAP,
                     ..order.clone()
                 };
@@ -100,7 +100,7 @@ impl Prober<'_> {
         mut names: Vec<&str>,
         since: DateTime<Utc>,
         reply: &Reply,
-    ) -> Result<Finding> {
+    ) -> Result<ProbeResult> {
         let first = cdc_order(&names, reply);
         if first.answer != "asked" {
             return Ok(first);
@@ -110,7 +110,7 @@ impl Prober<'_> {
         let second = cdc_order(&names, &reply);
         Ok(match (second.answer, reply.is_refused()) {
             ("asked", _) => second.because("in two answers"),
-            (_, true) => Finding::refused(first.name, &reply),
+            (_, true) => ProbeResult::refused(first.name, &reply),
             _ => second,
         })
     }
@@ -120,14 +120,14 @@ impl Prober<'_> {
         names: &[&str],
         since: DateTime<Utc>,
         reply: &Reply,
-    ) -> Result<Finding> {
+    ) -> Result<ProbeResult> {
         const NAME: &str = "cdc-cap";
         let sizes: Vec<usize> = reply.groups().iter().map(Vec::len).collect();
         let total: usize = sizes.iter().sum();
         if total > MAX_OBJECTS {
-            return Ok(Finding::shown(NAME, "entity", reply));
+            return Ok(ProbeResult::shown(NAME, "entity", reply));
         }
-        let too_few = Finding::unknown(
+        let too_few = ProbeResult::unknown(
             NAME,
             "too few records changed in the last 29 days for the cap to show",
         );
@@ -135,7 +135,7 @@ impl Prober<'_> {
             return Ok(too_few);
         }
         if sizes.iter().filter(|size| **size > 0).count() > 1 {
-            return Ok(Finding::shown(NAME, "answer", reply));
+            return Ok(ProbeResult::shown(NAME, "answer", reply));
         }
         // One entity filled the answer. Others may have had no changes.
         let statements: Vec<String> = names.iter().map(|name| count_since(name, since)).collect();
@@ -146,17 +146,17 @@ impl Prober<'_> {
             .flatten()
             .filter(|item| item.count().is_some_and(|count| count > 0));
         Ok(if changed.count() > 1 {
-            Finding::shown(NAME, "answer", reply)
+            ProbeResult::shown(NAME, "answer", reply)
         } else {
             too_few
         })
     }
 
     /// Asks for the changes of an entity that the company does not have, beside one that it has.
-    async fn cdc_unavailable(&self) -> Result<Finding> {
+    async fn cdc_unavailable(&self) -> Result<ProbeResult> {
         const NAME: &str = "cdc-unavailable";
         let (Some(lacking), Some((other, _))) = (self.lacking, self.largest(&COUNTED)) else {
-            return Ok(Finding::unknown(
+            return Ok(ProbeResult::unknown(
                 NAME,
                 "the company has every entity that was tried",
             ));
@@ -164,7 +164,7 @@ impl Prober<'_> {
         let since = self.now - LOOK_BACK;
         let reply = self.changes(&[lacking, other], since).await?;
         if reply.is_refused() {
-            return Ok(Finding::shown(NAME, "fails", &reply));
+            return Ok(ProbeResult::shown(NAME, "fails", &reply));
         }
         let groups = reply
             .body()
@@ -172,24 +172,24 @@ impl Prober<'_> {
         let groups = groups.and_then(Value::as_array).into_iter().flatten();
         let has_fault = groups.into_iter().any(|group| group["Fault"].is_object());
         Ok(match has_fault {
-            true => Finding::shown(NAME, "group", &reply),
-            false => Finding::unknown(NAME, "the entity was answered like one without changes"),
+            true => ProbeResult::shown(NAME, "group", &reply),
+            false => ProbeResult::unknown(NAME, "the entity was answered like one without changes"),
         })
     }
 
     /// Looks up the list records that are reported as deleted.
-    async fn cdc_false_deletes(&self) -> Result<Finding> {
+    async fn cdc_false_deletes(&self) -> Result<ProbeResult> {
         const NAME: &str = "cdc-false-deletes";
         let names: Vec<&str> = LISTS
             .into_iter()
             .filter(|name| self.counts.contains_key(name))
             .collect();
         if names.is_empty() {
-            return Ok(Finding::unknown(NAME, "no list can be read"));
+            return Ok(ProbeResult::unknown(NAME, "no list can be read"));
         }
         let reply = self.changes(&names, self.now - LOOK_BACK).await?;
         if reply.is_refused() {
-            return Ok(Finding::refused(NAME, &reply));
+            return Ok(ProbeResult::refused(NAME, &reply));
         }
         let mut statements = Vec::new();
         for (name, stubs) in deleted_ids(&reply) {
@@ -208,14 +208,14 @@ impl Prober<'_> {
                 .flatten()
                 .any(|item| item.rows().iter().any(is_live))
             {
-                return Ok(Finding::shown(NAME, "sometimes", &reply));
+                return Ok(ProbeResult::shown(NAME, "sometimes", &reply));
             }
         }
         Ok(if reply.groups().concat().len() >= ENOUGH_RECORDS {
-            Finding::shown(NAME, "never", &reply)
+            ProbeResult::shown(NAME, "never", &reply)
                 .because("among at least 100 list records that changed in the last 29 days")
         } else {
-            Finding::unknown(
+            ProbeResult::unknown(
                 NAME,
                 "fewer than 100 list records changed in the last 29 days",
             )
@@ -225,7 +225,7 @@ impl Prober<'_> {
 
 /// Returns whether the groups that were found stand in the order in which their entities were asked
 /// for. Entities without a group do not matter.
-fn cdc_order(names: &[&str], reply: &Reply) -> Finding {
+fn cdc_order(names: &[&str], reply: &Reply) -> ProbeResult {
     const NAME: &str = "cdc-order";
     let groups = reply
         .body()
@@ -239,15 +239,15 @@ fn cdc_order(names: &[&str], reply: &Reply) -> Finding {
     };
     let places: Vec<Vec<usize>> = groups.into_iter().flatten().map(places_of).collect();
     if places.iter().any(|places| places.len() > 1) {
-        return Finding::unknown(NAME, "several entities stand in one group");
+        return ProbeResult::unknown(NAME, "several entities stand in one group");
     }
     let places = places.concat();
     match places.is_sorted() {
         _ if places.len() < 2 => {
-            Finding::unknown(NAME, "fewer than two entities changed in the last 29 days")
+            ProbeResult::unknown(NAME, "fewer than two entities changed in the last 29 days")
         }
-        true => Finding::shown(NAME, "asked", reply),
-        false => Finding::shown(NAME, "any", reply),
+        true => ProbeResult::shown(NAME, "asked", reply),
+        false => ProbeResult::shown(NAME, "any", reply),
     }
 }
 

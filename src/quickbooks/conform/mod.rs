@@ -71,7 +71,7 @@ const NOT_TESTABLE: &[(&str, &str)] = &[
 
 /// The result of one probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct ProbeResult {
     /// Name of the assumption, such as `id-order`.
     pub name: &'static str,
     /// The answer found, or `unknown`.
@@ -84,7 +84,7 @@ pub struct Finding {
     pub code: Option<String>,
 }
 
-impl Finding {
+impl ProbeResult {
     /// Returns true if the probe found an answer.
     pub fn is_settled(&self) -> bool {
         self.answer != UNKNOWN
@@ -138,13 +138,13 @@ impl Finding {
 
 /// The results of all probes of a company.
 #[derive(Debug, Clone, Serialize)]
-pub struct Findings {
+pub struct ProbeResults {
     /// Minor version of the API that was asked.
     pub minor_version: u32,
     /// Requests sent, retries included.
     pub requests: u64,
     /// One finding for each assumption.
-    pub assumptions: Vec<Finding>,
+    pub assumptions: Vec<ProbeResult>,
 }
 
 /// A company while it is probed.
@@ -179,7 +179,7 @@ impl QboSource {
     ///
     /// # Errors
     /// Errors that every further request would meet, such as refused credentials.
-    pub(crate) async fn conform(&self) -> Result<Findings> {
+    pub(crate) async fn conform(&self) -> Result<ProbeResults> {
         let mut prober = Prober {
             source: self,
             meter: Meter::default(),
@@ -197,9 +197,9 @@ impl QboSource {
         prober.probe_reports(&mut found).await?;
         let untestable = NOT_TESTABLE
             .iter()
-            .map(|(name, reason)| Finding::unknown(name, reason));
+            .map(|(name, reason)| ProbeResult::unknown(name, reason));
         found.extend(untestable);
-        Ok(Findings {
+        Ok(ProbeResults {
             minor_version: MINOR_VERSION,
             requests: prober.meter.requests(),
             assumptions: found,
@@ -243,7 +243,7 @@ impl Prober<'_> {
 
     /// Converts the failure of a probe's request to a finding. An error that every further request
     /// would meet is returned.
-    fn finding(name: &'static str, outcome: Result<Finding>) -> Result<Finding> {
+    fn finding(name: &'static str, outcome: Result<ProbeResult>) -> Result<ProbeResult> {
         match outcome {
             Ok(finding) => Ok(finding),
             Err(error) if error.ends_run() => Err(error),
@@ -252,10 +252,10 @@ impl Prober<'_> {
                     Error::Api { status, .. } => Some(*status),
                     _ => None,
                 };
-                Ok(Finding {
+                Ok(ProbeResult {
                     status,
                     code: error.code().map(str::to_owned),
-                    ..Finding::unknown(name, "the request brought no usable answer")
+                    ..ProbeResult::unknown(name, "the request brought no usable answer")
                 })
             }
         }

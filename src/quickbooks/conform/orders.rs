@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::reply::Reply;
-use super::{COUNTED, Finding, Prober};
+use super::{COUNTED, ProbeResult, Prober};
 use crate::domain::instant::parse_record_time;
 use crate::error::Result;
 
@@ -24,7 +24,7 @@ const TWO_KEYS: [(&str, &str, &str); 3] = [
 ];
 
 impl Prober<'_> {
-    pub(super) async fn probe_orders(&self, found: &mut Vec<Finding>) -> Result<()> {
+    pub(super) async fn probe_orders(&self, found: &mut Vec<ProbeResult>) -> Result<()> {
         let by_id = self.id_order().await;
         found.push(Self::finding("id-order", by_id)?);
         let second = self.second_order_key().await;
@@ -37,41 +37,49 @@ impl Prober<'_> {
     }
 
     /// Asks for the ids upwards and downwards.
-    async fn id_order(&self) -> Result<Finding> {
+    async fn id_order(&self) -> Result<ProbeResult> {
         const NAME: &str = "id-order";
         let Some((entity, 3..)) = self.largest(&COUNTED) else {
-            return Ok(Finding::unknown(NAME, "the company has too few records"));
+            return Ok(ProbeResult::unknown(
+                NAME,
+                "the company has too few records",
+            ));
         };
         let upwards = format!("SELECT * FROM {entity} ORDERBY Id MAXRESULTS {ROWS}");
         let upwards = self.query(&upwards).await?;
         if upwards.is_refused() {
-            return Ok(Finding::shown(NAME, "refused", &upwards));
+            return Ok(ProbeResult::shown(NAME, "refused", &upwards));
         }
         let downwards = format!("SELECT * FROM {entity} ORDERBY Id DESC MAXRESULTS {ROWS}");
         let downwards = self.query(&downwards).await?;
         if downwards.is_refused() {
-            return Ok(Finding::refused(NAME, &downwards));
+            return Ok(ProbeResult::refused(NAME, &downwards));
         }
         let ids = upwards.ids();
         if ids == downwards.ids() {
-            return Ok(Finding::shown(NAME, "ignored", &upwards));
+            return Ok(ProbeResult::shown(NAME, "ignored", &upwards));
         }
         Ok(match (ids.is_sorted(), is_sorted_by_number(&ids)) {
-            (true, false) => Finding::shown(NAME, "text", &upwards),
-            (false, true) => Finding::shown(NAME, "number", &upwards),
-            (true, true) => Finding::unknown(NAME, "the ids sort the same as text and as numbers"),
-            (false, false) => Finding::unknown(NAME, OTHER_ORDER),
+            (true, false) => ProbeResult::shown(NAME, "text", &upwards),
+            (false, true) => ProbeResult::shown(NAME, "number", &upwards),
+            (true, true) => {
+                ProbeResult::unknown(NAME, "the ids sort the same as text and as numbers")
+            }
+            (false, false) => ProbeResult::unknown(NAME, OTHER_ORDER),
         })
     }
 
     /// Asks with a first key that many rows share, and with a second key upwards and downwards.
-    async fn second_order_key(&self) -> Result<Finding> {
+    async fn second_order_key(&self) -> Result<ProbeResult> {
         const NAME: &str = "second-order-key";
         let candidates = TWO_KEYS.into_iter();
         let mut candidates =
             candidates.filter(|(entity, ..)| self.counts.get(entity).is_some_and(|n| *n >= 3));
         let Some((entity, first, second)) = candidates.next() else {
-            return Ok(Finding::unknown(NAME, "the company has too few records"));
+            return Ok(ProbeResult::unknown(
+                NAME,
+                "the company has too few records",
+            ));
         };
         let ask = async |direction: &str| {
             let order = format!("{first}, {second}{direction}");
@@ -85,30 +93,33 @@ impl Prober<'_> {
             } else {
                 &downwards
             };
-            return Ok(Finding::refused(NAME, refused));
+            return Ok(ProbeResult::refused(NAME, refused));
         }
         if !has_ties(&upwards, first, second) {
-            return Ok(Finding::unknown(NAME, "no two records share the first key"));
+            return Ok(ProbeResult::unknown(
+                NAME,
+                "no two records share the first key",
+            ));
         }
         if upwards.ids() == downwards.ids() {
-            return Ok(Finding::shown(NAME, "ignored", &upwards));
+            return Ok(ProbeResult::shown(NAME, "ignored", &upwards));
         }
         // Rows that an ignored key leaves in no order can differ from answer to answer.
         let up = tied_texts(&upwards, first, second);
         let mut down = tied_texts(&downwards, first, second);
         down.iter_mut().for_each(|texts| texts.reverse());
         Ok(if are_sorted(&up) && are_sorted(&down) {
-            Finding::shown(NAME, "used", &upwards)
+            ProbeResult::shown(NAME, "used", &upwards)
         } else {
-            Finding::unknown(NAME, OTHER_ORDER)
+            ProbeResult::unknown(NAME, OTHER_ORDER)
         })
     }
 
     /// Asks for pages that overlap, and for one of them twice.
-    async fn default_order(&self) -> Result<Finding> {
+    async fn default_order(&self) -> Result<ProbeResult> {
         const NAME: &str = "default-order";
         let Some((entity, 100..)) = self.largest(&COUNTED) else {
-            return Ok(Finding::unknown(NAME, "no entity has 100 records"));
+            return Ok(ProbeResult::unknown(NAME, "no entity has 100 records"));
         };
         let ask = async |first: u32, rows: u32| {
             let statement =
@@ -121,18 +132,18 @@ impl Prober<'_> {
             .into_iter()
             .find(|reply| reply.is_refused())
         {
-            return Ok(Finding::refused(NAME, refused));
+            return Ok(ProbeResult::refused(NAME, refused));
         }
         let ids = whole.ids();
         let expected = ids.get(ROWS as usize..).unwrap_or_default();
         Ok(if expected == second.ids() && second.ids() == again.ids() {
-            Finding::shown(NAME, "stays", &whole).because("in three pages of one entity")
+            ProbeResult::shown(NAME, "stays", &whole).because("in three pages of one entity")
         } else {
-            Finding::shown(NAME, "shifts", &whole)
+            ProbeResult::shown(NAME, "shifts", &whole)
         })
     }
 
-    async fn tax_agency_order(&self) -> Result<Finding> {
+    async fn tax_agency_order(&self) -> Result<ProbeResult> {
         const NAME: &str = "tax-agency-order";
         let ask = async |direction: &str| {
             let order = format!("MetaData.LastUpdatedTime{direction}");
@@ -141,28 +152,28 @@ impl Prober<'_> {
         };
         let upwards = ask("").await?;
         if upwards.is_refused() {
-            return Ok(Finding::refused(NAME, &upwards));
+            return Ok(ProbeResult::refused(NAME, &upwards));
         }
         let rising = times(&upwards);
         if rising.iter().collect::<BTreeSet<_>>().len() < 2 {
-            return Ok(Finding::unknown(
+            return Ok(ProbeResult::unknown(
                 NAME,
                 "the company has no two tax agencies of different times",
             ));
         }
         let downwards = ask(" DESC").await?;
         if downwards.is_refused() {
-            return Ok(Finding::refused(NAME, &downwards));
+            return Ok(ProbeResult::refused(NAME, &downwards));
         }
         if upwards.ids() == downwards.ids() {
-            return Ok(Finding::shown(NAME, "ignored", &upwards));
+            return Ok(ProbeResult::shown(NAME, "ignored", &upwards));
         }
         let mut falling = times(&downwards);
         falling.reverse();
         Ok(if rising.is_sorted() && falling.is_sorted() {
-            Finding::shown(NAME, "used", &upwards)
+            ProbeResult::shown(NAME, "used", &upwards)
         } else {
-            Finding::unknown(NAME, OTHER_ORDER)
+            ProbeResult::unknown(NAME, OTHER_ORDER)
         })
     }
 }

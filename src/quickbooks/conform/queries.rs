@@ -2,11 +2,11 @@
 
 use chrono::DateTime;
 
-use super::{COUNTED, Finding, Prober};
+use super::{COUNTED, ProbeResult, Prober};
 use crate::error::Result;
 
 impl Prober<'_> {
-    pub(super) async fn probe_queries(&self, found: &mut Vec<Finding>) -> Result<()> {
+    pub(super) async fn probe_queries(&self, found: &mut Vec<ProbeResult>) -> Result<()> {
         let position = self.position_zero().await;
         found.push(Self::finding("position-zero", position)?);
         let results = self.results_above_1000().await;
@@ -18,27 +18,27 @@ impl Prober<'_> {
         Ok(())
     }
 
-    async fn position_zero(&self) -> Result<Finding> {
+    async fn position_zero(&self) -> Result<ProbeResult> {
         let statement = "SELECT * FROM Account STARTPOSITION 0 MAXRESULTS 1";
         let reply = self.query(statement).await?;
         let answer = if reply.is_refused() { "error" } else { "first" };
-        Ok(Finding::shown("position-zero", answer, &reply))
+        Ok(ProbeResult::shown("position-zero", answer, &reply))
     }
 
-    async fn results_above_1000(&self) -> Result<Finding> {
+    async fn results_above_1000(&self) -> Result<ProbeResult> {
         // An id that matches one record at most, so that acceptance costs little.
         let statement = "SELECT * FROM Account WHERE Id = '1' MAXRESULTS 1001";
         let reply = self.query(statement).await?;
         let answer = if reply.is_refused() { "error" } else { "cut" };
-        Ok(Finding::shown("results-above-1000", answer, &reply))
+        Ok(ProbeResult::shown("results-above-1000", answer, &reply))
     }
 
     /// Counts the records since the time of the newest one, without its offset and with either
     /// offset that may be meant.
-    async fn filter_zone(&self) -> Result<Finding> {
+    async fn filter_zone(&self) -> Result<ProbeResult> {
         const NAME: &str = "filter-zone";
         let Some((entity, 1..)) = self.largest(&COUNTED) else {
-            return Ok(Finding::unknown(
+            return Ok(ProbeResult::unknown(
                 NAME,
                 "the company has no records to count",
             ));
@@ -47,20 +47,20 @@ impl Prober<'_> {
             format!("SELECT * FROM {entity} ORDERBY MetaData.LastUpdatedTime DESC MAXRESULTS 1");
         let newest = self.query(&newest).await?;
         if newest.is_refused() {
-            return Ok(Finding::refused(NAME, &newest));
+            return Ok(ProbeResult::refused(NAME, &newest));
         }
         let rows = newest.rows();
         let time = rows
             .first()
             .and_then(|row| row["MetaData"]["LastUpdatedTime"].as_str());
         let Some(time) = time.and_then(|time| DateTime::parse_from_rfc3339(time).ok()) else {
-            return Ok(Finding::unknown(
+            return Ok(ProbeResult::unknown(
                 NAME,
                 "the newest record has no readable time",
             ));
         };
         if time.offset().local_minus_utc() >= 0 {
-            return Ok(Finding::unknown(
+            return Ok(ProbeResult::unknown(
                 NAME,
                 "the times of records have no offset of the Americas",
             ));
@@ -79,17 +79,17 @@ impl Prober<'_> {
             .map(|item| item.as_ref().and_then(|item| item.count()))
             .collect();
         let [Some(bare), Some(utc), Some(pacific)] = counts[..] else {
-            return Ok(Finding::refused(NAME, &whole));
+            return Ok(ProbeResult::refused(NAME, &whole));
         };
         Ok(match (bare == utc, bare == pacific) {
-            (true, false) => Finding::shown(NAME, "utc", &whole),
-            (false, true) => Finding::shown(NAME, "pacific", &whole),
-            (true, true) => Finding::unknown(NAME, "no record lies between the two times"),
-            (false, false) => Finding::unknown(NAME, "the counts agree with neither zone"),
+            (true, false) => ProbeResult::shown(NAME, "utc", &whole),
+            (false, true) => ProbeResult::shown(NAME, "pacific", &whole),
+            (true, true) => ProbeResult::unknown(NAME, "no record lies between the two times"),
+            (false, false) => ProbeResult::unknown(NAME, "the counts agree with neither zone"),
         })
     }
 
-    async fn inactive_tax_codes(&self) -> Result<Finding> {
+    async fn inactive_tax_codes(&self) -> Result<ProbeResult> {
         const NAME: &str = "inactive-tax-codes";
         let statements = ["", " WHERE Active = true", " WHERE Active IN (true, false)"]
             .map(|filter| format!("SELECT COUNT(*) FROM TaxCode{filter}"));
@@ -101,13 +101,15 @@ impl Prober<'_> {
             .collect();
         let [Some(unasked), Some(active), Some(all)] = counts[..] else {
             let refused = items.iter().flatten().find(|item| item.is_refused());
-            return Ok(Finding::refused(NAME, refused.unwrap_or(&whole)));
+            return Ok(ProbeResult::refused(NAME, refused.unwrap_or(&whole)));
         };
         Ok(match () {
-            () if active == all => Finding::unknown(NAME, "the company has no inactive tax code"),
-            () if unasked == all => Finding::shown(NAME, "shown", &whole),
-            () if unasked == active => Finding::shown(NAME, "hidden", &whole),
-            () => Finding::unknown(NAME, "the counts agree with neither answer"),
+            () if active == all => {
+                ProbeResult::unknown(NAME, "the company has no inactive tax code")
+            }
+            () if unasked == all => ProbeResult::shown(NAME, "shown", &whole),
+            () if unasked == active => ProbeResult::shown(NAME, "hidden", &whole),
+            () => ProbeResult::unknown(NAME, "the counts agree with neither answer"),
         })
     }
 }

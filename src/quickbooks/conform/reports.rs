@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{Datelike, Months, NaiveDate};
 use rust_decimal::Decimal;
 
-use super::{Finding, Prober};
+use super::{ProbeResult, Prober};
 use crate::domain::reports::{Basis, ReportAnswer, ReportRequest, RowKind, find_report};
 use crate::error::Result;
 
@@ -16,13 +16,13 @@ const NAME: &str = "trial-balance-income";
 
 impl Prober<'_> {
     /// Compares income and expenses of the last whole fiscal year with the trial balances at its end and before it.
-    pub(super) async fn probe_reports(&self, found: &mut Vec<Finding>) -> Result<()> {
+    pub(super) async fn probe_reports(&self, found: &mut Vec<ProbeResult>) -> Result<()> {
         let income = self.trial_balance_income().await;
         found.push(Self::finding(NAME, income)?);
         Ok(())
     }
 
-    async fn trial_balance_income(&self) -> Result<Finding> {
+    async fn trial_balance_income(&self) -> Result<ProbeResult> {
         let company = self.query("SELECT * FROM CompanyInfo").await?;
         let month = company
             .rows()
@@ -30,7 +30,7 @@ impl Prober<'_> {
             .and_then(|company| company["FiscalYearStartMonth"].as_str())
             .and_then(|name| name.parse::<chrono::Month>().ok());
         let Some(month) = month else {
-            return Ok(Finding::unknown(
+            return Ok(ProbeResult::unknown(
                 NAME,
                 "the company does not say when its fiscal year begins",
             ));
@@ -40,7 +40,7 @@ impl Prober<'_> {
         let year = self.report("ProfitAndLoss", (first, last)).await?;
         let year = sums(&year, |answer| answer.column("total").into_iter().collect());
         if year.values().all(Decimal::is_zero) {
-            return Ok(Finding::unknown(
+            return Ok(ProbeResult::unknown(
                 NAME,
                 "the company had no income and no expenses in its last fiscal year",
             ));
@@ -48,13 +48,13 @@ impl Prober<'_> {
         let closing = self.balances(last).await?;
         let opening = self.balances(before).await?;
         Ok(match fits(&year, &opening, &closing) {
-            (true, false) => Finding::seen(NAME, "fiscal-year"),
-            (false, true) => Finding::seen(NAME, "inception"),
-            (true, true) => Finding::unknown(
+            (true, false) => ProbeResult::seen(NAME, "fiscal-year"),
+            (false, true) => ProbeResult::seen(NAME, "inception"),
+            (true, true) => ProbeResult::unknown(
                 NAME,
                 "no account has income or expenses of two fiscal years",
             ),
-            (false, false) => Finding::unknown(NAME, "the trial balance shows another time"),
+            (false, false) => ProbeResult::unknown(NAME, "the trial balance shows another time"),
         })
     }
 

@@ -234,7 +234,8 @@ fn books(view: &View<'_>) -> Vec<Markup> {
     let items = different.map(|one| {
         let (day, amount) = (one.as_of, &one.unexplained);
         let what = say!(in language; "its books of {day} differ from QuickBooks's reports by {amount} without a known cause.", day, amount);
-        let command = one.command(&schema_flag(&one.schema));
+        let company = view.overview.companies_known.flag(&one.realm_id);
+        let command = one.command(&(schema_flag(&one.schema) + &company));
         let remedy = say!(in language; "`{command}` shows each account.", command);
         item(&view.subject(&one.realm_id), &[what, remedy])
     });

@@ -42,6 +42,7 @@ pub(super) fn coverage(view: &View<'_>) -> Markup {
                     summary id=(format!("summary-{realm_id}-{schema}")) { (title) }
                     (calendar(view, &title, entities))
                     (unavailable(view, entities))
+                    (archives(view, realm_id, schema))
                 }
             }
         }
@@ -76,6 +77,21 @@ fn unavailable(view: &View<'_>, entities: &[&Coverage]) -> Markup {
     html! {
         @if !names.is_empty() {
             p { (say!(in view.language; "Not available in this company: {names}. QuickBooks is asked again once a day.", names = names.join(", "))) }
+        }
+    }
+}
+
+/// Names the files into which records of a schema were moved.
+fn archives(view: &View<'_>, realm_id: &str, schema: &str) -> Markup {
+    let all = view.overview.archives.iter();
+    let of = all.filter(|one| one.realm_id == realm_id && one.schema == schema);
+    html! {
+        @for one in of {
+            p {
+                (one.entity) ": "
+                (say!(in view.language; "{records} archived before", records = view.number(one.records)))
+                " " (view.when(one.before)) ", " code { (one.file) }
+            }
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::durable::{Lock, remove_leftovers};
 use crate::error::{Error, Result};
 use crate::landing::{LandingLine, LandingWriter, archive_exists};
 use crate::postgres::{
-    Columns, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, bind, database_error, is_live_before, server,
-    table_name,
+    Columns, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, bind, database_error, is_live_before,
+    migrations, params, server, table_name, version_of,
 };
 use crate::store::Schemas;
 
@@ -33,21 +33,39 @@ pub struct ArchiveSummary {
     pub rows: u64,
 }
 
+const BEGIN: &str = "
+INSERT INTO qbo.archives (schema_name, realm_id, entity, before_utc, file, records)
+VALUES ($1, $2, $3, $4, $5, 0) RETURNING archive_id";
+
+/// An archive without a record is none.
+const END: &str = "
+WITH empty AS (DELETE FROM qbo.archives WHERE archive_id = $1 AND $2 = 0)
+UPDATE qbo.archives SET records = $2, has_emptied = NOT EXISTS (SELECT FROM {table})
+WHERE archive_id = $1 AND $2 > 0";
+
 /// Rows that others have put into the table may lack what a line needs, or hold impossible times.
 /// They stay where they are.
 const DELETE: &str = "
+WITH moved AS (
 DELETE FROM {table} WHERE {is_live_before}
     AND ingested_at_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
     AND extract_window_start_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
     AND extract_window_end_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
     AND page_number IS NOT NULL AND page_size IS NOT NULL AND request_payload IS NOT NULL
-RETURNING id, payload::text AS payload, ingested_at_utc, extract_window_start_utc,
-    extract_window_end_utc, page_number, page_size, request_payload::text AS request_payload";
+RETURNING id, payload, ingested_at_utc, extract_window_start_utc,
+    extract_window_end_utc, page_number, page_size, request_payload, {changed_at} AS changed_at, {token} AS token
+), recorded AS (
+    INSERT INTO qbo.archived_records (archive_id, id, changed_at_utc, sync_token)
+    SELECT $2, id, changed_at, token FROM moved
+)
+SELECT id, payload::text AS payload, ingested_at_utc, extract_window_start_utc, extract_window_end_utc,
+    page_number, page_size, request_payload::text AS request_payload
+FROM moved";
 
 impl PostgresSink {
-    /// Moves the records that were last changed before `before` into a new file. The file is on
-    /// disk under its name before the rows are deleted, and replaces no other file: a failure loses
-    /// no row, and of two archives into one file the second fails. Rows that were stored before a
+    /// Moves the records that were last changed before `before` into a new file, and records which. The
+    /// file is on disk under its name before the rows are deleted, and replaces no other file: a failure
+    /// loses no row, and of two archives into one file the second fails. Rows that were stored before a
     /// property was masked go into the file without it.
     ///
     /// # Errors
@@ -70,6 +88,7 @@ impl PostgresSink {
         }
         remove_leftovers(path);
         let mut connection = self.db.connection().await?;
+        migrations::apply(&mut connection).await?;
         let realm_id = Schemas::new(self.db.clone())
             .company_of(&self.schema)
             .await?;
@@ -84,23 +103,33 @@ impl PostgresSink {
         let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
         obstacles::check_calls(&*transaction, &self.schema, &tables).await?;
         let mut writer = LandingWriter::create(path)?;
+        // The directory of the next command may be another one.
+        let file = std::path::absolute(path).map_err(|e| Error::landing(path, e))?;
+        let file = file.to_string_lossy().into_owned();
         let mut archived = Vec::new();
         for entity in entities {
-            let statement = DELETE
-                .replace("{table}", &table_name(&self.schema, entity))
-                .replace("{is_live_before}", &is_live_before(entity, "$1"));
+            let archive = params![self.schema, realm_id, entity.name, before, file];
+            let begun = transaction.rows(BEGIN, archive).await?;
+            let begun = begun.first().map(|row| row.column(0)).transpose()?;
+            let archive_id: i64 = begun.unwrap_or_default();
             // Streamed: the rows need not fit into memory.
             let rows = transaction
-                .query_typed_raw(&statement, [bind(&before)])
+                .query_typed_raw(
+                    &delete(&self.schema, entity),
+                    [bind(&before), bind(&archive_id)],
+                )
                 .await
                 .map_err(database_error)?;
             pin_mut!(rows);
-            let mut count = 0;
+            let mut count = 0_i64;
             while let Some(row) = rows.next().await {
                 let row = row.map_err(database_error)?;
                 write_line(&mut writer, &realm_id, entity, &row, mask)?;
                 count += 1;
             }
+            let end = END.replace("{table}", &table_name(&self.schema, entity));
+            transaction.change(&end, params![archive_id, count]).await?;
+            let count = count.unsigned_abs();
             archived.push(ArchiveSummary {
                 entity: entity.name.to_owned(),
                 rows: count,
@@ -113,6 +142,15 @@ impl PostgresSink {
             Err(error) => Err(error.with_note(&uncertain(path))),
         }
     }
+}
+
+fn delete(schema: &str, entity: &EntitySpec) -> String {
+    let [changed_at, token] = version_of(entity);
+    DELETE
+        .replace("{table}", &table_name(schema, entity))
+        .replace("{is_live_before}", &is_live_before(entity, "$1"))
+        .replace("{changed_at}", &changed_at)
+        .replace("{token}", &token)
 }
 
 /// The file stays when a commit fails: the answer may have been lost, not the commit.

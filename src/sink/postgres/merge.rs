@@ -121,19 +121,23 @@ fn recount_statement(schema: &str, entity: &EntitySpec, traits: TableTraits) -> 
 pub(super) struct TableTraits {
     is_partitioned: bool,
     has_triggers: bool,
+    /// Whether records of the table are in archives.
+    pub(super) has_archives: bool,
 }
 
 /// Returns the query of a table's traits, without parameters, so that it can be sent together with
 /// other statements. The triggers of `qbo-rs db views --materialize` change no row of the table.
 pub(super) fn select_traits(schema: &str, entity: &EntitySpec) -> String {
-    let table = table_name(schema, entity).replace('\'', "''");
-    let table = table.replace('\\', r"\\");
+    let quoted = |text: &str| text.replace('\'', "''").replace('\\', r"\\");
+    let table = quoted(&table_name(schema, entity));
+    let (schema, entity) = (quoted(schema), entity.name);
     format!(
         "SELECT relkind = 'p', EXISTS (
              SELECT FROM pg_trigger t
              WHERE (t.tgrelid = raw.oid
                  OR relkind = 'p' AND t.tgrelid IN (SELECT relid FROM pg_partition_tree(raw.oid)))
-               AND strpos(coalesce(obj_description(t.tgfoid, 'pg_proc'), ''), '{VIEWS_MARK}') = 0)
+               AND strpos(coalesce(obj_description(t.tgfoid, 'pg_proc'), ''), '{VIEWS_MARK}') = 0),
+             EXISTS (SELECT FROM qbo.archives WHERE schema_name = E'{schema}' AND entity = '{entity}')
          FROM pg_class raw WHERE raw.oid = to_regclass(E'{table}')"
     )
 }
@@ -149,6 +153,7 @@ impl TableTraits {
         Self {
             is_partitioned: is_set(0),
             has_triggers: is_set(1),
+            has_archives: is_set(2),
         }
     }
 }
@@ -171,6 +176,11 @@ pub(super) struct PageColumns {
     pub request_bytes: usize,
 }
 
+/// Takes all versions but the newest one of each record out of the staging table.
+pub(super) async fn keep_newest(client: &Client) -> Result<()> {
+    client.batch(KEEP_NEWEST_VERSION).await
+}
+
 /// One merge.
 #[derive(Debug)]
 pub(super) struct Merge<'a> {
@@ -179,10 +189,8 @@ pub(super) struct Merge<'a> {
     pub window: Window,
     pub traits: TableTraits,
     pub pages: &'a PageColumns,
-    /// Distinct records in the staging table.
+    /// Records in the staging table, each once.
     pub distinct: u64,
-    /// Whether some are there more than once.
-    pub has_repeats: bool,
 }
 
 impl Merge<'_> {
@@ -202,9 +210,6 @@ impl Merge<'_> {
     }
 
     async fn merge(&self, client: &Client) -> Result<LoadCounts> {
-        if self.has_repeats {
-            client.batch(KEEP_NEWEST_VERSION).await?;
-        }
         let pages = self.pages;
         let requests: Vec<&str> = pages.requests.iter().map(|request| &**request).collect();
         let params = params![

@@ -2,6 +2,7 @@
 //! the ledger row.
 
 mod archive;
+mod archived;
 mod books;
 mod copy_format;
 mod deletions;
@@ -68,6 +69,7 @@ pub(crate) struct PostgresSink {
     run_records: RunRecords,
     pulses: Arc<Pulses>,
     turn: Option<Arc<str>>,
+    is_beside_archives: bool,
 }
 
 impl PostgresSink {
@@ -95,6 +97,7 @@ impl PostgresSink {
             limits: config.limits,
             run_records,
             turn: None,
+            is_beside_archives: false,
         })
     }
 
@@ -345,6 +348,7 @@ impl Sink for PostgresSink {
             self.limits,
             context,
             self.turn.clone(),
+            self.is_beside_archives,
         ))
     }
 }

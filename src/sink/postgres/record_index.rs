@@ -8,9 +8,7 @@ use super::PostgresSink;
 use crate::domain::{Content, EntitySpec, KnownReject, RecordKey, Window};
 use crate::error::Result;
 use crate::port::{Meter, RecordIndex};
-use crate::postgres::{
-    Columns, PIN_SEARCH_PATH, Query, bind, database_error, live_rows, params, table_name,
-};
+use crate::postgres::{Columns, PIN_SEARCH_PATH, Query, bind, database_error, params, table_name};
 
 const REJECTS: &str = "
 SELECT id, changed_at_utc, error, intuit_tid FROM qbo.rejects
@@ -20,7 +18,7 @@ ORDER BY changed_at_utc, id";
 
 /// Counts the rows of every range in one pass over the table, whatever the number of ranges.
 const COUNTS: &str = "
-WITH live AS MATERIALIZED ({live_rows}
+WITH live AS MATERIALIZED ({counted_rows}
 ), ranges AS (
     SELECT * FROM unnest($1::timestamptz[], $2::timestamptz[])
         WITH ORDINALITY AS r(first, last, number)
@@ -33,14 +31,14 @@ FROM ranges LEFT JOIN counted
 GROUP BY ranges.number ORDER BY ranges.number";
 
 const KEYS: &str = "
-SELECT live.id, live.at, live.token FROM ({live_rows}) AS live
+SELECT live.id, live.at, live.token, live.is_archived FROM ({counted_rows}) AS live
 WHERE live.at >= $1 AND live.at < $2 OR live.id = ANY($3)";
 
-/// The same with the payloads, which are looked up by id: `live_rows` reads all rows. Every column is
-/// qualified, because the table may have columns of the same names.
+/// The same with the payloads, which are looked up by id: `counted_rows` reads all rows. Every column is
+/// qualified, because the table may have columns of the same names. An archived record has no payload.
 const KEYS_WITH_CONTENT: &str = "
-SELECT live.id, live.at, live.token, known.payload::text FROM ({live_rows}) AS live
-JOIN {table} AS known ON known.id = live.id
+SELECT live.id, live.at, live.token, live.is_archived, known.payload::text FROM ({counted_rows}) AS live
+LEFT JOIN {table} AS known ON known.id = live.id AND NOT live.is_archived
 WHERE live.at >= $1 AND live.at < $2 OR live.id = ANY($3)";
 
 impl PostgresSink {
@@ -77,6 +75,7 @@ fn record_key(row: &Row) -> Result<RecordKey> {
         place: updated_at.unwrap_or(DateTime::UNIX_EPOCH),
         updated_at: updated_at.unwrap_or(DateTime::UNIX_EPOCH),
         sync_token: row.column(2)?,
+        is_archived: row.column(3)?,
         content: None,
     })
 }
@@ -90,7 +89,7 @@ impl RecordIndex for PostgresSink {
     ) -> Result<Vec<u64>> {
         let (starts, ends): (Vec<DateTime<Utc>>, Vec<DateTime<Utc>>) =
             ranges.iter().map(|range| (range.start, range.end)).unzip();
-        let statement = COUNTS.replace("{live_rows}", &live_rows(&self.schema, entity));
+        let statement = COUNTS.replace("{counted_rows}", &self.counted_rows(entity).await?);
         let rows = self.db.rows(&statement, params![starts, ends]).await?;
         rows.iter().map(|row| row.count(0)).collect()
     }
@@ -102,7 +101,7 @@ impl RecordIndex for PostgresSink {
         ids: &[String],
         _meter: &Meter,
     ) -> Result<Vec<RecordKey>> {
-        let statement = KEYS.replace("{live_rows}", &live_rows(&self.schema, entity));
+        let statement = KEYS.replace("{counted_rows}", &self.counted_rows(entity).await?);
         let params = params![window.start, window.end, ids];
         let rows = self.db.rows(&statement, params).await?;
         rows.iter().map(record_key).collect()
@@ -117,7 +116,7 @@ impl RecordIndex for PostgresSink {
     ) -> Result<Vec<RecordKey>> {
         let statement = KEYS_WITH_CONTENT
             .replace("{table}", &table_name(&self.schema, entity))
-            .replace("{live_rows}", &live_rows(&self.schema, entity));
+            .replace("{counted_rows}", &self.counted_rows(entity).await?);
         let mut connection = self.db.connection().await?;
         let transaction = connection.transaction().await.map_err(database_error)?;
         transaction.batch(PIN_SEARCH_PATH).await?;
@@ -133,7 +132,8 @@ impl RecordIndex for PostgresSink {
         let mut keys = Vec::new();
         while let Some(row) = rows.next().await {
             let row = row.map_err(database_error)?;
-            let content = Some(Content::of(row.column(3)?));
+            let payload: Option<&str> = row.column(4)?;
+            let content = payload.map(Content::of);
             keys.push(RecordKey {
                 content,
                 ..record_key(&row)?

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::archived::ArchivedOf;
 use super::merge::{self, Merge, PageColumns};
 use super::parts::{Parts, WindowSums, without};
 use super::set_aside::RejectColumns;
@@ -50,6 +51,7 @@ pub(crate) struct PostgresWriter {
     next_seq: i32,
     limits: TransactionLimits,
     turn: Option<Arc<str>>,
+    leaves_archived: bool,
     busy: Duration,
 }
 
@@ -107,9 +109,11 @@ impl PostgresWriter {
         limits: TransactionLimits,
         context: WindowContext,
         turn: Option<Arc<str>>,
+        leaves_archived: bool,
     ) -> Self {
         Self {
             turn,
+            leaves_archived,
             db,
             schema,
             drift: DriftWatch::new(),
@@ -126,16 +130,36 @@ impl PostgresWriter {
     }
 
     async fn merge(&self, transaction: &Transaction) -> Result<LoadCounts> {
-        let merge = Merge {
+        let client = transaction.connection()?;
+        let mut merge = Merge {
             schema: &self.schema,
             entity: &self.context.entity,
             window: self.context.window,
             traits: transaction.traits,
             pages: &self.pages,
             distinct: self.distinct.count(),
-            has_repeats: self.distinct.has_repeats(),
         };
-        merge.run(transaction.connection()?).await
+        if self.distinct.has_repeats() {
+            merge::keep_newest(client).await?;
+        }
+        if !transaction.traits.has_archives {
+            return merge.run(client).await;
+        }
+        let archived = ArchivedOf {
+            schema: &self.schema,
+            realm_id: &self.context.realm_id,
+            entity: &self.context.entity,
+        };
+        let left_out = match self.leaves_archived {
+            true => archived.leave_out(client).await?,
+            false => 0,
+        };
+        merge.distinct -= left_out;
+        let mut counts = merge.run(client).await?;
+        archived.take_back(client).await?;
+        counts.rows += left_out;
+        counts.unchanged += left_out;
+        Ok(counts)
     }
 
     /// Merges what the transaction has received; returns the counts of the window so far.
@@ -177,6 +201,9 @@ impl PostgresWriter {
         } = self.sums(summary, counts);
         let committed_at = self.parts.committed_at;
         let failure = failure.map(ToString::to_string);
+        let of_archive = summary
+            .read_until
+            .is_some_and(|until| until <= window.start);
         let params = params![
             self.schema,
             realm_id,
@@ -206,6 +233,7 @@ impl PostgresWriter {
             read_start,
             known_at,
             committed_at,
+            of_archive,
         ];
         let written = transaction.connection()?.rows(WRITE_LEDGER, params).await?;
         self.expect_company(!written.is_empty())

@@ -12,7 +12,7 @@ pub(crate) use self::posted::PostedRecords;
 use crate::books::{Drafts, Entry, LISTS, Lists, POSTING};
 use crate::error::{Error, Result};
 use crate::postgres::{Db, migrations, server};
-use crate::store::{OtherRun, Schemas, writer_of};
+use crate::store::{ArchivedRecords, OtherRun, Schemas, archived_records, writer_of};
 
 /// The schema of the ledger unless another one is named.
 pub(crate) const DEFAULT_LEDGER_SCHEMA: &str = "books";
@@ -105,6 +105,14 @@ impl<'d> Books<'d> {
     /// [`Error::Database`].
     pub(crate) async fn report_entries(&self) -> Result<Vec<Entry>> {
         kept::report_entries(self.db, (self.schema, self.into)).await
+    }
+
+    /// Returns the records that are in files of archives, and not in the tables.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn archived(&self) -> Result<ArchivedRecords> {
+        archived_records(self.db, self.schema).await
     }
 
     /// Replaces the ledger: the entries of records, and those of reports.

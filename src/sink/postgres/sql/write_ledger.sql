@@ -13,11 +13,11 @@
 --
 -- A window of which parts are committed ($28: when the first one was) is no newer than its first part.
 --
--- Records of an archive are no read: they are "read until" the begin of their window ($7). Such a window commits no time and
+-- Records of an archive are no read ($29): they are "read until" the begin of their window ($7). Such a window commits no time and
 -- takes none back, what the attempt before has failed in stays failed, and the rejects of its time stay.
 WITH gone AS (
     DELETE FROM qbo.rejects WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
-        AND (($7::timestamptz > $4) IS NOT FALSE AND changed_at_utc >= $26 AND changed_at_utc < $5
+        AND (NOT $29::boolean AND changed_at_utc >= $26 AND changed_at_utc < $5
             OR id = ANY($19::text[]))
 ), rejected AS (
     INSERT INTO qbo.rejects (schema_name, realm_id, entity, window_start_utc, window_end_utc,
@@ -35,7 +35,7 @@ INSERT INTO qbo.windows AS known (schema_name, realm_id, entity, window_start_ut
 SELECT $1, $2, $3, $4, $5, $6, CASE WHEN $25::text IS NULL THEN $7::timestamptz END,
     $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
     CASE WHEN $25::text IS NULL THEN 'done' ELSE 'failed' END, $25,
-    CASE WHEN $25::text IS NULL AND ($7::timestamptz > $4) IS NOT FALSE THEN coalesce($28::timestamptz,
+    CASE WHEN $25::text IS NULL AND NOT $29::boolean THEN coalesce($28::timestamptz,
         CASE WHEN $26 > $4 THEN $27::timestamptz - interval '5 minutes' ELSE now() END) END,
     CASE WHEN $25::text IS NOT NULL AND $26 <= $4 THEN clock_timestamp() END,
     $25::text IS NOT NULL
@@ -45,27 +45,26 @@ ON CONFLICT (schema_name, realm_id, entity, window_start_utc, window_end_utc) DO
     inserted = EXCLUDED.inserted, updated = EXCLUDED.updated, unchanged = EXCLUDED.unchanged,
     rejected = EXCLUDED.rejected, requests = EXCLUDED.requests, retries = EXCLUDED.retries,
     bytes = EXCLUDED.bytes, extract_ms = EXCLUDED.extract_ms, load_ms = EXCLUDED.load_ms,
-    records_failed = CASE WHEN $25::text IS NULL AND $7::timestamptz <= $4 THEN known.records_failed
+    records_failed = CASE WHEN $25::text IS NULL AND $29::boolean THEN known.records_failed
         ELSE EXCLUDED.records_failed END,
-    status = CASE WHEN $25::text IS NULL AND $7::timestamptz <= $4
+    status = CASE WHEN $25::text IS NULL AND $29::boolean
         THEN coalesce(known.previous_attempt ->> 'status', 'done') ELSE EXCLUDED.status END,
-    error = CASE WHEN $25::text IS NULL AND $7::timestamptz <= $4
+    error = CASE WHEN $25::text IS NULL AND $29::boolean
         THEN known.previous_attempt ->> 'error' ELSE EXCLUDED.error END,
-    started_at_utc = CASE WHEN $25::text IS NULL AND $7::timestamptz <= $4
+    started_at_utc = CASE WHEN $25::text IS NULL AND $29::boolean
         THEN coalesce((known.previous_attempt ->> 'started_at')::timestamptz, known.started_at_utc)
         ELSE known.started_at_utc END,
     previous_attempt = NULL,
     read_until_utc = CASE
-        WHEN $25::text IS NULL AND ($7::timestamptz > $4) IS NOT FALSE THEN EXCLUDED.read_until_utc ELSE known.read_until_utc END,
-    is_part = CASE
-        WHEN $25::text IS NULL AND ($7::timestamptz > $4) IS NOT FALSE THEN false ELSE known.is_part END,
+        WHEN $25::text IS NULL AND NOT $29::boolean THEN EXCLUDED.read_until_utc ELSE known.read_until_utc END,
+    is_part = CASE WHEN $25::text IS NULL AND NOT $29::boolean THEN false ELSE known.is_part END,
     committed_at_utc = CASE
-        WHEN $25::text IS NULL AND $7::timestamptz <= $4 THEN known.committed_at_utc
+        WHEN $25::text IS NULL AND $29::boolean THEN known.committed_at_utc
         WHEN $25::text IS NULL THEN greatest(EXCLUDED.committed_at_utc,
             CASE WHEN $26 > $4 THEN known.committed_at_utc END)
         WHEN $26 > $4 THEN known.committed_at_utc END,
     incomplete_since_utc = CASE
         WHEN $25::text IS NOT NULL AND $26 > $4 THEN known.incomplete_since_utc
-        WHEN $25::text IS NULL AND $7::timestamptz <= $4 THEN known.incomplete_since_utc
+        WHEN $25::text IS NULL AND $29::boolean THEN known.incomplete_since_utc
         ELSE EXCLUDED.incomplete_since_utc END
 RETURNING 1

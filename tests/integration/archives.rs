@@ -1,0 +1,182 @@
+//! Records that `db archive` has moved into a file: what knows of them, and how they come back.
+
+use chrono::{DateTime, Utc};
+use qbo_rs::app::{App, ArchiveRequest, BooksRequest, LoadRequest, ShowRequest, StatusRequest};
+use qbo_rs::domain::{BooksStatus, Verification};
+use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
+
+use serde_json::json;
+
+use crate::support::{
+    Database, app, assert_complete, change, everything, small_sandbox, syncing_app, truth,
+    whole_range,
+};
+use crate::verify::verify_request;
+
+fn before() -> DateTime<Utc> {
+    "2025-01-01T00:00:00Z".parse().unwrap()
+}
+
+async fn verified(app: &App, repair: bool, deep: bool) -> Verification {
+    // One window holds archived records and others.
+    let request = verify_request(&["items"], "800d").repair(repair);
+    app.verify(&request.deep(deep))
+        .await
+        .unwrap()
+        .runs
+        .remove(0)
+}
+
+async fn archived_records(database: &Database) -> i64 {
+    let known = "SELECT count(*) FROM qbo.archived_records";
+    database.number(known).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn archived_records_are_not_missing_until_they_are_edited_and_come_back_with_their_file() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let range = whole_range(&["items"], "quarter", 1000);
+    assert_complete(&app.backfill(&range).await.unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("old.jsonl");
+    let request = ArchiveRequest::new(["items"], before(), &file);
+    let moved = app.archive(&request).await.unwrap()[0].rows;
+    assert!(moved > 2 && moved < 40, "{moved}");
+    let left = 40 - moved;
+    for deep in [false, true] {
+        let found = verified(&app, false, deep).await;
+        assert!(found.different.is_empty(), "{found:?}");
+        assert_eq!(
+            (found.source, found.table, found.archived),
+            (40, left, moved)
+        );
+    }
+    // Everybody who looks at the table is told.
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    let [archive] = &status.entities[0].archives[..] else {
+        panic!("{status:?}")
+    };
+    assert_eq!((archive.before, archive.records), (before(), moved));
+    assert_eq!(archive.file, file.to_str().unwrap());
+    let shown = app.show(&ShowRequest::new("items")).await.unwrap();
+    assert_eq!(shown.archives, status.entities[0].archives);
+
+    // A row that is lost in the window of archived ones is missing, and the repair brings it back alone.
+    let lost = "DELETE FROM raw.qb_items WHERE id = (
+        SELECT id FROM raw.qb_items ORDER BY payload #>> '{MetaData,LastUpdatedTime}' LIMIT 1) RETURNING id";
+    let lost: String = database.client.query_one(lost, &[]).await.unwrap().get(0);
+    let archived = "SELECT id FROM qbo.archived_records ORDER BY changed_at_utc DESC LIMIT 1";
+    let edited: String = database
+        .client
+        .query_one(archived, &[])
+        .await
+        .unwrap()
+        .get(0);
+    let found = verified(&app, false, false).await;
+    assert_eq!(found.different[0].missing, [lost], "{found:?}");
+    let found = verified(&app, true, false).await;
+    assert!(
+        found.different.is_empty() && found.repaired == 1,
+        "{found:?}"
+    );
+    assert_eq!((found.table, found.archived), (left, moved));
+    assert_eq!(archived_records(&database).await, moved as i64);
+
+    // An edit is no archived version, so it is read, and the record lives in the table again.
+    let edit = json!({"entity": "Item", "id": edited, "at": "2025-06-01T00:00:00Z"});
+    change(&sandbox, "edit", edit);
+    let found = verified(&app, true, true).await;
+    assert!(found.different.is_empty(), "{found:?}");
+    assert_eq!((found.table, found.archived), (left + 1, moved - 1));
+    assert_eq!(archived_records(&database).await, moved as i64 - 1);
+
+    // The file brings all of them back, and with the last one the archive is forgotten.
+    assert_complete(&app.load(&LoadRequest::new(&file)).await.unwrap());
+    assert_eq!(database.rows("raw.qb_items").await, truth(&sandbox, "Item"));
+    let none =
+        "SELECT (SELECT count(*) FROM qbo.archives) + (SELECT count(*) FROM qbo.archived_records)";
+    assert_eq!(database.number(none).await, 0);
+    assert_eq!(verified(&app, false, true).await.archived, 0);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backfill_of_archived_time_brings_its_records_back() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let range = whole_range(&["items"], "quarter", 1000);
+    assert_complete(&app.backfill(&range).await.unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("old.jsonl");
+    let all = "2026-01-01T00:00:00Z".parse().unwrap();
+    app.archive(&ArchiveRequest::new(["items"], all, &file))
+        .await
+        .unwrap();
+    // The table is empty on purpose.
+    let request = StatusRequest::default().validate(true);
+    let status = app.status(&request).await.unwrap();
+    let wrong: Vec<_> = status.entities[0]
+        .checks
+        .iter()
+        .filter(|check| check.wrong > 0)
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert_complete(&app.backfill(&range).await.unwrap());
+    assert_eq!(database.rows("raw.qb_items").await.len(), 40);
+    assert_eq!(archived_records(&database).await, 0);
+    database
+        .client
+        .batch_execute("TRUNCATE raw.qb_items")
+        .await
+        .unwrap();
+    let status = app.status(&request).await.unwrap();
+    let wrong = status.entities[0]
+        .checks
+        .iter()
+        .any(|check| check.wrong > 0);
+    assert!(wrong && status.entities[0].archives.is_empty());
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_books_name_archived_transactions_and_their_file() {
+    let sandbox = Sandbox::start(SandboxOptions {
+        seed: 1,
+        books: Some(120),
+        throttle: ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    });
+    let (sandbox, database) = (sandbox.unwrap(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    assert!(app.sync(&everything(&[])).await.unwrap().is_ok());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("old.jsonl");
+    let request = ArchiveRequest::new(["invoices"], before(), &file);
+    let moved = app.archive(&request).await.unwrap()[0].rows;
+    assert!(moved > 0);
+    let request = BooksRequest::new("2025-12-31".parse().unwrap());
+    let request = request.start("2020-01-01".parse().unwrap());
+    let books = app.verify_books(&request).await.unwrap().books.remove(0);
+    let invoices = || {
+        books
+            .transactions
+            .iter()
+            .filter(|it| it.entity == "Invoice")
+    };
+    let archived = invoices().filter(|it| it.cause == "archived");
+    let files: Vec<_> = archived.map(|it| it.file.as_deref()).collect();
+    assert_eq!(files, vec![file.to_str(); moved as usize], "{books:#?}");
+    assert!(invoices().all(|it| it.cause != "not_landed"), "{books:#?}");
+    assert_eq!(books.status, BooksStatus::Ok, "{books:#?}");
+    assert_complete(&app.load(&LoadRequest::new(&file)).await.unwrap());
+    let books = app.verify_books(&request).await.unwrap().books.remove(0);
+    assert!(
+        books
+            .transactions
+            .iter()
+            .all(|it| it.cause == "report_only"),
+        "{books:#?}"
+    );
+    database.drop().await;
+}
