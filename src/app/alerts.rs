@@ -13,8 +13,8 @@ use super::sync::Syncer;
 use crate::config::AlertConfig;
 use crate::domain::instant::format_instant;
 use crate::domain::{
-    Alert, AlertKind, ConnectionFacts, ConnectionState, SyncedEntity, connection_alerts,
-    find_entity, stale_alert,
+    Alert, AlertKind, ConnectionFacts, ConnectionState, EntitySyncStatus, SyncedEntity,
+    connection_alerts, find_entity, stale_alert,
 };
 use crate::error::Result;
 use crate::language::translated;

@@ -337,6 +337,7 @@ mod tests {
             unavailable: Vec::new(),
             never_read: vec![unread],
             other_schemas: Vec::new(),
+            next: None,
             differences: Vec::new(),
             syncs: Vec::new(),
             schema_drift: Vec::new(),

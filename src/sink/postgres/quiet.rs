@@ -72,7 +72,7 @@ impl QuietSink {
     async fn begin(&self, context: &WindowContext) -> Result<()> {
         match self.state.is_begun.swap(true, Ordering::Relaxed) {
             true => Ok(()),
-            false => self.sink.window_started(context).await,
+            false => self.sink.window_started(context).await.map(drop),
         }
     }
 }
