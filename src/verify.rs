@@ -81,6 +81,10 @@ impl Comparison {
         self.equal_parts.iter().any(|part| part.contains(&index))
     }
 
+    fn is_counted(&self, index: usize) -> bool {
+        self.compared.contains_key(&index) || self.is_in_equal_part(index)
+    }
+
     /// Returns the windows that were compared and belong to no part with equal numbers.
     fn counted_alone(&self) -> impl Iterator<Item = &WindowDifference> {
         let compared = self.compared.iter();
@@ -145,8 +149,11 @@ async fn compare_suspects(
                     windows.iter().position(is_inside)
                 });
                 pending.extend(others.filter(|other| !done.contains(other)));
-                let rows = usize::try_from(found.source).unwrap_or_default();
-                progress.page_read(run, rows);
+                // Each record counts once, also if its window is compared again or was a part of equal number.
+                if !comparison.is_counted(index) {
+                    let rows = usize::try_from(found.source).unwrap_or_default();
+                    progress.page_read(run, rows);
+                }
                 let report = WindowReport::empty(windows[index], WindowStatus::Done);
                 progress.window_finished(run, &report);
                 comparison.compared.insert(index, found);
@@ -213,6 +220,7 @@ pub(crate) async fn compare(
             let is_equal = table_counts[part.clone()].iter().sum::<u64>() == count;
             match part.len() {
                 _ if is_equal && !deep => {
+                    progress.page_read(run, usize::try_from(count).unwrap_or_default());
                     comparison.equal += count;
                     comparison.equal_parts.push(part);
                 }

@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from qbo_rs._settings import Settings
     from qbo_rs._status import (
         AccountState,
+        Archive,
         Difference,
         EntityStatus,
         Finding,
@@ -176,6 +177,7 @@ _MODULES = {
     "sandbox": "_sandbox",
     "Settings": "_settings",
     "AccountState": "_status",
+    "Archive": "_status",
     "Difference": "_status",
     "EntityStatus": "_status",
     "Finding": "_status",
@@ -248,6 +250,7 @@ __all__ = [
     "AccountState",
     "AccountSync",
     "ApiError",
+    "Archive",
     "AuthError",
     "BooksReport",
     "CauseAmount",

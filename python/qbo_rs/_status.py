@@ -159,6 +159,20 @@ class TableCheck:
     """Number of violations; 0 if the table passes."""
 
 
+@dataclass(frozen=True)
+class Archive:
+    """A file into which ``qbo-rs db archive`` has moved records of an entity."""
+
+    before: datetime
+    """Records that were last changed before this instant were moved, UTC."""
+    file: str
+    """The file, on the machine that wrote it."""
+    records: int
+    """Number of records that are still in the file alone."""
+    archived_at: datetime
+    """When they were moved, UTC."""
+
+
 @dataclass(frozen=True, repr=False)
 class EntityStatus:
     """The state of one entity."""
@@ -189,6 +203,8 @@ class EntityStatus:
     """The degree to which it needs somebody; None in a report of an earlier version."""
     findings: tuple[Finding, ...] = ()
     """The reasons, the worst first."""
+    archives: tuple[Archive, ...] = ()
+    """Files that hold what the table does not, because it was archived."""
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> EntityStatus:
@@ -201,6 +217,7 @@ class EntityStatus:
         last_sync = given.get("last_sync")
         lists["last_sync"] = LastSync(**_known(LastSync, last_sync)) if last_sync else None
         lists["findings"] = _findings(given)
+        lists["archives"] = tuple(Archive(**_known(Archive, each)) for each in given.get("archives", ()))
         return cls(**_known(cls, given) | lists)
 
     @property

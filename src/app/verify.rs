@@ -8,14 +8,14 @@ use tracing::{Instrument, info_span, warn};
 use super::App;
 use super::company::{Company, Source as CompanySource, company_config};
 use super::request::{default_schema, owned, setters};
-use super::run::plan;
+use super::run::{plan, run_plans};
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
     Chunk, EntitySpec, PageSize, Plan, Verification, VerificationReport, VerificationStatus,
-    Window, Zone, chunk_range_in, select_comparable,
+    Window, WindowReport, Zone, chunk_range_in, select_comparable,
 };
 use crate::error::Result;
-use crate::port::{Meter, RecordIndex, RunName, Source};
+use crate::port::{Meter, Progress, RecordIndex, RunName, Source};
 use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
@@ -187,7 +187,8 @@ impl App {
                 strict_windows: true,
                 ..plan(entity, again, Vec::new(), PageSize::default())
             };
-            self.run(source.clone(), sink.clone(), vec![plan]).await;
+            let progress: Arc<dyn Progress> = Arc::new(Again(self.progress.clone()));
+            run_plans(source.clone(), sink.clone(), vec![plan], &progress).await;
             let (sides, broken) = ((&**source, &**sink), (&windows[..], broken));
             verify::compare_records(&mut findings, sides, &entity, broken, deep, observers).await?;
         }
@@ -219,6 +220,28 @@ impl App {
             requests: meter.requests(),
             unavailable: None,
         })
+    }
+}
+
+/// Observes windows that are read again: their records were counted when they were compared.
+struct Again(Arc<dyn Progress>);
+
+impl Progress for Again {
+    fn call_started(&self, realm_id: &str, runs: &[(&str, usize)]) {
+        self.0.call_started(realm_id, runs);
+    }
+
+    fn run_started(&self, run: RunName<'_>, windows: usize) {
+        self.0.run_started(run, windows);
+    }
+
+    fn window_finished(&self, run: RunName<'_>, window: &WindowReport) {
+        let uncounted = WindowReport::empty(window.window(), window.status);
+        self.0.window_finished(run, &uncounted);
+    }
+
+    fn run_finished(&self, run: RunName<'_>) {
+        self.0.run_finished(run);
     }
 }
 

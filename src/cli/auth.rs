@@ -14,6 +14,7 @@ use super::output::Printer;
 use super::signals::block_on;
 use super::states;
 use super::summary::reads;
+use super::words::wrapped;
 use crate::app::{App, AuthReport, CompanyReport};
 use crate::domain::instant::format_instant;
 use crate::error::{Error, Result};
@@ -131,7 +132,7 @@ pub(super) fn run(app: &App, command: &AuthCommand, printer: Printer) -> Outcome
 }
 
 fn prompt(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", wrapped(&translated(text)));
 }
 
 fn prompt_for_consent(consent: &Consent) {

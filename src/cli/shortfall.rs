@@ -547,7 +547,7 @@ mod tests {
         assert_eq!(
             texts,
             [
-                "3 windows not attempted: access denied: Application",
+                "access denied: Application Authorization Failed",
                 "3 more entities were not tried, for the same reason: bills, terms, vendors"
             ]
         );

@@ -135,6 +135,27 @@ pub(super) fn fitted(line: &str, columns: usize) -> String {
     cut(&close, columns)
 }
 
+/// Breaks lines that are too long at blanks. A word that is longer than a line, such as an address, stays whole.
+pub(super) fn wrapped(text: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.split('\n') {
+        let words = line.trim_start();
+        let indent = &line[..line.len() - words.len()];
+        let mut open = indent.to_owned();
+        for word in words.split(' ') {
+            let is_begun = open.len() > indent.len();
+            if is_begun && width(&open) + 1 + width(word) > MAX_WIDTH {
+                lines.push(std::mem::replace(&mut open, indent.to_owned()));
+            } else if is_begun {
+                open.push(' ');
+            }
+            open.push_str(word);
+        }
+        lines.push(open);
+    }
+    lines.join("\n")
+}
+
 /// Says which records of an entity are in the file of an archive alone.
 pub(super) fn archived(archive: &Archive) -> String {
     let (entity, n) = (&archive.entity, number(archive.records));
@@ -171,6 +192,34 @@ pub(super) fn flow(indent: &str, parts: &[String], separator: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lines_are_broken_at_blanks_and_addresses_are_not() {
+        let address = format!("https://example.com/{}", "a".repeat(90));
+        let text = format!(
+            "{}\n\n  {address}\n  {}",
+            "word ".repeat(40).trim(),
+            "two ".repeat(30).trim()
+        );
+        let broken = wrapped(&text);
+        assert_eq!(
+            broken.split_whitespace().collect::<Vec<_>>(),
+            text.split_whitespace().collect::<Vec<_>>()
+        );
+        let long: Vec<&str> = broken
+            .lines()
+            .filter(|line| width(line) > MAX_WIDTH)
+            .collect();
+        assert_eq!(long, [format!("  {address}")]);
+        assert_eq!(
+            broken
+                .lines()
+                .filter(|line| line.starts_with("  two"))
+                .count(),
+            2
+        );
+        assert_eq!(wrapped("short\n"), "short\n");
+    }
 
     #[test]
     fn blanks_are_cut_before_words() {

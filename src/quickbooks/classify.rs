@@ -96,7 +96,7 @@ pub(super) fn classify_failure<T>(
             Verdict::Fatal(api(status, text, trace))
         }
         FaultMeaning::WrongCompany => Verdict::Fatal(Error::PermissionDenied {
-            reason: format!("QuickBooks says '{text}'; {}", denial_hint(response, &text)),
+            reason: format!("the answer was '{text}'; {}", denial_hint(response, &text)),
             trace,
         }),
         FaultMeaning::Passing => Verdict::Retry(api(status, text, trace)),

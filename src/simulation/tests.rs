@@ -77,6 +77,15 @@ fn manner(world: &World) -> Manner {
     }
 }
 
+/// Returns the manner of the next run: often that of the runs before, as whoever was interrupted types
+/// the same command again.
+fn next_manner(world: &World, usual: Manner) -> Manner {
+    match world.chance(0.6) {
+        true => usual,
+        false => manner(world),
+    }
+}
+
 async fn started(
     world: &Arc<World>,
     name: &'static str,
@@ -91,16 +100,17 @@ async fn started(
 
 /// Lives through one seed; returns what is wrong.
 async fn live(world: &Arc<World>) -> Vec<String> {
+    let usual = manner(world);
     for _ in 0..=world.below(4) {
         let killed_at = |world: &World| match world.chance(0.6) {
             true => Some(world.below(world.pick(&[8, 40, 150, 600]))),
             false => None,
         };
         let (first_end, second_end) = (killed_at(world), killed_at(world));
-        let first = started(world, "first", first_end, manner(world));
+        let first = started(world, "first", first_end, next_manner(world, usual));
         match world.chance(0.3) {
             true => {
-                let second = started(world, "second", second_end, manner(world));
+                let second = started(world, "second", second_end, next_manner(world, usual));
                 tokio::join!(first, second);
             }
             false => drop(first.await),

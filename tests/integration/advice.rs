@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
-use qbo_rs::app::StatusRequest;
+use qbo_rs::app::{Service, StatusRequest};
 
 use crate::companies::companies;
 use crate::files::{command, text};
@@ -119,6 +119,39 @@ async fn what_cannot_go_on_here_is_not_advised() {
     of_company.settings.set("QBO_CLIENT_ID", "").unwrap();
     of_company.settings.set("QBO_CLIENT_SECRET", "").unwrap();
     assert_eq!(next(&of_company, "raw").await, None);
+    drop(sandbox);
+    database.drop().await;
+}
+
+/// A later version of this program may have loaded an entity that this one does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entity_of_a_later_version_hides_no_failure_of_the_others() {
+    let database = Database::create().await;
+    let (sandbox, app, realm_ids) = companies(1, &database).await;
+    assert!(app.sync(&everything(&["items"])).await.unwrap().is_ok());
+    let run = |entity: &str| {
+        format!(
+            "INSERT INTO qbo.runs (run_id, schema_name, realm_id, entity, range_start_utc, range_end_utc, status)
+             VALUES ('{entity}', 'raw', '{}', '{entity}', '2024-01-01Z', '2024-02-01Z', 'failed');
+             INSERT INTO qbo.windows (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id,
+                 status, error, committed_at_utc, started_at_utc)
+             VALUES ('raw', '{}', '{entity}', '2024-01-01Z', '2024-02-01Z', '{entity}', 'failed', 'broken', NULL, now())",
+            realm_ids[0], realm_ids[0]
+        )
+    };
+    for entity in ["holograms", "items"] {
+        database.client.batch_execute(&run(entity)).await.unwrap();
+    }
+    let service = Service::start(app.clone(), &[]).await.unwrap();
+    let failures = service.failures().await.unwrap();
+    for entity in ["holograms of company", "items of company"] {
+        assert!(
+            failures.iter().any(|text| text.starts_with(entity)),
+            "{failures:?}"
+        );
+    }
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert_eq!(status.entities.len(), 1);
     drop(sandbox);
     database.drop().await;
 }

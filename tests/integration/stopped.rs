@@ -217,7 +217,7 @@ async fn what_no_repetition_mends_is_told_once_and_advises_a_check() {
     let lines: Vec<&str> = shown.lines().collect();
     let first = lines
         .iter()
-        .position(|line| line.starts_with("error: 123: access denied: QuickBooks says '"));
+        .position(|line| line.starts_with("error: 123: access denied: the answer was '"));
     let parts = &lines[first.unwrap()..][..3];
     assert!(parts[1].starts_with("  the usual causes are"), "{shown}");
     assert!(parts[2].starts_with("  check QBO_ENVIRONMENT"), "{shown}");

@@ -415,3 +415,36 @@ async fn a_difference_of_unknown_depth_is_taken_back_by_contents_alone() {
     assert_eq!(different(&app).await, None);
     database.drop().await;
 }
+
+/// Counts the records that are told while something goes on.
+#[derive(Default)]
+struct Counted(AtomicUsize);
+
+impl Progress for Counted {
+    fn page_read(&self, _run: RunName<'_>, rows: usize) {
+        self.0.fetch_add(rows, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_counts_the_records_that_the_result_counts() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let mut app = app(&sandbox, &database);
+    let range = whole_range(&["items", "invoices"], "quarter", 1000);
+    assert_complete(&app.backfill(&range).await.unwrap());
+    let lose = "DELETE FROM raw.qb_invoices WHERE id = '40'";
+    for (deep, repair) in [(false, false), (false, true), (true, true), (true, false)] {
+        database.client.batch_execute(lose).await.unwrap();
+        let counted = Arc::new(Counted::default());
+        app.progress = counted.clone();
+        let request = verify_request(&["items", "invoices"], "quarter");
+        let report = app
+            .verify(&request.deep(deep).repair(repair))
+            .await
+            .unwrap();
+        let source: u64 = report.runs.iter().map(|run| run.source).sum();
+        let told = counted.0.load(Ordering::Relaxed) as u64;
+        assert_eq!((told, source), (640, 640), "deep: {deep}, repair: {repair}");
+    }
+    database.drop().await;
+}
