@@ -35,12 +35,24 @@ pub(super) struct Process {
     pub world: Arc<World>,
     name: &'static str,
     operations: AtomicU64,
-    /// Number of the operation at which the process is killed.
-    killed_at: Option<u64>,
+    parts: AtomicU64,
+    killed_at: Option<Kill>,
     is_dead: AtomicBool,
     killed: Notify,
     leases: Mutex<Vec<Weak<Guard>>>,
 }
+
+/// When a process is killed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kill {
+    /// Before an operation, by its number.
+    Operation(u64),
+    /// After a part of a window was committed, by the number of the part, and before it is known.
+    Part(u64),
+}
+
+/// What a sink calls the operation after the commit of a part.
+pub(super) const PART_COMMITTED: &str = "has committed a part";
 
 /// The lease of the tokens. It ends with the process, although a refresh goes on when its caller is
 /// dropped.
@@ -56,11 +68,16 @@ pub(super) struct Manner {
 }
 
 impl Process {
-    pub(super) fn new(world: &Arc<World>, name: &'static str, killed_at: Option<u64>) -> Arc<Self> {
+    pub(super) fn new(
+        world: &Arc<World>,
+        name: &'static str,
+        killed_at: Option<Kill>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             world: world.clone(),
             name,
             operations: AtomicU64::new(0),
+            parts: AtomicU64::new(0),
             killed_at,
             is_dead: AtomicBool::new(false),
             killed: Notify::new(),
@@ -72,8 +89,7 @@ impl Process {
     /// it then never returns. What a dead process drops has no effect any more either.
     pub(super) async fn operation(&self, what: &str) {
         self.stays_alive().await;
-        let number = self.operations.fetch_add(1, Ordering::Relaxed);
-        if self.killed_at == Some(number) {
+        if self.is_killed_before(what) {
             // A process that is stopped by Ctrl-C still does what its parts do when they are dropped.
             let is_stopped = self.world.chance(0.25);
             let end = if is_stopped { "stopped" } else { "killed" };
@@ -87,6 +103,21 @@ impl Process {
         self.world.note(format!("{} {what}", self.name));
         sleep(Duration::from_millis(self.world.below(120))).await;
         self.stays_alive().await;
+    }
+
+    /// Counts an operation. Returns true if the process does not live to see it.
+    fn is_killed_before(&self, what: &str) -> bool {
+        let number = self.operations.fetch_add(1, Ordering::Relaxed);
+        let is_part = what.starts_with(PART_COMMITTED);
+        let part = match is_part {
+            true => self.parts.fetch_add(1, Ordering::Relaxed),
+            false => 0,
+        };
+        match self.killed_at {
+            Some(Kill::Operation(last)) => number == last,
+            Some(Kill::Part(last)) => is_part && part == last,
+            None => false,
+        }
     }
 
     /// Keeps a lease until the process ends, or until the returned value is dropped.

@@ -16,7 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::process::Process;
+use super::process::{PART_COMMITTED, Process};
 use super::sabotage::Sabotage;
 use super::true_time;
 use crate::domain::{
@@ -354,9 +354,7 @@ impl WindowWriter for MemoryWriter {
         let counts = merge_and_write(&mut self.store().lock());
         self.first_part_at = Some(at);
         self.records.clear();
-        self.sink
-            .attempt("has committed a part", &self.context)
-            .await?;
+        self.sink.attempt(PART_COMMITTED, &self.context).await?;
         Ok(Some(counts))
     }
 
