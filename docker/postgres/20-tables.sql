@@ -459,3 +459,9 @@ INSERT INTO qbo.migrations (number, name) VALUES (19, 'alert_ranges') ON CONFLIC
 -- Whether contents were compared: a comparison of numbers does not take back what one of contents has found.
 ALTER TABLE qbo.differences ADD COLUMN IF NOT EXISTS is_deep boolean NOT NULL DEFAULT false;
 INSERT INTO qbo.migrations (number, name) VALUES (20, 'deep_differences') ON CONFLICT DO NOTHING;
+-- Whether contents were compared is not known of differences from before migration 20, and of those that processes of an earlier version
+-- find. A comparison of numbers must not take back what may be one of contents.
+ALTER TABLE qbo.differences ALTER COLUMN is_deep SET DEFAULT true;
+UPDATE qbo.differences SET is_deep = true
+WHERE NOT is_deep AND found_utc < (SELECT applied_at_utc FROM qbo.migrations WHERE number = 20);
+INSERT INTO qbo.migrations (number, name) VALUES (22, 'unknown_depth') ON CONFLICT DO NOTHING;
