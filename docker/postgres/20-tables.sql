@@ -483,6 +483,12 @@ CREATE TABLE IF NOT EXISTS qbo.archived_records (
     PRIMARY KEY (archive_id, id)
 );
 INSERT INTO qbo.migrations (number, name) VALUES (21, 'archives') ON CONFLICT DO NOTHING;
+-- Whether contents were compared is not known of differences from before migration 20, and of those that processes of an earlier version
+-- find. A comparison of numbers must not take back what may be one of contents.
+ALTER TABLE qbo.differences ALTER COLUMN is_deep SET DEFAULT true;
+UPDATE qbo.differences SET is_deep = true
+WHERE NOT is_deep AND found_utc < (SELECT applied_at_utc FROM qbo.migrations WHERE number = 20);
+INSERT INTO qbo.migrations (number, name) VALUES (22, 'unknown_depth') ON CONFLICT DO NOTHING;
 -- A large window is committed in parts. Such a row is complete up to read_until_utc: that instant lay
 -- far enough in the past, so that nothing before it can become visible late.
 ALTER TABLE qbo.windows ADD COLUMN IF NOT EXISTS is_part boolean NOT NULL DEFAULT false;

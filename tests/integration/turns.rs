@@ -420,6 +420,9 @@ async fn the_status_page_takes_no_sync_that_goes_on_for_trouble_and_knows_one_th
     let begun = "SELECT count(*) FROM qbo.windows WHERE status = 'running'";
     until(&database, begun).await;
     assert_eq!(needs(&app).await, []);
+    // One that has records is begun until all of them have come.
+    let holding = format!("{begun} AND window_start_utc >= '2024-01-01Z'");
+    until(&database, &holding).await;
     assert!(!running.is_finished(), "nothing was under way");
     running.abort();
     let _ = running.await;

@@ -210,7 +210,7 @@ impl<'r> Everything<'r> {
                 now,
             ),
         };
-        let is_of_run = run.is_some_and(|run| is_open(run));
+        let is_of_run = run.is_some_and(is_open);
         found.extend(findings.into_iter().map(|finding| {
             let status = match finding.reason {
                 Reason::Stuck { .. } => Some(LedgerWindowStatus::Stuck),
