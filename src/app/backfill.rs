@@ -12,7 +12,7 @@ use super::request::{default_schema, owned, setters};
 use super::run::plan_of_past;
 use super::turn::take_turn;
 use crate::domain::instant::format_instant;
-use crate::domain::plan::DEFAULT_CONCURRENCY;
+use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
     Chunk, Continuation, PageSize, Plan, Report, Resumed, SkipReason, Window, WindowReport, Zone,
     chunk_range_in, merged, select_readable, split_committed,
@@ -134,7 +134,7 @@ impl App {
         let config = company_config(&self.settings).await?;
         let postgres = self.settings.postgres()?;
         let windows = chunk_range_in(request.range, request.chunk, request.tz);
-        let sink = PostgresSink::connect(&postgres, &request.schema, DEFAULT_CONCURRENCY).await?;
+        let sink = PostgresSink::connect(&postgres, &request.schema, MAX_CONCURRENCY).await?;
         sink.prepare(&config.realm_id, &entities).await?;
         let mut plans = Vec::new();
         for entity in entities {

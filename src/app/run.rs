@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::App;
-use crate::domain::plan::DEFAULT_CONCURRENCY;
+use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
     EntitySpec, PageSize, Plan, Report, RunEnd, RunReport, SkipReason, Window, WindowReport,
 };
@@ -99,7 +99,7 @@ pub(crate) fn plan(
     // All records of such an entity come with one answer, for the last of its windows.
     let concurrency = match entity.is_read_whole {
         true => 1,
-        false => DEFAULT_CONCURRENCY,
+        false => MAX_CONCURRENCY,
     };
     Plan {
         entity,

@@ -9,7 +9,7 @@ use super::App;
 use super::company::{Company, Source as CompanySource, company_config};
 use super::request::{default_schema, owned, setters};
 use super::run::{plan, run_plans};
-use crate::domain::plan::DEFAULT_CONCURRENCY;
+use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
     Chunk, EntitySpec, PageSize, Plan, Verification, VerificationReport, VerificationStatus,
     Window, WindowReport, Zone, chunk_range_in, select_comparable,
@@ -89,12 +89,9 @@ impl App {
     pub async fn verify(&self, request: &VerifyRequest) -> Result<VerificationReport> {
         let entities = select_comparable(&request.entities)?;
         let config = company_config(&self.settings).await?;
-        let sink = PostgresSink::connect(
-            &self.settings.postgres()?,
-            &request.schema,
-            DEFAULT_CONCURRENCY,
-        )
-        .await?;
+        let sink =
+            PostgresSink::connect(&self.settings.postgres()?, &request.schema, MAX_CONCURRENCY)
+                .await?;
         sink.prepare(&config.realm_id, &entities).await?;
         let (source, _) = Company::open(&self.settings, &config, &self.progress)
             .await?

@@ -110,7 +110,7 @@ pub struct PartTotals {
     pub counts: LoadCounts,
     /// Requests, retries included.
     pub requests: u64,
-    /// Those of them that were retries.
+    /// Number of those requests that were retries.
     pub retries: u64,
     /// Total size of the payloads, bytes.
     pub bytes: u64,
@@ -189,6 +189,10 @@ pub struct Plan {
 /// Default number of windows read at the same time: enough to hide the latency of requests, and far
 /// below QBO's limit of ten requests at a time (qbo-facts 6.1).
 pub const DEFAULT_CONCURRENCY: usize = 4;
+
+/// Most windows read at the same time, where QuickBooks answers so slowly that fewer do not fill the
+/// allowed rate: its limit of requests at a time.
+pub const MAX_CONCURRENCY: usize = 10;
 
 /// One bound of a range, as the user gave it.
 #[derive(Debug, Clone, Copy)]

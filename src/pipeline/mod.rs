@@ -76,6 +76,7 @@ async fn run_plan<S: Source, K: Sink>(
         idle: run.idle.clone(),
     };
     loop {
+        run.concurrency = source.enough_spans(plan.concurrency.max(1));
         while run.ended_by.is_none() && run.tasks.len() < run.max_tasks() {
             let Some(windows) = run.queued.pop_front() else {
                 break;
@@ -211,7 +212,7 @@ impl Run {
         let idle = if is_sharing_pointless {
             0
         } else {
-            self.concurrency - self.tasks.len()
+            self.concurrency.saturating_sub(self.tasks.len())
         };
         self.idle.store(idle, Ordering::Relaxed);
     }

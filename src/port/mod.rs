@@ -22,6 +22,7 @@ pub use self::secret::Secret;
 pub use self::shared_state::{Change, SharedState};
 pub use self::tokens::{AccessGrant, Connection, TokenLease, TokenStore};
 pub use crate::domain::Held;
+use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
     EntitySpec, LoadCounts, Page, PartTotals, RecordKey, RunReport, Window, WindowReport,
 };
@@ -31,6 +32,11 @@ use crate::error::{Error, Result};
 pub trait Source: Send + Sync + 'static {
     /// Id of the company that the records belong to.
     fn realm_id(&self) -> &str;
+
+    /// Returns the number of spans that are worth reading at the same time, at most `most`.
+    fn enough_spans(&self, most: usize) -> usize {
+        most.min(DEFAULT_CONCURRENCY)
+    }
 
     /// Prepares for reading, for example by obtaining a token.
     ///

@@ -111,6 +111,11 @@ impl ApiClient {
         }
     }
 
+    /// Returns the number of requests that fill the allowed rate.
+    pub(crate) fn enough_requests(&self) -> usize {
+        self.admission.enough_requests()
+    }
+
     /// Returns the time for which a failing request is tried again.
     pub(crate) fn retry_for(&self) -> Duration {
         self.retry.max_elapsed

@@ -65,6 +65,7 @@ use self::reader::SpanReader;
 pub(crate) use self::reports::LandedReport;
 pub(crate) use self::uncaptured::Uncaptured;
 use self::whole::WholeAnswers;
+use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::query::CountQuery;
 use crate::domain::{EntitySpec, Held, Mask, Page, Window};
 use crate::error::{Error, Result};
@@ -256,6 +257,12 @@ impl QboSource {
 impl Source for QboSource {
     fn realm_id(&self) -> &str {
         &self.realm_id
+    }
+
+    /// Storing takes time too, so that fewer requests under way are no reason for fewer spans.
+    fn enough_spans(&self, most: usize) -> usize {
+        let enough = self.client.enough_requests();
+        most.min(enough.max(DEFAULT_CONCURRENCY))
     }
 
     async fn prepare(&self) -> Result<()> {

@@ -40,6 +40,15 @@ impl Rate {
         }
     }
 
+    /// Returns this rate with requests further apart, by a part of a whole.
+    pub(super) fn stretched(self, part: u32, whole: u32) -> Self {
+        let stretch = |span: TimeDelta| span + span * part as i32 / whole as i32;
+        Self {
+            interval: stretch(self.interval),
+            tolerance: stretch(self.tolerance),
+        }
+    }
+
     /// Returns the earliest instant that the bucket allows.
     pub(super) fn earliest(
         &self,

@@ -20,10 +20,11 @@
 
 mod breaker;
 mod bucket;
+mod crowd;
 mod state;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -36,6 +37,7 @@ use tracing::{info, warn};
 pub use self::breaker::BreakerStatus;
 #[cfg(feature = "cli")]
 pub(crate) use self::bucket::Pace;
+use self::crowd::Crowd;
 pub use self::state::Limits;
 use self::state::{Decision, Request, State};
 pub(super) use self::state::{Outcome, RequestKind};
@@ -85,6 +87,9 @@ pub(crate) struct AdmissionControl {
     is_local: AtomicBool,
     /// Keeps the requests of this process in the order of their arrival.
     turns: Option<Arc<Semaphore>>,
+    crowd: Mutex<Crowd>,
+    /// Number of the turns.
+    size: AtomicU32,
     paused_until: Mutex<Option<Instant>>,
     /// End of the latest pause that was told, by the clock of the shared state.
     told_until: Mutex<Option<DateTime<Utc>>>,
@@ -101,7 +106,10 @@ pub(crate) struct AdmissionControl {
 pub(crate) struct Permit {
     control: Arc<AdmissionControl>,
     lease: Option<String>,
-    _turn: Option<OwnedSemaphorePermit>,
+    turn: Option<OwnedSemaphorePermit>,
+    /// Time that it has waited for the rate.
+    waited: Duration,
+    sent_at: Instant,
 }
 
 impl AdmissionControl {
@@ -115,6 +123,8 @@ impl AdmissionControl {
         shared: Box<dyn SharedState>,
         monthly_quota: u64,
     ) -> Self {
+        let crowd = Crowd::new(&limits);
+        let size = crowd.allowed();
         Self {
             limits,
             circuit_timeout,
@@ -122,8 +132,9 @@ impl AdmissionControl {
             shared,
             local_state: Mutex::default(),
             is_local: AtomicBool::new(false),
-            turns: (limits.in_flight > 0)
-                .then(|| Arc::new(Semaphore::new(limits.in_flight as usize))),
+            turns: (limits.in_flight > 0).then(|| Arc::new(Semaphore::new(size as usize))),
+            crowd: Mutex::new(crowd),
+            size: AtomicU32::new(size),
             paused_until: Mutex::default(),
             told_until: Mutex::default(),
             first_request_at: Mutex::default(),
@@ -149,6 +160,7 @@ impl AdmissionControl {
             None => None,
         };
         let lease = crate::chance::unique_id().simple().to_string();
+        let asked_at = Instant::now();
         loop {
             let decision = self
                 .change(|state, now| {
@@ -170,10 +182,12 @@ impl AdmissionControl {
                     paused_until,
                 } => {
                     // Created first: from here on the lease ends, whatever happens.
-                    let permit = Permit {
+                    let mut permit = Permit {
                         control: self.clone(),
                         lease: Some(lease),
-                        _turn: turn,
+                        turn,
+                        waited: Duration::ZERO,
+                        sent_at: asked_at,
                     };
                     self.warn_of_quota(monthly_reads);
                     if self.is_news(paused_until) {
@@ -182,12 +196,36 @@ impl AdmissionControl {
                     }
                     sleep(after).await;
                     self.wait_for_pause().await?;
+                    permit.sent_at = Instant::now();
+                    permit.waited = permit.sent_at - asked_at;
                     return Ok(permit);
                 }
                 Decision::Wait(wait) => sleep(wait).await,
                 Decision::Paused(until) => return Err(paused_until(until)),
                 Decision::Refuse(reason) => return Err(Error::CircuitOpen { reason }),
             }
+        }
+    }
+
+    /// Returns the number of requests that fill the allowed rate at the present latency.
+    pub(crate) fn enough_requests(&self) -> usize {
+        self.crowd.lock().allowed() as usize
+    }
+
+    /// Learns from a request how many should be under way; takes its turn away if these are fewer.
+    fn learn(&self, permit: &mut Permit, outcome: Outcome) {
+        let Some(turns) = &self.turns else { return };
+        let mut crowd = self.crowd.lock();
+        crowd.learn(permit.waited, permit.sent_at.elapsed(), outcome);
+        let (allowed, size) = (crowd.allowed(), self.size.load(Ordering::Relaxed));
+        if allowed > size {
+            turns.add_permits((allowed - size) as usize);
+            self.size.store(allowed, Ordering::Relaxed);
+        } else if allowed < size
+            && let Some(turn) = permit.turn.take()
+        {
+            turn.forget();
+            self.size.store(size - 1, Ordering::Relaxed);
         }
     }
 
@@ -222,6 +260,7 @@ impl AdmissionControl {
     /// company is over its limit.
     pub(crate) async fn pause(&self, wait: Duration) {
         let until = Instant::now() + wait;
+        self.crowd.lock().halve();
         {
             let mut paused_until = self.paused_until.lock();
             *paused_until = Some(paused_until.map_or(until, |earlier| earlier.max(until)));
@@ -414,6 +453,7 @@ impl Permit {
 
     /// Ends the request with its outcome, and with its error if it failed, and frees its place.
     pub(crate) async fn complete(mut self, outcome: Outcome, error: Option<&Error>) {
+        self.control.clone().learn(&mut self, outcome);
         if let Some(lease) = self.lease.take() {
             let text = error.map(Error::to_string);
             self.control
@@ -503,6 +543,72 @@ mod tests {
             permit.complete(Outcome::Answered, None).await;
         }
         sent
+    }
+
+    /// Sends requests that take `latency` from as many places as may ever be; returns how many a second
+    /// and how many were under way at the end, at most.
+    async fn send_slowly(latency: Duration) -> (f64, usize) {
+        let control = control(Limits::default(), &shared());
+        let (under_way, begin) = (Arc::new(Mutex::new((0_usize, 0_usize))), Instant::now());
+        let senders = (0..10).map(|_| {
+            let (control, under_way) = (control.clone(), under_way.clone());
+            tokio::spawn(async move {
+                for round in 0..100 {
+                    let permit = control.admit(RequestKind::Single, |_| {}).await.unwrap();
+                    {
+                        let (now, most) = &mut *under_way.lock();
+                        *now += 1;
+                        *most = if round < 50 { 0 } else { *now.max(most) };
+                    }
+                    sleep(latency).await;
+                    under_way.lock().0 -= 1;
+                    permit.complete(Outcome::Read, None).await;
+                }
+            })
+        });
+        for sender in senders.collect::<Vec<_>>() {
+            sender.await.unwrap();
+        }
+        let most = under_way.lock().1;
+        (1000.0 / begin.elapsed().as_secs_f64(), most)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_is_filled_at_any_latency_with_no_more_requests_than_it_takes() {
+        for (millis, most_under_way) in [(50, 1), (500, 6), (1000, 10)] {
+            let (rate, most) = send_slowly(Duration::from_millis(millis)).await;
+            println!("{millis} ms: {rate:.2} a second, {most} under way");
+            assert!(rate > 8.0, "{millis} ms: {rate}");
+            assert!((1..=most_under_way).contains(&most), "{millis} ms: {most}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_refusal_requests_are_further_apart_for_a_while() {
+        let control = control(Limits::default(), &shared());
+        let pace = async |count: usize| {
+            let begin = Instant::now();
+            for _ in 0..count {
+                let permit = control.admit(RequestKind::Single, |_| {}).await.unwrap();
+                permit.complete(Outcome::Read, None).await;
+            }
+            (begin.elapsed() / count as u32).as_millis()
+        };
+        pace(200).await;
+        let undisturbed = pace(100).await;
+        // Refused together.
+        control.pause(Duration::from_secs(1)).await;
+        control.pause(Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(1)).await;
+        // What the pause has saved is used first.
+        pace(50).await;
+        let slowed = pace(100).await;
+        assert!(
+            (undisturbed * 112..undisturbed * 122).contains(&(slowed * 100)),
+            "{slowed}"
+        );
+        pace(1000).await;
+        assert!(pace(100).await.abs_diff(undisturbed) <= 1);
     }
 
     fn busiest(sent: &[Instant], span: Duration) -> usize {

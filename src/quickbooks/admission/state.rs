@@ -108,6 +108,8 @@ pub(super) struct State {
     month: (i32, u32),
     reads: u64,
     sent: Sent,
+    /// How much further apart requests are than the limits ask, since QuickBooks has refused some.
+    slowed: Slowed,
 }
 
 /// Number of requests in the present minute and in the one before.
@@ -140,6 +142,30 @@ impl Sent {
     fn last_minute(&self, now: DateTime<Utc>) -> u32 {
         let remaining = 60 - now.timestamp().rem_euclid(60) as u32;
         self.present + (self.before * remaining).div_ceil(60)
+    }
+}
+
+/// The distance between requests beyond that of the limits, in 5,000ths of it. Requests arrive less evenly
+/// than they leave, and other programs may read the company too. A refusal adds a fifth, and each
+/// read takes a little of it back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Slowed(u32);
+
+impl Slowed {
+    const WHOLE: u32 = 5000;
+
+    fn more(&mut self) {
+        self.0 = (self.0 + Self::WHOLE / 5).min(Self::WHOLE);
+    }
+
+    fn less(&mut self) {
+        self.0 = self.0.saturating_sub(1);
+    }
+
+    /// Returns a rate with this distance.
+    fn applied(self, rate: Rate) -> Rate {
+        rate.stretched(self.0.min(Self::WHOLE), Self::WHOLE)
     }
 }
 
@@ -214,6 +240,7 @@ impl State {
             .filter_map(|(rate, bucket)| Some(rate.as_ref()?.earliest(**bucket, now)))
             .fold(earliest, DateTime::max);
         for (rate, bucket) in buckets {
+            let rate = rate.map(|rate| self.slowed.applied(rate));
             if let Some(rate) = rate {
                 *bucket = Some(rate.after_request(*bucket, at));
             }
@@ -247,7 +274,10 @@ impl State {
     ) -> Option<BreakerStatus> {
         self.expire(now);
         self.in_flight.retain(|(known, _)| known != lease);
-        self.reads += u64::from(outcome == Outcome::Read);
+        if outcome == Outcome::Read {
+            self.reads += 1;
+            self.slowed.less();
+        }
         let health = match outcome {
             Outcome::Read | Outcome::Answered => Some(Health::Good),
             Outcome::Faulted => Some(Health::Faulty),
@@ -261,6 +291,10 @@ impl State {
     /// end of the pause.
     pub(super) fn pause(&mut self, until: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
         self.expire(now);
+        // Requests that were under way together are refused together.
+        if self.paused_until.is_none() {
+            self.slowed.more();
+        }
         let until = until.min(now + MAX_PAUSE);
         let until = self.paused_until.map_or(until, |known| known.max(until));
         self.paused_until = Some(until);

@@ -1,0 +1,130 @@
+//! The number of requests that one process has under way: as many as fill the allowed rate at the present
+//! latency (Little's law), found by additive increase and multiplicative decrease.
+
+use std::time::Duration;
+
+use super::state::{Limits, Outcome};
+use crate::domain::plan::DEFAULT_CONCURRENCY;
+
+/// One request, in the unit of `allowed`.
+const ONE: u32 = 1000;
+
+/// The requests that may be under way.
+#[derive(Debug)]
+pub(super) struct Crowd {
+    most: u32,
+    /// Time between two requests at the allowed rate; `None` without a limit of the rate.
+    interval: Option<Duration>,
+    /// Thousandths of a request.
+    allowed: u32,
+    /// Requests that were under way when the number was halved, and say nothing about it.
+    stale: u32,
+}
+
+impl Crowd {
+    /// Begins with the usual number, or with the limit if that is lower.
+    pub(super) fn new(limits: &Limits) -> Self {
+        let per_second = (limits.per_second > 0).then(|| 1.0 / f64::from(limits.per_second));
+        let per_minute = (limits.per_minute > 0).then(|| 60.0 / f64::from(limits.per_minute));
+        let interval = per_second.into_iter().chain(per_minute).reduce(f64::max);
+        Self {
+            most: limits.in_flight.max(1),
+            interval: interval.map(Duration::from_secs_f64),
+            allowed: limits.in_flight.clamp(1, DEFAULT_CONCURRENCY as u32) * ONE,
+            stale: 0,
+        }
+    }
+
+    /// Returns the number of requests that may be under way.
+    pub(super) fn allowed(&self) -> u32 {
+        self.allowed / ONE
+    }
+
+    /// Learns from a request that has waited for the rate and was on the way for `elapsed`. While
+    /// requests wait longer than they take, one less is enough, and while so many do not fill the rate, one
+    /// more is useful: both by one once all have been answered. The service fails when it has too much.
+    pub(super) fn learn(&mut self, waited: Duration, elapsed: Duration, outcome: Outcome) {
+        if let Some(stale) = self.stale.checked_sub(1) {
+            self.stale = stale;
+            return;
+        }
+        let step = (ONE * ONE / self.allowed).max(1);
+        let filling = |interval: Duration| elapsed > interval * self.allowed() && waited < elapsed;
+        match outcome {
+            Outcome::Faulted | Outcome::Failed => self.halve(),
+            Outcome::Unknown => {}
+            Outcome::Read | Outcome::Answered if self.interval.is_some_and(filling) => {
+                self.allowed = (self.allowed + step).min(self.most * ONE);
+            }
+            Outcome::Read | Outcome::Answered if waited > elapsed => {
+                self.allowed = self.allowed.saturating_sub(step).max(ONE);
+            }
+            Outcome::Read | Outcome::Answered => {}
+        }
+    }
+
+    /// Halves the number: QuickBooks has asked for less, or fails.
+    pub(super) fn halve(&mut self) {
+        if self.stale == 0 {
+            self.stale = self.allowed();
+            self.allowed = (self.allowed / 2).max(ONE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    /// Requests that all wait as long as the rate makes them at a latency.
+    fn settled(crowd: &mut Crowd, latency: Duration) -> u32 {
+        for _ in 0..200 {
+            let round = ms(120) * crowd.allowed();
+            crowd.learn(round.saturating_sub(latency), latency, Outcome::Read);
+        }
+        crowd.allowed()
+    }
+
+    #[test]
+    fn so_many_requests_are_under_way_as_fill_the_rate() {
+        let mut crowd = Crowd::new(&Limits::default());
+        assert_eq!(crowd.allowed(), 4);
+        for (latency, enough) in [
+            (ms(50), 1..=1),
+            (ms(500), 5..=6),
+            (ms(3000), 10..=10),
+            (ms(200), 2..=3),
+        ] {
+            let allowed = settled(&mut crowd, latency);
+            assert!(enough.contains(&allowed), "{latency:?}: {allowed}");
+        }
+    }
+
+    #[test]
+    fn a_service_that_fails_halves_them_once_for_all_that_were_under_way() {
+        let mut crowd = Crowd::new(&Limits::default());
+        settled(&mut crowd, ms(3000));
+        (0..10).for_each(|_| crowd.learn(ms(0), ms(3000), Outcome::Failed));
+        assert_eq!(crowd.allowed(), 5);
+        crowd.learn(ms(0), ms(3000), Outcome::Failed);
+        crowd.learn(ms(0), ms(3000), Outcome::Failed);
+        assert_eq!(crowd.allowed(), 2);
+        assert_eq!(settled(&mut crowd, ms(3000)), 10);
+    }
+
+    #[test]
+    fn without_a_rate_the_usual_number_stays() {
+        let limits = Limits {
+            per_minute: 0,
+            per_second: 0,
+            ..Limits::default()
+        };
+        let mut crowd = Crowd::new(&limits);
+        (0..100).for_each(|_| crowd.learn(ms(0), ms(3000), Outcome::Read));
+        assert_eq!(crowd.allowed(), 4);
+    }
+}
