@@ -42,7 +42,7 @@ impl Met {
     }
 }
 
-/// What was met.
+/// The differences that were met.
 #[derive(Debug, Default)]
 pub(super) struct Sights {
     all: Vec<(Drift, Seen)>,
@@ -66,7 +66,7 @@ impl Sights {
         }
     }
 
-    /// Returns what was found.
+    /// Returns all differences.
     pub(super) fn all(&self) -> &[(Drift, Seen)] {
         &self.all
     }
