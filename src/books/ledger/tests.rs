@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::super::entry::{EntryKind, EntrySource};
 use super::super::{Entry, Ledger, Lists, parse_amount, post};
 
+mod accounts;
 mod documents;
 mod exchange;
 mod properties;

@@ -5,6 +5,7 @@
 //! text does it, which knows where the members of the record before stood, so that nothing is searched
 //! or copied while records look alike.
 
+mod sights;
 mod value;
 mod walk;
 mod words;
@@ -12,6 +13,7 @@ mod words;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
+use self::sights::{MORE, Sights};
 pub(crate) use self::words::words;
 use crate::domain::fields::fields;
 use crate::domain::shape::{Kind, Shape, Shapes};
@@ -67,12 +69,6 @@ pub(crate) struct Seen {
     last: u64,
 }
 
-/// The most differences of a window that are told apart. Whoever writes records with ever new names
-/// fills no table; the rest is counted in one row.
-const MAX_FOUND: usize = 100;
-/// Path of that row.
-const MORE: &str = "(more)";
-
 static SHAPES: LazyLock<HashMap<&'static str, Shapes>> = LazyLock::new(|| {
     // A test rules out that the table cannot be read.
     let Ok(table) = fields() else {
@@ -89,7 +85,7 @@ pub(crate) struct DriftWatch {
     /// For each shape: which two members came first, and which two after each member, in the objects
     /// before.
     order: Vec<Vec<[usize; 2]>>,
-    found: BTreeMap<Drift, Seen>,
+    sights: Sights,
     number: u64,
     id: String,
 }
@@ -112,8 +108,9 @@ impl DriftWatch {
     }
 
     /// Returns what was found, in order.
-    pub(crate) fn found(&self) -> &BTreeMap<Drift, Seen> {
-        &self.found
+    pub(crate) fn found(&self) -> BTreeMap<&Drift, &Seen> {
+        let all = self.sights.all().iter();
+        all.map(|(drift, seen)| (drift, seen)).collect()
     }
 
     fn shapes(&mut self, entity: &EntitySpec) -> Option<&'static Shapes> {
@@ -125,26 +122,6 @@ impl DriftWatch {
                 .collect();
         }
         self.shapes
-    }
-
-    fn add(&mut self, mut drift: Drift) {
-        if !self.found.contains_key(&drift) && self.found.len() >= MAX_FOUND {
-            drift = Drift {
-                path: MORE.to_owned(),
-                kind: DriftKind::Unknown,
-                found: "more",
-                expected: None,
-            };
-        }
-        let seen = self.found.entry(drift).or_insert_with(|| Seen {
-            records: 0,
-            example_id: self.id.clone(),
-            last: 0,
-        });
-        if seen.last != self.number {
-            seen.last = self.number;
-            seen.records += 1;
-        }
     }
 }
 

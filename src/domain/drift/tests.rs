@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use chrono::DateTime;
 
+use super::sights::MAX_FOUND;
 use super::*;
 use crate::domain::{Payload, find_entity};
 
@@ -28,7 +29,7 @@ fn found(entity: &str, texts: &[&str]) -> Vec<(String, &'static str, &'static st
             seen.records,
         )
     };
-    watch.found().iter().map(row).collect()
+    watch.found().into_iter().map(row).collect()
 }
 
 fn one(entity: &str, text: &str) -> Option<(String, &'static str, &'static str)> {
@@ -138,6 +139,38 @@ fn records_are_counted_once_and_no_number_of_names_fills_a_table() {
     let long = format!(r#"{{"{}\u0000":1}}"#, "x".repeat(5000));
     assert_eq!(one("items", &long).unwrap().0.len(), 100);
     assert_eq!(one("items", r#"{"a\u0000b":1}"#).unwrap().0, "a\u{fffd}b");
+}
+
+#[test]
+fn what_was_met_before_is_counted_where_it_stands_and_however_it_is_written() {
+    let texts = [
+        r#"{"New":1,"Line":[{"New":1},{"Other":1,"New":1}],"BillAddr":{"New":1}}"#,
+        r#"{"Line":[{"New":1}],"Ne\u0077":2,"New":"a"}"#,
+        r#"{"New":1,"BillAddr":{"New":1},"TotalAmt":true}"#,
+        r#"{"TotalAmt":true,"Ne\u0077":3,"TotalAmt":{}}"#,
+    ];
+    let expected = [
+        ("BillAddr.New", "unknown", "numeric", 2),
+        ("Line.New", "unknown", "numeric", 2),
+        ("Line.Other", "unknown", "numeric", 1),
+        ("New", "unknown", "numeric", 4),
+        ("New", "unknown", "text", 1),
+        ("TotalAmt", "type", "boolean", 2),
+        ("TotalAmt", "type", "object", 1),
+    ];
+    let expected =
+        expected.map(|(path, kind, found, records)| (path.to_owned(), kind, found, records));
+    assert_eq!(found("invoices", &texts), expected);
+
+    // Names that found no place are counted in the row of the rest, each time.
+    let many: Vec<String> = (0..MAX_FOUND + 50)
+        .map(|number| format!(r#"{{"Name{number:03}":1}}"#))
+        .collect();
+    let twice: Vec<&str> = many.iter().chain(&many).map(String::as_str).collect();
+    let rows = found("items", &twice);
+    let (more, others): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.0 == MORE);
+    assert_eq!(more[0].3, 100);
+    assert!(others.len() == MAX_FOUND && others.iter().all(|row| row.3 == 2));
 }
 
 #[test]

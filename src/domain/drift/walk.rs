@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::sights::Sight;
 use super::value::fits;
-use super::{Drift, DriftKind, DriftWatch};
+use super::{DriftKind, DriftWatch};
 use crate::domain::fields::FieldType;
 use crate::domain::mask::is_hash;
 use crate::domain::scan::{Next, Scanner, unescaped};
@@ -12,8 +13,6 @@ use crate::domain::shape::{Kind, Member, Shape, ShapeId, Shapes};
 /// Objects are followed so far. Those of Intuit are at most eight in one another; only the lines of
 /// groups could go on for ever.
 const MAX_DEPTH: usize = 12;
-/// Longest name of a member that is kept.
-const MAX_NAME: usize = 100;
 
 /// Names of the members on the way to a value.
 #[derive(Default)]
@@ -23,10 +22,8 @@ struct Place {
 }
 
 impl Place {
-    fn path(&self, name: &str) -> String {
-        let above = self.names.iter().take(self.depth);
-        let names: Vec<&str> = above.copied().chain([name]).collect();
-        names.join(".")
+    fn above(&self) -> &[&'static str] {
+        self.names.get(..self.depth).unwrap_or_default()
     }
 }
 
@@ -194,29 +191,32 @@ impl Walk<'_> {
     }
 
     fn add(&mut self, member: &'static Member, kind: DriftKind, found: &'static str) {
-        self.watch.add(Drift {
-            path: self.place.path(member.name),
-            kind,
-            found,
-            expected: Some(expected(member.kind)),
-        });
+        let name = member.name.as_bytes();
+        self.count(name, kind, found, Some(expected(member.kind)));
     }
 
     fn unknown(&mut self, name: &[u8], scanner: &mut Scanner<'_>) -> Option<()> {
-        let name = unescaped(name).unwrap_or_default();
-        let readable = |letter: char| match letter.is_control() {
-            true => '\u{fffd}',
-            false => letter,
-        };
-        let name: String = name.chars().take(MAX_NAME).map(readable).collect();
         let found = type_of(scanner);
-        self.watch.add(Drift {
-            path: self.place.path(&name),
-            kind: DriftKind::Unknown,
-            found,
-            expected: None,
-        });
+        self.count(name, DriftKind::Unknown, found, None);
         scanner.value().map(drop)
+    }
+
+    fn count(
+        &mut self,
+        name: &[u8],
+        kind: DriftKind,
+        found: &'static str,
+        expected: Option<&'static str>,
+    ) {
+        let sight = Sight {
+            above: self.place.above(),
+            name,
+            kind,
+            found,
+            expected,
+        };
+        let watch = &mut *self.watch;
+        watch.sights.count(&sight, watch.number, &watch.id);
     }
 }
 
