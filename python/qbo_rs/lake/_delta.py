@@ -33,7 +33,7 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class Written:
-    """What a write has changed."""
+    """The changes of a write."""
 
     version: int
     """Version of the Delta table."""
