@@ -1,4 +1,4 @@
-"""What the operators of Airflow, Dagster and Prefect share: the call of a backfill, and counts.
+"""The call of a backfill and counts, which the operators of Airflow, Dagster and Prefect share.
 
 Settings come from the environment of the worker alone: arguments of operators are shown in user interfaces.
 """

@@ -47,7 +47,7 @@ class QboHook(BaseHook):
 
 
 class _QboOperator(BaseOperator):
-    """What both operators have: a failure is one line, and one that a retry cannot help is not retried."""
+    """The base of both operators: a failure is one line, and one that a retry cannot help is not retried."""
 
     def __init__(self, *, entities: Sequence[str] | None = None, conn_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

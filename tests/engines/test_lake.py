@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,15 @@ def test_edits_and_deletions_are_merged_and_repeated_writes_change_no_row(synced
     again = qbo_rs.lake.write_delta(uri, "invoices")
     assert (again.inserted, again.updated, again.deleted) == (0, 0, 0)
     assert set(DeltaTable(uri).file_uris()) == files
+    assert again.version == first.version
+
+    # Time goes on and nothing changes: the commit holds the instant alone.
+    synced.clock(advance="1h")
+    qbo_rs.sync("invoices")
+    later = qbo_rs.lake.write_delta(uri, "invoices")
+    assert (later.version, later.until > first.until) == (first.version + 1, True)
+    assert set(DeltaTable(uri).file_uris()) == files
+    assert instant(uri) == later.until
 
     edit(synced)
     third = qbo_rs.lake.write_delta(uri, "invoices")
@@ -82,6 +92,13 @@ def test_edits_and_deletions_are_merged_and_repeated_writes_change_no_row(synced
     # What delta-rs reads goes to DuckDB as it is; DuckDB's own reader of Delta is an extension to be downloaded.
     rows = duckdb.from_arrow(DeltaTable(uri).to_pyarrow_table()).aggregate("count(*), sum(total_amt)").fetchall()
     assert rows == [(152, stored()["total_amt"].sum())]
+
+
+def instant(uri: str) -> datetime:
+    """Return the instant up to which the table says that it is complete."""
+    table = DeltaTable(uri)
+    [realm_id] = set(held(uri)["realm_id"])
+    return datetime.fromtimestamp(table.transaction_version(f"qbo_rs/{realm_id}/invoices") / 1e6, timezone.utc)
 
 
 @pytest.mark.usefixtures("synced")
@@ -100,6 +117,19 @@ def test_the_instant_is_in_the_commit_of_the_rows(uri):
     )
     with pytest.raises(qbo_rs.ConfigError, match="up to .*, the database only up to .*; sync it first"):
         qbo_rs.lake.write_delta(uri, "invoices")
+
+
+def test_a_table_of_an_earlier_version_gets_the_columns_that_it_lacks(synced, uri):
+    # A table that knows one column less, and holds its rows.
+    before = stored().to_arrow().drop_columns(["due_date"])
+    write_deltalake(uri, before, partition_by=["realm_id"])
+    written = qbo_rs.lake.write_delta(uri, "invoices")
+    assert (written.inserted, written.deleted) == (0, 0)
+    assert written.updated == stored()["due_date"].count() > 0
+    assert_equal(uri)
+    edit(synced)
+    qbo_rs.lake.write_delta(uri, "invoices")
+    assert_equal(uri)
 
 
 def test_deleted_records_can_stay_as_rows(synced, uri):

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from deltalake import CommitProperties, DeltaTable, Transaction
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from qbo_rs import __version__
 from qbo_rs._empty import schema_of
 from qbo_rs._types import format_instant
 from qbo_rs.exceptions import ConfigError, RetriableError
+from qbo_rs.lake._difference import GONE, difference
 from qbo_rs.lake._source import source_of
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from qbo_rs._settings import Settings
+    from qbo_rs.lake._difference import Difference
     from qbo_rs.lake._source import Source
 
 LOG = logging.getLogger("qbo_rs.lake")
@@ -29,11 +32,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 #: Writes that are begun anew because another one has committed meanwhile.
 _ATTEMPTS = 5
+#: A larger part of the rows is written as a whole partition: a merge holds it in memory.
+_MOST = 0.2
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a write has changed."""
+    """The changes of a write."""
 
     version: int
     """Version of the Delta table."""
@@ -83,13 +88,22 @@ def write_delta(
         DeltaTable.create(uri, columns, mode="ignore", partition_by=["realm_id"], storage_options=options)
         # Before the rows are read: whatever is committed after this is seen as a conflict.
         target = DeltaTable(uri, storage_options=options)
+        _add_columns(target, columns)
         with source_of(entity, schema, settings, with_deleted=with_deleted) as source:
             _check_age(target, source)
             try:
-                return _merge(target, source)
+                return _write(target, source)
             except CommitFailedError as error:
                 LOG.warning("another write of %s came first; beginning anew: %s", uri, error)
     raise RetriableError(f"{_ATTEMPTS} writes of {entity} were overtaken by others", recovery="retry")
+
+
+def _add_columns(target: DeltaTable, columns: pa.Schema) -> None:
+    """Add the columns that a later version of this package knows."""
+    known = {each.name for each in target.schema().fields}
+    missing = [each for each in Schema.from_arrow(columns).fields if each.name not in known]
+    if missing:
+        target.alter.add_columns(missing)
 
 
 def _app_id(source: Source) -> str:
@@ -110,36 +124,42 @@ def _check_age(target: DeltaTable, source: Source) -> None:
         raise ConfigError(f"uri: {reason}")
 
 
-def _merge(target: DeltaTable, source: Source) -> Written:
-    company = f"t.realm_id = '{source.realm_id}'"
-    columns = [each.name for each in schema_of(source.entity)]
-    is_changed = _any([f'(s."{name}" IS DISTINCT FROM t."{name}")' for name in columns])
-    with source.batches() as batches:
+def _write(target: DeltaTable, source: Source) -> Written:
+    """Write in one commit: the rows that differ, the whole partition, or nothing but the instant."""
+    found = difference(source, target)
+    if found.rows == 0:
+        _commit_instant(target, source)
+    elif found.rows > found.held * _MOST:
+        with source.batches() as batches:
+            company = f"realm_id = '{source.realm_id}'"
+            write_deltalake(target, batches, mode="overwrite", predicate=company, commit_properties=_commit(source))
+    else:
+        _merge(target, source, found)
+    target.update_incremental()
+    return Written(target.version(), source.until, found.inserted, found.updated, found.deleted)
+
+
+def _commit_instant(target: DeltaTable, source: Source) -> None:
+    if target.transaction_version(_app_id(source)) != _mark(source):
+        partitions = target.metadata().partition_columns
+        commit = _commit(source)
+        target.create_write_transaction([], "append", target.schema(), partitions, commit_properties=commit)
+
+
+def _merge(target: DeltaTable, source: Source, found: Difference) -> None:
+    columns = {each.name: f's."{each.name}"' for each in schema_of(source.entity)}
+    with pa.OSFile(str(found.path)) as file, pa.ipc.open_stream(file) as rows:
         merger = target.merge(
-            batches,
-            predicate=f"{company} AND s.id = t.id",
+            rows,
+            predicate=f"t.realm_id = '{source.realm_id}' AND s.id = t.id",
             source_alias="s",
             target_alias="t",
-            # A later version of this package may know more columns.
-            merge_schema=True,
             commit_properties=_commit(source),
         )
-        done = (
-            merger.when_matched_update_all(predicate=is_changed)
-            .when_not_matched_insert_all()
-            .when_not_matched_by_source_delete(predicate=company)
-            .execute()
-        )
-    counts: list[int] = [done[f"num_target_rows_{what}"] for what in ("inserted", "updated", "deleted")]
-    return Written(target.version(), source.until, *counts)
-
-
-def _any(conditions: list[str]) -> str:
-    """Join conditions in pairs: the parser of a long chain runs into its limit of depth."""
-    if len(conditions) == 1:
-        return conditions[0]
-    half = len(conditions) // 2
-    return f"({_any(conditions[:half])} OR {_any(conditions[half:])})"
+        merger.when_matched_delete(predicate=f"s.{GONE}")
+        merger.when_matched_update(columns)
+        merger.when_not_matched_insert(columns)
+        merger.execute()
 
 
 def _commit(source: Source) -> CommitProperties:
@@ -151,4 +171,4 @@ def _commit(source: Source) -> CommitProperties:
     }
     # Two writers of a company cannot both commit on one version of the table.
     transaction = Transaction(_app_id(source), _mark(source))
-    return CommitProperties(custom_metadata=metadata, app_transactions=[transaction], max_commit_retries=0)
+    return CommitProperties(custom_metadata=metadata, app_transactions=[transaction])

@@ -1,4 +1,4 @@
-"""What a report says about the tables that a call has written."""
+"""The tables that a call has written, by its report."""
 
 from __future__ import annotations
 
