@@ -302,6 +302,9 @@ impl Error {
         use std::io::ErrorKind::{
             PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
         };
+        // Without the hidden path that a library adds.
+        let cause = error.get_ref().and_then(|inner| inner.source());
+        let reason = cause.map_or_else(|| error.to_string(), ToString::to_string);
         let of_places = [
             PermissionDenied,
             QuotaExceeded,
@@ -310,7 +313,7 @@ impl Error {
         ];
         Self::Landing {
             path: path.display().to_string(),
-            reason: error.to_string(),
+            reason,
             is_of_place: of_places.contains(&error.kind()),
         }
     }
