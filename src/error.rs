@@ -302,9 +302,13 @@ impl Error {
         use std::io::ErrorKind::{
             PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
         };
-        // Without the hidden path that a library adds.
-        let cause = error.get_ref().and_then(|inner| inner.source());
-        let reason = cause.map_or_else(|| error.to_string(), ToString::to_string);
+        // Without the path of a hidden file, which tempfile adds to the system's words.
+        let reason = error.to_string();
+        let reason = reason
+            .split(" at path ")
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         let of_places = [
             PermissionDenied,
             QuotaExceeded,
