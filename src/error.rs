@@ -302,6 +302,13 @@ impl Error {
         use std::io::ErrorKind::{
             PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
         };
+        // Without the path of a hidden file, which tempfile adds to the system's words.
+        let reason = error.to_string();
+        let reason = reason
+            .split(" at path ")
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         let of_places = [
             PermissionDenied,
             QuotaExceeded,
@@ -310,7 +317,7 @@ impl Error {
         ];
         Self::Landing {
             path: path.display().to_string(),
-            reason: error.to_string(),
+            reason,
             is_of_place: of_places.contains(&error.kind()),
         }
     }

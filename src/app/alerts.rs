@@ -257,7 +257,7 @@ fn notice(message: &Message) -> Notice<'_> {
 mod tests {
     use super::*;
 
-    /// What is stale in one company says nothing about another, whose entities are read by the same statement.
+    /// Entities of all companies are read by one statement, and each company is judged by its own.
     #[test]
     fn entities_are_stale_in_their_own_company_alone() {
         let now = crate::clock::now();

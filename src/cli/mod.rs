@@ -48,6 +48,7 @@ mod sync;
 mod tables;
 mod tally;
 mod to_stdout;
+mod unequal;
 mod verify;
 mod words;
 

@@ -12,9 +12,8 @@ use crate::app::health::schema_flag;
 use crate::app::{App, SetAside, set_aside_in_landing};
 use crate::domain::instant::format_instant;
 use crate::domain::{
-    CompanySync, FailureKind, KnownReject, NOT_ATTEMPTED, Report, RunEnd, RunReport, SyncReport,
-    Verification, VerificationReport, VerificationStatus, Window, WindowReport, WindowStatus,
-    unnamed,
+    CompanySync, FailureKind, NOT_ATTEMPTED, Report, RunEnd, RunReport, SyncReport, Window,
+    WindowReport, WindowStatus, unnamed,
 };
 use crate::error::{Recovery, Result};
 use crate::language::{Language, say, translated_into};
@@ -23,7 +22,7 @@ use crate::sink::postgres::DEFAULT_SCHEMA;
 /// The most entities that are named of those which were not tried.
 const MAX_UNTRIED: usize = 5;
 /// The most windows, and the most records, that are named.
-const MAX_NAMED: usize = 10;
+pub(super) const MAX_NAMED: usize = 10;
 
 /// After a run that the connection ended, where no record was set aside.
 const NOT_CONNECTED: &str = "what is committed stays; once the cause is mended, the same command with --resume reads the rest; qbo-rs auth status shows the connections";
@@ -207,47 +206,6 @@ fn rest_of_sync(report: &SyncReport, rejected: u64) -> String {
     }
 }
 
-/// Explains the exit code of a comparison, which may have repaired differences already.
-pub(super) fn explain_verification(report: &VerificationReport, was_repaired: bool) {
-    let set_aside = report.runs.iter().flat_map(|run| {
-        let of_run = |reject: &KnownReject| SetAside {
-            realm_id: run.realm_id.clone(),
-            entity: run.entity.clone(),
-            window: Window {
-                start: reject.changed_at,
-                end: reject.changed_at,
-            },
-            id: reject.id.clone(),
-            error: reject.error.clone(),
-            intuit_tid: reject.intuit_tid.clone(),
-        };
-        run.rejects.iter().map(of_run).collect::<Vec<_>>()
-    });
-    let shortfall = Shortfall {
-        phase: "load",
-        failures: report.runs.iter().flat_map(differences).collect(),
-        set_aside: set_aside.take(MAX_NAMED).collect(),
-        rejected: report.runs.iter().map(|run| run.rejects.len() as u64).sum(),
-        rest: rest_of_verification(report, was_repaired),
-    };
-    shortfall.print();
-}
-
-fn rest_of_verification(report: &VerificationReport, was_repaired: bool) -> String {
-    let mut rest = Vec::new();
-    if report.runs.iter().any(|run| !run.different.is_empty()) {
-        rest.push(match was_repaired {
-            true => "these windows differ although they were read again",
-            false => "the same command with --repair reads the windows that differ again",
-        });
-    }
-    rest.push("with --json it prints all differences");
-    if report.runs.iter().any(|run| !run.rejects.is_empty()) {
-        rest.push("qbo-rs rejects lists all records that are set aside");
-    }
-    rest.join("; ")
-}
-
 /// Waits for the database. A signal ends the wait, and the lines are printed without its answer.
 fn ask<T>(call: impl Future<Output = Result<Vec<T>>>) -> Result<Vec<T>> {
     match block_on(call) {
@@ -300,6 +258,25 @@ pub(super) fn untried_entities(runs: &[&RunReport], language: Language) -> Strin
         "{count} more entities were not tried, for the same reason: {named}", count, named)
 }
 
+/// Returns windows that failed. Of those that met what ended the run, as windows do that are read side by side,
+/// the first stands for all.
+pub(super) fn without_repeats<'r>(
+    run: &RunReport,
+    failed: &[&'r WindowReport],
+) -> Vec<&'r WindowReport> {
+    let end = match &run.ended_by {
+        Some(RunEnd::Failure(reason, _)) => Some(reason),
+        _ => None,
+    };
+    let is_end = |window: &&WindowReport| end.is_some() && window.error.as_ref() == end;
+    let first = failed.iter().position(is_end);
+    let failed = failed.iter().enumerate();
+    failed
+        .filter(|(at, window)| !is_end(window) || Some(*at) == first)
+        .map(|(_, window)| *window)
+        .collect()
+}
+
 /// Returns the failed windows of a run. Those that were not attempted for the same reason are one, and of a
 /// company that is refused none of them says more than the refusal.
 fn failures_of_run(run: &RunReport) -> Vec<Failure> {
@@ -323,8 +300,8 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
         window,
         reason,
     };
-    let mut failures: Vec<Failure> = failed
-        .iter()
+    let mut failures: Vec<Failure> = without_repeats(run, &failed)
+        .into_iter()
         .map(|window| {
             let reason = failed_for(reason_of(window));
             failure(Some(window.window()), reason)
@@ -366,44 +343,6 @@ pub(super) fn not_attempted_for(window: &WindowReport) -> &str {
 
 fn reason_of(window: &WindowReport) -> &str {
     window.error.as_deref().unwrap_or("no reason given")
-}
-
-fn differences(run: &Verification) -> Vec<Failure> {
-    let difference = |found: &crate::domain::WindowDifference| Failure {
-        realm_id: run.realm_id.clone(),
-        entity: Some(run.entity.clone()),
-        window: Some(found.window()),
-        reason: say!(in language();
-            "differs: {source} in QuickBooks, {table} in the table; {missing} missing, {stale} stale, {extra} extra",
-            source = number_in(language(), found.source),
-            table = number_in(language(), found.table),
-            missing = found.missing.len(),
-            stale = found.stale.len(),
-            extra = found.extra.len()
-        ),
-    };
-    let whole = |reason| Failure {
-        realm_id: run.realm_id.clone(),
-        entity: Some(run.entity.clone()),
-        window: None,
-        reason,
-    };
-    let (source, table) = (run.source, run.table + run.archived);
-    match (&run.unavailable, run.status == VerificationStatus::Ok) {
-        (Some(reason), false) => vec![whole(say!(in language();
-            count table; "differs: {table} record in the table cannot be compared: {reason}",
-            "differs: {table} records in the table cannot be compared: {reason}",
-            reason = translated_into(language(), &with_flags(reason)), table
-        ))],
-        (None, false) if run.different.is_empty() && source != table => {
-            vec![whole(say!(in language();
-                "differs: {source} in QuickBooks, {table} in the table, in no window that was compared; compare again",
-                source,
-                table
-            ))]
-        }
-        _ => run.different.iter().map(difference).collect(),
-    }
 }
 
 impl Shortfall {
@@ -504,28 +443,6 @@ fn bounds(window: Window) -> (String, String) {
 mod tests {
     use super::*;
 
-    fn run(source: u64, table: u64, unavailable: Option<&str>) -> Verification {
-        Verification {
-            entity: "classes".to_owned(),
-            realm_id: "9".to_owned(),
-            status: match source == table {
-                true => VerificationStatus::Ok,
-                false => VerificationStatus::Different,
-            },
-            windows: 1,
-            source,
-            table,
-            different: Vec::new(),
-            rejects: Vec::new(),
-            repaired: 0,
-            archived: 0,
-            renamed_references: 0,
-            read_until: None,
-            requests: 1,
-            unavailable: unavailable.map(str::to_owned),
-        }
-    }
-
     #[test]
     fn what_holds_for_the_whole_company_is_said_once() {
         use crate::domain::{RunEnd, RunReport};
@@ -576,27 +493,5 @@ mod tests {
         );
         let alone = format!("1 window not attempted: {denied}");
         assert_eq!(reasons(vec![untried]), [alone]);
-    }
-
-    #[test]
-    fn each_comparison_that_fails_has_a_line_with_its_reason() {
-        for (run, words) in [
-            (
-                run(0, 7, Some("Feature Not Supported")),
-                ["7 records", "Feature Not"],
-            ),
-            (run(3, 2, None), ["3 in QuickBooks", "2 in the table"]),
-        ] {
-            let failures = differences(&run);
-            assert_eq!(failures.len(), 1);
-            for word in words {
-                assert!(failures[0].reason.contains(word), "{}", failures[0].reason);
-            }
-            let report = VerificationReport { runs: vec![run] };
-            let text = crate::cli::output::verification(&report);
-            assert!(!text.contains("no difference"), "{text}");
-        }
-        assert!(differences(&run(0, 0, Some("Feature Not Supported"))).is_empty());
-        assert!(differences(&run(4, 4, None)).is_empty());
     }
 }

@@ -65,3 +65,47 @@ fn windows_that_nobody_is_at_need_somebody_although_another_run_ended_well() {
     assert!(text.ends_with("\n1 run is under way.\n"), "{text}");
     assert!(report.entities[0].unfinished[0].is_under_way);
 }
+
+/// An entity that was synced last is often an empty one, so that size decides.
+#[test]
+fn the_largest_tables_are_shown_and_the_smallest_are_hidden() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"];
+    let entities = names.iter().zip(1..).map(|(name, rows)| {
+        let mut entity = entity(name, rows);
+        // The smaller, the later.
+        if let Some(run) = &mut entity.last_run {
+            run.finished_at = Some(now() - TimeDelta::minutes(rows));
+        }
+        entity
+    });
+    let text = shown(&mut report(entities.collect()), false);
+    let listed = text.lines().filter(|line| line.starts_with('✔')).skip(1);
+    let listed: Vec<&str> = listed
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .collect();
+    assert_eq!(
+        listed,
+        ["k", "j", "i", "h", "g", "f", "e", "d", "c"],
+        "{text}"
+    );
+    assert!(text.contains("2 more in step (-v)"), "{text}");
+}
+
+#[test]
+fn what_was_archived_is_told_below_the_table() {
+    let mut items = entity("items", 3);
+    items.archives = vec![crate::app::Archive {
+        realm_id: "9".to_owned(),
+        schema: "raw".to_owned(),
+        entity: "items".to_owned(),
+        before: "2024-01-01T00:00:00Z".parse().unwrap(),
+        file: "/srv/old.jsonl.zst".to_owned(),
+        records: 1234,
+        archived_at: now(),
+        has_emptied: false,
+    }];
+    let text = shown(&mut report(vec![items]), false);
+    let told = "items: 1,234 records archived before 2024-01-01, in /srv/old.jsonl.zst";
+    assert!(text.lines().any(|line| line == told), "{text}");
+    assert!(text.contains("Everything is in step."), "{text}");
+}

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::hint::with_flags;
 use super::planned::{range_of, read_line};
-use super::shortfall::{not_attempted_for, untried_entities};
+use super::shortfall::{not_attempted_for, untried_entities, without_repeats};
 use super::words::{days, elapsed, entities, flow, instant, number, requests, table, windows};
 use crate::domain::{Report, RunEnd, RunReport, SkipReason, WindowReport, WindowStatus};
 use crate::error::Recovery;
@@ -266,6 +266,7 @@ fn failures(run: &RunReport, out: &mut String) {
         .iter()
         .filter(|w| w.status == WindowStatus::Failed);
     let (untried, tried): (Vec<&WindowReport>, Vec<_>) = failed.partition(|w| w.is_not_attempted());
+    let tried = without_repeats(run, &tried);
     for window in tried.iter().take(MAX_NAMED) {
         let reason = with_flags(window.error.as_deref().unwrap_or("no reason given"));
         let reason = translated(&reason);

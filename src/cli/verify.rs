@@ -5,7 +5,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use super::exit::{ExitCode, Outcome};
 use super::output::{self, Printer};
 use super::range::OptionalDays;
-use super::{block_on, books, shortfall};
+use super::{block_on, books, unequal};
 use crate::app::{App, BooksRequest, DEFAULT_LEDGER_SCHEMA, VerifyRequest};
 
 /// The things to compare.
@@ -100,7 +100,7 @@ pub(super) fn run(app: &App, arguments: VerifyArguments, printer: Printer) -> Ou
             let report = block_on(app.verify(&request))?;
             printer.print(&report, || output::verification(&report))?;
             if !report.is_ok() {
-                shortfall::explain_verification(&report, request.repair);
+                unequal::explain(&report, request.repair);
             }
             Ok(ExitCode::of(report.is_ok()))
         }

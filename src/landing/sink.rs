@@ -223,11 +223,10 @@ impl Sink for LandingSink {
         );
         self.tidy(&file);
         let target = match &self.target {
-            Target::Directory(_) => None,
-            Target::SingleFile(path, _) => Some(path.clone()),
+            Target::Directory(path) | Target::SingleFile(path, _) => path.clone(),
         };
         let writer = LandingWriter::create(&file.path);
-        let mut writer = writer.map_err(|error| named(error, target.as_deref()))?;
+        let mut writer = writer.map_err(|error| named(error, &target))?;
         writer.set_entity(context.entity.name)?;
         Ok(LandingWindow {
             target,
@@ -240,30 +239,27 @@ impl Sink for LandingSink {
     }
 }
 
-/// Names the file that was asked for in a failure, instead of a hidden one beside it.
-fn named(error: Error, target: Option<&Path>) -> Error {
-    match (error, target) {
-        (
-            Error::Landing {
-                reason,
-                is_of_place,
-                ..
-            },
-            Some(target),
-        ) => Error::Landing {
+/// Names the place that was asked for in a failure, instead of a file in it.
+fn named(error: Error, target: &Path) -> Error {
+    match error {
+        Error::Landing {
+            reason,
+            is_of_place,
+            ..
+        } => Error::Landing {
             path: target.display().to_string(),
             reason,
             is_of_place,
         },
-        (error, _) => error,
+        error => error,
     }
 }
 
 /// Writer of one window's file.
 #[derive(Debug)]
 pub struct LandingWindow {
-    /// The file that was asked for, if that is one.
-    target: Option<PathBuf>,
+    /// The file or directory that was asked for.
+    target: PathBuf,
     writer: LandingWriter,
     context: WindowContext,
     distinct: DistinctIds,
@@ -287,7 +283,7 @@ impl WindowWriter for LandingWindow {
             page: &page,
         };
         if let Err(error) = lines.write(&mut self.writer) {
-            return Err(named(self.writer.explained(error), self.target.as_deref()));
+            return Err(named(self.writer.explained(error), &self.target));
         }
         self.rejected += page.rejects.len() as u64;
         if let Some(reject) = page.rejects.first().filter(|_| self.reason.is_empty()) {
@@ -307,8 +303,11 @@ impl WindowWriter for LandingWindow {
             rejected: self.rejected,
             ..LoadCounts::default()
         };
-        let target = self.target.as_deref();
-        let path = self.writer.finish().map_err(|error| named(error, target))?;
+        let target = self.target;
+        let path = self
+            .writer
+            .finish()
+            .map_err(|error| named(error, &target))?;
         if let Some(read_until) = summary.read_until {
             // A file without records records how far it was read in its modification time.
             let time = SystemTime::from(read_until + WRITE_MARGIN);

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use tokio_postgres::Row;
 
 use super::archives::{Archive, archives};
 use super::committed::CommittedTime;
+use super::empty_days::empty_days;
 use super::last_activity::{LastRun, LastSync, last_run, last_sync};
 use super::unfinished::unfinished;
 use crate::domain::{EntitySpec, Finding, LedgerWindowStatus, Level, Window, find_entity, merged};
@@ -431,31 +432,6 @@ fn checks_of(file: &str) -> impl Iterator<Item = (&str, &str)> {
         .filter_map(|section| section.split_once('\n'))
 }
 
-/// Returns the whole days of `committed` without a record, adjacent days merged.
-fn empty_days(committed: &[Window], days: &BTreeSet<NaiveDate>) -> Vec<Window> {
-    let mut empty = Vec::new();
-    for window in committed {
-        let mut day = window.start.date_naive();
-        if day.and_time(NaiveTime::MIN).and_utc() < window.start {
-            day = day + Days::new(1);
-        }
-        while let Some(next) = day.checked_add_days(Days::new(1)) {
-            let (start, end) = (
-                day.and_time(NaiveTime::MIN).and_utc(),
-                next.and_time(NaiveTime::MIN).and_utc(),
-            );
-            if end > window.end {
-                break;
-            }
-            if !days.contains(&day) {
-                empty.push(Window { start, end });
-            }
-            day = next;
-        }
-    }
-    merged(&empty)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -470,34 +446,6 @@ mod tests {
                 .iter()
                 .all(|(_, statement)| statement.contains("SELECT count(*)")),
             "{checks:?}"
-        );
-    }
-
-    #[test]
-    fn only_whole_committed_days_are_empty() {
-        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
-        let committed = [
-            Window {
-                start: at("2025-01-01T12:00:00Z"),
-                end: at("2025-01-05T00:00:00Z"),
-            },
-            Window {
-                start: at("2025-02-01T00:00:00Z"),
-                end: at("2025-02-02T23:00:00Z"),
-            },
-        ];
-        let days = BTreeSet::from([NaiveDate::from_ymd_opt(2025, 1, 3).unwrap()]);
-        let found: Vec<String> = empty_days(&committed, &days)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert_eq!(
-            found,
-            [
-                "[2025-01-02T00:00:00Z, 2025-01-03T00:00:00Z)",
-                "[2025-01-04T00:00:00Z, 2025-01-05T00:00:00Z)",
-                "[2025-02-01T00:00:00Z, 2025-02-02T00:00:00Z)"
-            ]
         );
     }
 }

@@ -7,6 +7,7 @@ mod archives;
 mod backend;
 mod committed;
 mod company_names;
+mod empty_days;
 mod entity_status;
 mod jobs;
 mod last_activity;
