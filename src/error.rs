@@ -302,13 +302,9 @@ impl Error {
         use std::io::ErrorKind::{
             PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
         };
-        // Without the path of a hidden file, which tempfile adds to the system's words.
-        let reason = error.to_string();
-        let reason = reason
-            .split(" at path ")
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        // tempfile wraps the system's error, and adds the path of a hidden file to its words.
+        let wrapped = error.get_ref().and_then(std::error::Error::source);
+        let reason = wrapped.map_or_else(|| error.to_string(), ToString::to_string);
         let of_places = [
             PermissionDenied,
             QuotaExceeded,

@@ -7,7 +7,7 @@ use qbo_sandbox::{Blemish, CompanySize, Sandbox, SandboxOptions, ThrottleOptions
 use serde_json::{Value, json};
 
 use crate::support::{
-    Database, a_minute_ago, app, assert_complete, change, truth, until, whole_range,
+    Database, a_minute_ago, app, assert_complete, change, request, truth, until, whole_range,
 };
 
 const PAGE: u64 = 10;
@@ -76,6 +76,12 @@ async fn ledger(database: &Database) -> (String, bool, i64, i64, i32) {
     (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4))
 }
 
+/// The instant up to which a window is committed.
+async fn part_end(database: &Database) -> String {
+    let select = "SELECT to_char(read_until_utc AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM qbo.windows";
+    database.client.query_one(select, &[]).await.unwrap().get(0)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_of_a_hundred_pages_is_resumed_at_the_page_at_which_it_ended() {
     let (sandbox, database) = (hundred_pages(), Database::create().await);
@@ -83,7 +89,7 @@ async fn a_window_of_a_hundred_pages_is_resumed_at_the_page_at_which_it_ended() 
         .backfill(&one_window())
         .await
         .unwrap();
-    let whole = only_window(&undisturbed).requests;
+    assert!(only_window(&undisturbed).requests >= PAGES);
     let expected = rows(&database).await;
     for page in [2, 60, 100] {
         database
@@ -92,6 +98,7 @@ async fn a_window_of_a_hundred_pages_is_resumed_at_the_page_at_which_it_ended() 
             .await
             .unwrap();
         stopped_at_page(page, &sandbox, &database).await;
+        let part_end = part_end(&database).await;
         let before = sandbox.stats().data_requests;
         let report = app(&sandbox, &database)
             .backfill(&one_window().resume(true))
@@ -102,11 +109,6 @@ async fn a_window_of_a_hundred_pages_is_resumed_at_the_page_at_which_it_ended() 
         assert_eq!(window.status, WindowStatus::Done);
         let asked = sandbox.stats().data_requests - before;
         assert_eq!(asked, window.requests);
-        // The page that never came, and the one before if it was not stored yet.
-        assert!(
-            page + asked <= whole + 2,
-            "{page} and {asked} of {whole} requests"
-        );
         // Windows and pages of the rows are those of an undisturbed run.
         assert_eq!(rows(&database).await, expected);
         assert_eq!(
@@ -117,6 +119,13 @@ async fn a_window_of_a_hundred_pages_is_resumed_at_the_page_at_which_it_ended() 
         let ledger = ledger(&database).await;
         let done = ("done".to_owned(), false, 1000, 1000, PAGES as i32);
         assert_eq!(ledger, done);
+        // Nothing that was stored is read again.
+        let rest = request(&["invoices"], &part_end, "2026-01-01", "900d", PAGE as i64);
+        let rest = app(&sandbox, &database)
+            .backfill(&rest.schema("rest"))
+            .await
+            .unwrap();
+        assert_eq!(asked, only_window(&rest).requests);
     }
     database.drop().await;
 }
