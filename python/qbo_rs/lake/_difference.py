@@ -71,10 +71,11 @@ class _Held:
         path = str(source.path.with_name("held.arrow"))
         with source.batches() as batches:
             schema = batches.schema
-        there = target.to_pyarrow_dataset(partitions=[("realm_id", "=", source.realm_id)])
+        there = target.to_pyarrow_dataset()
+        company = ds.field("realm_id") == source.realm_id
         columns = {each.name: _column(each, there) for each in schema}
         with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, schema) as writer:
-            for batch in there.scanner(columns=columns).to_batches():
+            for batch in there.scanner(columns=columns, filter=company).to_batches():
                 writer.write_batch(batch.cast(schema))
         self._batches = pa.ipc.open_file(pa.memory_map(path))
         count = self._batches.num_record_batches
