@@ -1,4 +1,4 @@
-//! What is wrong with the companies now, for monitors: `/healthz?deep`.
+//! The failures of companies now, for monitors: `/healthz?deep`.
 
 use std::collections::HashSet;
 

@@ -51,7 +51,7 @@ impl CompanyFinding {
     }
 }
 
-/// What is read of all schemas at once.
+/// The rows that are read for all schemas at once.
 struct Rows {
     troubles: Vec<WindowTrouble>,
     set_aside: Vec<SetAsideCount>,
