@@ -46,7 +46,9 @@ async fn stopped_at_page(page: u64, sandbox: &Sandbox, database: &Database) {
     let app = Arc::new(app(sandbox, database));
     let run = tokio::spawn(async move { app.backfill(&one_window()).await.map(drop) });
     let is_stored = format!(
-        "SELECT count(*) FROM qbo.windows WHERE is_part AND requests >= {}",
+        "SELECT count(*) FROM qbo.windows WHERE is_part AND requests >= {} AND NOT EXISTS (
+            SELECT FROM pg_stat_activity WHERE datname = current_database()
+                AND pid <> pg_backend_pid() AND state <> 'idle')",
         page - 1
     );
     until(database, &is_stored).await;

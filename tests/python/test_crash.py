@@ -105,7 +105,9 @@ def test_a_killed_window_of_a_hundred_pages_is_read_on_from_its_last_page(databa
             database.execute("DROP SCHEMA raw, qbo CASCADE")
             qbo.fault("hang", on="query", nth=page, times=0)
             process = start(line, environment, tmp_path)
+            working = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'qbo_rs'"
             stored = f"SELECT count(*) FROM qbo.windows WHERE is_part AND requests >= {page - 1}"
+            stored += f" AND NOT EXISTS ({working} AND state <> 'idle')"
             wait_for(lambda stored=stored: exists(database) and database.query(stored) == [(1,)])
             process.send_signal(signal.SIGKILL)
             finish(process)

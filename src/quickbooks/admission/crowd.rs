@@ -1,7 +1,11 @@
 //! The number of requests that one process has under way: as many as fill the allowed rate at the present
 //! latency (Little's law), found by additive increase and multiplicative decrease.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::state::{Limits, Outcome};
 use crate::domain::plan::DEFAULT_CONCURRENCY;
@@ -9,9 +13,70 @@ use crate::domain::plan::DEFAULT_CONCURRENCY;
 /// One request, in the unit of `allowed`.
 const ONE: u32 = 1000;
 
+/// The turns of a process's requests, in the order of their arrival.
+#[derive(Debug)]
+pub(super) struct Turns {
+    /// `None` without a limit.
+    free: Option<Arc<Semaphore>>,
+    /// The requests that should be under way, and the number of turns that there are.
+    state: Mutex<(Crowd, u32)>,
+}
+
+impl Turns {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let crowd = Crowd::new(limits);
+        let size = crowd.allowed();
+        let free = (limits.in_flight > 0).then(|| Arc::new(Semaphore::new(size as usize)));
+        let state = Mutex::new((crowd, size));
+        Self { free, state }
+    }
+
+    /// Waits for a turn; returns `None` without a limit.
+    pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed.
+        self.free.as_ref()?.clone().acquire_owned().await.ok()
+    }
+
+    /// Returns the number of requests that fill the allowed rate.
+    pub(super) fn enough(&self) -> usize {
+        self.state.lock().0.allowed() as usize
+    }
+
+    /// Halves the number of requests under way.
+    pub(super) fn halve(&self) {
+        self.state.lock().0.halve();
+    }
+
+    /// Learns from a request how many should be under way. Returns its turn, unless these are fewer
+    /// than there are.
+    pub(super) fn learn(
+        &self,
+        turn: Option<OwnedSemaphorePermit>,
+        waited: Duration,
+        elapsed: Duration,
+        outcome: Outcome,
+    ) -> Option<OwnedSemaphorePermit> {
+        let (crowd, size) = &mut *self.state.lock();
+        crowd.learn(waited, elapsed, outcome);
+        let allowed = crowd.allowed();
+        if let Some(free) = self.free.as_ref().filter(|_| allowed > *size) {
+            free.add_permits((allowed - *size) as usize);
+            *size = allowed;
+        }
+        match turn {
+            Some(turn) if allowed < *size => {
+                turn.forget();
+                *size -= 1;
+                None
+            }
+            turn => turn,
+        }
+    }
+}
+
 /// The requests that may be under way.
 #[derive(Debug)]
-pub(super) struct Crowd {
+struct Crowd {
     most: u32,
     /// Time between two requests at the allowed rate; `None` without a limit of the rate.
     interval: Option<Duration>,
@@ -23,7 +88,7 @@ pub(super) struct Crowd {
 
 impl Crowd {
     /// Begins with the usual number, or with the limit if that is lower.
-    pub(super) fn new(limits: &Limits) -> Self {
+    fn new(limits: &Limits) -> Self {
         let per_second = (limits.per_second > 0).then(|| 1.0 / f64::from(limits.per_second));
         let per_minute = (limits.per_minute > 0).then(|| 60.0 / f64::from(limits.per_minute));
         let interval = per_second.into_iter().chain(per_minute).reduce(f64::max);
@@ -36,14 +101,14 @@ impl Crowd {
     }
 
     /// Returns the number of requests that may be under way.
-    pub(super) fn allowed(&self) -> u32 {
+    fn allowed(&self) -> u32 {
         self.allowed / ONE
     }
 
     /// Learns from a request that has waited for the rate and was on the way for `elapsed`. While
     /// requests wait longer than they take, one less is enough, and while so many do not fill the rate, one
     /// more is useful: both by one once all have been answered. The service fails when it has too much.
-    pub(super) fn learn(&mut self, waited: Duration, elapsed: Duration, outcome: Outcome) {
+    fn learn(&mut self, waited: Duration, elapsed: Duration, outcome: Outcome) {
         if let Some(stale) = self.stale.checked_sub(1) {
             self.stale = stale;
             return;
@@ -64,7 +129,7 @@ impl Crowd {
     }
 
     /// Halves the number: QuickBooks has asked for less, or fails.
-    pub(super) fn halve(&mut self) {
+    fn halve(&mut self) {
         if self.stale == 0 {
             self.stale = self.allowed();
             self.allowed = (self.allowed / 2).max(ONE);

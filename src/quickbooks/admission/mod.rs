@@ -24,20 +24,20 @@ mod crowd;
 mod state;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 pub use self::breaker::BreakerStatus;
 #[cfg(feature = "cli")]
 pub(crate) use self::bucket::Pace;
-use self::crowd::Crowd;
+use self::crowd::Turns;
 pub use self::state::Limits;
 use self::state::{Decision, Request, State};
 pub(super) use self::state::{Outcome, RequestKind};
@@ -86,10 +86,7 @@ pub(crate) struct AdmissionControl {
     local_state: Mutex<String>,
     is_local: AtomicBool,
     /// Keeps the requests of this process in the order of their arrival.
-    turns: Option<Arc<Semaphore>>,
-    crowd: Mutex<Crowd>,
-    /// Number of the turns.
-    size: AtomicU32,
+    turns: Turns,
     paused_until: Mutex<Option<Instant>>,
     /// End of the latest pause that was told, by the clock of the shared state.
     told_until: Mutex<Option<DateTime<Utc>>>,
@@ -123,8 +120,6 @@ impl AdmissionControl {
         shared: Box<dyn SharedState>,
         monthly_quota: u64,
     ) -> Self {
-        let crowd = Crowd::new(&limits);
-        let size = crowd.allowed();
         Self {
             limits,
             circuit_timeout,
@@ -132,9 +127,7 @@ impl AdmissionControl {
             shared,
             local_state: Mutex::default(),
             is_local: AtomicBool::new(false),
-            turns: (limits.in_flight > 0).then(|| Arc::new(Semaphore::new(size as usize))),
-            crowd: Mutex::new(crowd),
-            size: AtomicU32::new(size),
+            turns: Turns::new(&limits),
             paused_until: Mutex::default(),
             told_until: Mutex::default(),
             first_request_at: Mutex::default(),
@@ -154,11 +147,7 @@ impl AdmissionControl {
         kind: RequestKind,
         paused: impl Fn(Duration),
     ) -> Result<Permit> {
-        let turn = match &self.turns {
-            // The semaphore is never closed.
-            Some(turns) => turns.clone().acquire_owned().await.ok(),
-            None => None,
-        };
+        let turn = self.turns.take().await;
         let lease = crate::chance::unique_id().simple().to_string();
         let asked_at = Instant::now();
         loop {
@@ -209,24 +198,7 @@ impl AdmissionControl {
 
     /// Returns the number of requests that fill the allowed rate at the present latency.
     pub(crate) fn enough_requests(&self) -> usize {
-        self.crowd.lock().allowed() as usize
-    }
-
-    /// Learns from a request how many should be under way; takes its turn away if these are fewer.
-    fn learn(&self, permit: &mut Permit, outcome: Outcome) {
-        let Some(turns) = &self.turns else { return };
-        let mut crowd = self.crowd.lock();
-        crowd.learn(permit.waited, permit.sent_at.elapsed(), outcome);
-        let (allowed, size) = (crowd.allowed(), self.size.load(Ordering::Relaxed));
-        if allowed > size {
-            turns.add_permits((allowed - size) as usize);
-            self.size.store(allowed, Ordering::Relaxed);
-        } else if allowed < size
-            && let Some(turn) = permit.turn.take()
-        {
-            turn.forget();
-            self.size.store(size - 1, Ordering::Relaxed);
-        }
+        self.turns.enough()
     }
 
     /// Waits for the end of a pause, which may have begun after the request was admitted.
@@ -260,7 +232,7 @@ impl AdmissionControl {
     /// company is over its limit.
     pub(crate) async fn pause(&self, wait: Duration) {
         let until = Instant::now() + wait;
-        self.crowd.lock().halve();
+        self.turns.halve();
         {
             let mut paused_until = self.paused_until.lock();
             *paused_until = Some(paused_until.map_or(until, |earlier| earlier.max(until)));
@@ -453,7 +425,9 @@ impl Permit {
 
     /// Ends the request with its outcome, and with its error if it failed, and frees its place.
     pub(crate) async fn complete(mut self, outcome: Outcome, error: Option<&Error>) {
-        self.control.clone().learn(&mut self, outcome);
+        let (waited, elapsed) = (self.waited, self.sent_at.elapsed());
+        let turn = self.turn.take();
+        self.turn = self.control.turns.learn(turn, waited, elapsed, outcome);
         if let Some(lease) = self.lease.take() {
             let text = error.map(Error::to_string);
             self.control
