@@ -302,9 +302,9 @@ impl Error {
         use std::io::ErrorKind::{
             PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
         };
-        // tempfile wraps the system's error, and adds the path of a hidden file to its words.
-        let wrapped = error.get_ref().and_then(std::error::Error::source);
-        let reason = wrapped.map_or_else(|| error.to_string(), ToString::to_string);
+        // tempfile adds the path of a hidden file to the system's words, and hides its own type.
+        let told = error.to_string();
+        let reason = told.split_once(" at path ").map_or(&*told, |(said, _)| said);
         let of_places = [
             PermissionDenied,
             QuotaExceeded,
@@ -313,7 +313,7 @@ impl Error {
         ];
         Self::Landing {
             path: path.display().to_string(),
-            reason,
+            reason: reason.to_owned(),
             is_of_place: of_places.contains(&error.kind()),
         }
     }
