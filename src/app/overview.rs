@@ -37,6 +37,7 @@ pub struct Overview {
     /// The schemas and their companies.
     pub companies: Vec<BoundSchema>,
     /// The companies among which a command has to choose.
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "the page reads it"))]
     pub(crate) companies_known: Companies,
     /// Approximate numbers of rows.
     pub row_counts: Vec<RowCount>,

@@ -118,8 +118,8 @@ fn table(report: &SyncReport, is_repeated: bool) -> String {
         }
         let is_told = |entity: &&EntitySync| {
             // The line of the company says why these were not tried.
-            !(account.error.is_some() && entity.is_not_attempted())
-                && !(is_refused(account) && entity.error == account.error)
+            let is_told_above = is_refused(account) && entity.error == account.error;
+            !(account.error.is_some() && entity.is_not_attempted() || is_told_above)
                 && entity.status != EntityOutcome::Unavailable
         };
         for entity in account.entities.iter().filter(is_told) {
