@@ -99,7 +99,7 @@ impl Continuation {
 pub struct BegunWindow {
     /// The window.
     pub window: Window,
-    /// What its parts amount to.
+    /// Sums over its parts.
     pub parts: PartTotals,
 }
 

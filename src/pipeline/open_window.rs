@@ -38,7 +38,7 @@ pub(super) struct PartEnd {
     pub rows: u64,
     pub pages: u32,
     pub bytes: u64,
-    /// What became of the records so far.
+    /// Counts of the records so far.
     pub counts: LoadCounts,
 }
 

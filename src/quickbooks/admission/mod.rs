@@ -551,7 +551,6 @@ mod tests {
     async fn the_rate_is_filled_at_any_latency_with_no_more_requests_than_it_takes() {
         for (millis, most_under_way) in [(50, 1), (500, 6), (1000, 10)] {
             let (rate, most) = send_slowly(Duration::from_millis(millis)).await;
-            println!("{millis} ms: {rate:.2} a second, {most} under way");
             assert!(rate > 8.0, "{millis} ms: {rate}");
             assert!((1..=most_under_way).contains(&most), "{millis} ms: {most}");
         }

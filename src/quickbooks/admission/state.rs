@@ -108,7 +108,7 @@ pub(super) struct State {
     month: (i32, u32),
     reads: u64,
     sent: Sent,
-    /// How much further apart requests are than the limits ask, since QuickBooks has refused some.
+    /// Extra distance between requests, beyond that of the limits, since QuickBooks has refused some.
     slowed: Slowed,
 }
 

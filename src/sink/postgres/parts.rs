@@ -10,7 +10,7 @@ use crate::port::ReadSummary;
 pub(super) struct Parts {
     /// Ids of their records.
     ids: DistinctIds,
-    /// What became of the records.
+    /// Counts of the records.
     pub counts: LoadCounts,
     /// The instant as of which they are committed: that of the first one.
     pub committed_at: Option<DateTime<Utc>>,
