@@ -304,7 +304,9 @@ impl Error {
         };
         // tempfile adds the path of a hidden file to the system's words, and hides its own type.
         let told = error.to_string();
-        let reason = told.split_once(" at path ").map_or(&*told, |(said, _)| said);
+        let reason = told
+            .split_once(" at path ")
+            .map_or(&*told, |(said, _)| said);
         let of_places = [
             PermissionDenied,
             QuotaExceeded,

@@ -48,6 +48,7 @@ const NO_SENTENCES: &[&str] = &[
     "[qbo_rs ledger 1, schema",
     "coalesce(({record} #>> '{MetaData,LastUpdatedTime}')::timestamptz, ingested_at_utc) + interval '1 second'",
     "coalesce(jsonb_path_query_first({payload}, 'strict $.* ? (exists (@.Id))', '{{}}', true), {payload})",
+    "at path",
     "complete -c qbo-rs -n '__fish_seen_subcommand_from {name}' -f -a '{names}'",
     "db migrate",
     "password missing",

@@ -21,6 +21,7 @@
 mod breaker;
 mod bucket;
 mod crowd;
+mod permit;
 mod state;
 
 use std::sync::Arc;
@@ -30,7 +31,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
@@ -38,6 +38,7 @@ pub use self::breaker::BreakerStatus;
 #[cfg(feature = "cli")]
 pub(crate) use self::bucket::Pace;
 use self::crowd::Turns;
+pub(crate) use self::permit::Permit;
 pub use self::state::Limits;
 use self::state::{Decision, Request, State};
 pub(super) use self::state::{Outcome, RequestKind};
@@ -95,18 +96,6 @@ pub(crate) struct AdmissionControl {
     /// Number of reads in a month to warn about; 0 means no warning.
     monthly_quota: u64,
     warned_level: AtomicU8,
-}
-
-/// The right to send one request. Ends with [`complete`](Permit::complete); if it is dropped instead,
-/// the request ends without an outcome.
-#[derive(Debug)]
-pub(crate) struct Permit {
-    control: Arc<AdmissionControl>,
-    lease: Option<String>,
-    turn: Option<OwnedSemaphorePermit>,
-    /// Time that it has waited for the rate.
-    waited: Duration,
-    sent_at: Instant,
 }
 
 impl AdmissionControl {
@@ -398,54 +387,6 @@ fn warn_of_pause(wait: Duration) {
 fn paused_until(until: DateTime<Utc>) -> Error {
     let left = until - crate::clock::now();
     asked_to_wait(left.to_std().unwrap_or_default(), Trace::default())
-}
-
-impl Permit {
-    /// Runs the request and renews its place among those in flight until it ends.
-    pub(crate) async fn run<T>(&self, request: impl Future<Output = T>) -> T {
-        let renew = async {
-            loop {
-                sleep(RENEWAL_INTERVAL).await;
-                if let Some(lease) = &self.lease {
-                    self.control
-                        .change(|state, now| state.renew(lease, now + LEASE_LIFETIME))
-                        .await;
-                }
-            }
-        };
-        if self.control.limits.in_flight == 0 {
-            return request.await;
-        }
-        tokio::select! {
-            biased;
-            answer = request => answer,
-            never = renew => never,
-        }
-    }
-
-    /// Ends the request with its outcome, and with its error if it failed, and frees its place.
-    pub(crate) async fn complete(mut self, outcome: Outcome, error: Option<&Error>) {
-        let (waited, elapsed) = (self.waited, self.sent_at.elapsed());
-        let turn = self.turn.take();
-        self.turn = self.control.turns.learn(turn, waited, elapsed, outcome);
-        if let Some(lease) = self.lease.take() {
-            let text = error.map(Error::to_string);
-            self.control
-                .complete(&lease, outcome, text.as_deref())
-                .await;
-        }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if let (Some(lease), Ok(runtime)) =
-            (self.lease.take(), tokio::runtime::Handle::try_current())
-        {
-            let control = self.control.clone();
-            runtime.spawn(async move { control.complete(&lease, Outcome::Unknown, None).await });
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,72 @@
+//! The right to send one request: it keeps the place of the request among those in flight, and takes
+//! its outcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep};
+
+use super::state::Outcome;
+use super::{AdmissionControl, LEASE_LIFETIME, RENEWAL_INTERVAL};
+use crate::error::Error;
+
+/// The right to send one request. Ends with [`complete`](Permit::complete); if it is dropped instead,
+/// the request ends without an outcome.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    pub(super) control: Arc<AdmissionControl>,
+    pub(super) lease: Option<String>,
+    pub(super) turn: Option<OwnedSemaphorePermit>,
+    /// Time that it has waited for the rate.
+    pub(super) waited: Duration,
+    pub(super) sent_at: Instant,
+}
+
+impl Permit {
+    /// Runs the request and renews its place among those in flight until it ends.
+    pub(crate) async fn run<T>(&self, request: impl Future<Output = T>) -> T {
+        let renew = async {
+            loop {
+                sleep(RENEWAL_INTERVAL).await;
+                if let Some(lease) = &self.lease {
+                    self.control
+                        .change(|state, now| state.renew(lease, now + LEASE_LIFETIME))
+                        .await;
+                }
+            }
+        };
+        if self.control.limits.in_flight == 0 {
+            return request.await;
+        }
+        tokio::select! {
+            biased;
+            answer = request => answer,
+            never = renew => never,
+        }
+    }
+
+    /// Ends the request with its outcome, and with its error if it failed, and frees its place.
+    pub(crate) async fn complete(mut self, outcome: Outcome, error: Option<&Error>) {
+        let (waited, elapsed) = (self.waited, self.sent_at.elapsed());
+        let turn = self.turn.take();
+        self.turn = self.control.turns.learn(turn, waited, elapsed, outcome);
+        if let Some(lease) = self.lease.take() {
+            let text = error.map(Error::to_string);
+            self.control
+                .complete(&lease, outcome, text.as_deref())
+                .await;
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let (Some(lease), Ok(runtime)) =
+            (self.lease.take(), tokio::runtime::Handle::try_current())
+        {
+            let control = self.control.clone();
+            runtime.spawn(async move { control.complete(&lease, Outcome::Unknown, None).await });
+        }
+    }
+}
