@@ -114,11 +114,15 @@ impl Crowd {
             return;
         }
         let step = (ONE * ONE / self.allowed).max(1);
-        let filling = |interval: Duration| elapsed > interval * self.allowed() && waited < elapsed;
+        let is_too_small = match self.interval {
+            Some(interval) => elapsed > interval * self.allowed() && waited < elapsed,
+            // After a failure the usual number comes back.
+            None => self.allowed() < self.most.min(DEFAULT_CONCURRENCY as u32),
+        };
         match outcome {
             Outcome::Faulted | Outcome::Failed => self.halve(),
             Outcome::Unknown => {}
-            Outcome::Read | Outcome::Answered if self.interval.is_some_and(filling) => {
+            Outcome::Read | Outcome::Answered if is_too_small => {
                 self.allowed = (self.allowed + step).min(self.most * ONE);
             }
             Outcome::Read | Outcome::Answered if waited > elapsed => {
@@ -189,7 +193,12 @@ mod tests {
             ..Limits::default()
         };
         let mut crowd = Crowd::new(&limits);
-        (0..100).for_each(|_| crowd.learn(ms(0), ms(3000), Outcome::Read));
-        assert_eq!(crowd.allowed(), 4);
+        let read = |crowd: &mut Crowd| {
+            (0..100).for_each(|_| crowd.learn(ms(0), ms(3000), Outcome::Read));
+            crowd.allowed()
+        };
+        assert_eq!(read(&mut crowd), 4);
+        crowd.halve();
+        assert_eq!((crowd.allowed(), read(&mut crowd)), (2, 4));
     }
 }
