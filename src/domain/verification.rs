@@ -243,7 +243,7 @@ fn is_zero(count: &u64) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VerificationStatus {
-    /// Nothing differs and no record is set aside.
+    /// True if nothing differs and no record is set aside.
     Ok,
     /// Something differs, or a record is set aside. Also if the table has records of an entity that
     /// the company does not have any more.

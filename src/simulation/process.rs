@@ -51,7 +51,7 @@ pub(super) enum Kill {
     Part(u64),
 }
 
-/// What a sink calls the operation after the commit of a part.
+/// Name of the operation after the commit of a part.
 pub(super) const PART_COMMITTED: &str = "has committed a part";
 
 /// The lease of the tokens. It ends with the process, although a refresh goes on when its caller is

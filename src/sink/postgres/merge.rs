@@ -1,13 +1,10 @@
 //! The merge of a window's staging table into a raw table, in a plan that does not depend on the
 //! statistics of either, and the counts of what became of each record.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use chrono::{DateTime, Utc};
 use tokio_postgres::{Client, Row, SimpleQueryMessage};
 use tracing::warn;
 
+use super::page_columns::PageColumns;
 use crate::domain::{EntitySpec, LoadCounts, Window};
 use crate::error::{Error, Result};
 use crate::postgres::{
@@ -156,24 +153,6 @@ impl TableTraits {
             has_archives: is_set(2),
         }
     }
-}
-
-/// Values that the rows of a page share, as arrays for `unnest`.
-#[derive(Debug, Default)]
-pub(super) struct PageColumns {
-    /// Place of each page in the arrays, from 1, by number, size, time of arrival and request.
-    pub places: HashMap<(u32, u32, DateTime<Utc>, Arc<str>), i64>,
-    pub numbers: Vec<i32>,
-    pub sizes: Vec<i32>,
-    pub ingested_at: Vec<DateTime<Utc>>,
-    /// Place of each page's request in `requests`, from 1.
-    pub request_places: Vec<i64>,
-    /// The different requests. Few differ: a page of a backfill has the request of its window.
-    pub requests: Vec<Arc<str>>,
-    /// Place of each request.
-    pub known_requests: HashMap<Arc<str>, i64>,
-    /// Bytes of the requests.
-    pub request_bytes: usize,
 }
 
 /// Takes all versions but the newest one of each record out of the staging table.

@@ -10,6 +10,7 @@ mod drift;
 mod ledger;
 mod merge;
 mod obstacles;
+mod page_columns;
 mod parts;
 mod pulse;
 mod quiet;

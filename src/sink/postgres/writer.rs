@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::de::IgnoredAny;
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::archived::ArchivedOf;
-use super::merge::{self, Merge, PageColumns};
+use super::merge::{self, Merge};
+use super::page_columns::PageColumns;
 use super::parts::{Parts, WindowSums, without};
 use super::set_aside::RejectColumns;
 use super::window_transaction::Transaction;
@@ -24,9 +24,6 @@ use crate::postgres::{Columns, Db, Query, params};
 
 /// Records of a window that are logged one by one when Postgres cannot store them.
 const MAX_LOGGED_REJECTS: u64 = 10;
-/// Bytes of the different requests of a window, which are in memory until it ends. Those of an
-/// archive may all differ; one has a few hundred bytes.
-const MAX_REQUESTS: usize = 4 << 20;
 
 const WRITE_LEDGER: &str = include_str!("sql/write_ledger.sql");
 const WRITE_PART: &str = include_str!("sql/write_part.sql");
@@ -53,53 +50,6 @@ pub(crate) struct PostgresWriter {
     turn: Option<Arc<str>>,
     leaves_archived: bool,
     busy: Duration,
-}
-
-impl PageColumns {
-    /// Returns the place of a page, from 1. Parts of the same page have the same place.
-    fn place(&mut self, page: &Page) -> Result<i64> {
-        let Page {
-            number,
-            size,
-            ingested_at,
-            ref request,
-            ..
-        } = *page;
-        let known = self
-            .places
-            .get(&(number, size, ingested_at, request.clone()));
-        if let Some(place) = known {
-            return Ok(*place);
-        }
-        let place = self.numbers.len() as i64 + 1;
-        let (request, request_place) = self.shared_request(request)?;
-        self.places
-            .insert((number, size, ingested_at, request), place);
-        self.numbers.push(page.number as i32);
-        self.sizes.push(page.size as i32);
-        self.ingested_at.push(page.ingested_at);
-        self.request_places.push(request_place);
-        Ok(place)
-    }
-
-    /// Returns a request of a page and its place. Pages with equal requests share one.
-    fn shared_request(&mut self, request: &Arc<str>) -> Result<(Arc<str>, i64)> {
-        if let Some((shared, place)) = self.known_requests.get_key_value(request) {
-            return Ok((shared.clone(), *place));
-        }
-        let failed = |reason: &str| Error::decode("request payload", reason);
-        serde_json::from_str::<IgnoredAny>(request).map_err(|e| failed(&e.to_string()))?;
-        self.request_bytes += request.len();
-        if self.request_bytes > MAX_REQUESTS {
-            let limit = MAX_REQUESTS >> 20;
-            let reason = format!("the different requests of the window are longer than {limit} MB");
-            return Err(failed(&reason));
-        }
-        let place = self.requests.len() as i64 + 1;
-        self.requests.push(request.clone());
-        self.known_requests.insert(request.clone(), place);
-        Ok((request.clone(), place))
-    }
 }
 
 impl PostgresWriter {
