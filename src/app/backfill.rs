@@ -15,7 +15,7 @@ use crate::domain::instant::format_instant;
 use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
     Chunk, Continuation, PageSize, Plan, Report, Resumed, SkipReason, Window, WindowReport, Zone,
-    chunk_range_in, merged, select_readable, split_committed,
+    chunk_range_in, merged, select_readable,
 };
 use crate::error::Result;
 use crate::pipeline;
@@ -143,7 +143,10 @@ impl App {
                 skipped,
                 read_from,
             } = match request.resume {
-                true => sink.resumed(&config.realm_id, &entity, &windows).await?,
+                true => {
+                    sink.resumed(&config.realm_id, &entity, &windows, None)
+                        .await?
+                }
                 false => Resumed {
                     remaining: windows.clone(),
                     ..Resumed::default()
@@ -206,16 +209,17 @@ impl App {
         }
         let mut intents = Vec::with_capacity(entities.len());
         for entity in entities {
-            let (remaining, committed) = match &ledger {
-                Some((sink, realm_id)) => {
-                    split_committed(&windows, &sink.committed(realm_id, &entity).await?)
-                }
-                None => (windows.clone(), Vec::new()),
+            let resumed = match &ledger {
+                Some((sink, realm_id)) => sink.resumed(realm_id, &entity, &windows, None).await?,
+                None => Resumed {
+                    remaining: windows.clone(),
+                    ..Resumed::default()
+                },
             };
             intents.push(Intent {
                 entity,
-                committed: committed.len(),
-                remaining,
+                committed: resumed.skipped.len(),
+                remaining: resumed.remaining,
             });
         }
         let manner = Manner {

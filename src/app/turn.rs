@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::domain::instant::format_instant;
-use crate::domain::{EntitySpec, Plan, SkipReason, Window, WindowReport, split_committed};
+use crate::domain::{Continuation, EntitySpec, Plan, Resumed, SkipReason, Window, WindowReport};
 use crate::error::{Error, Result};
 use crate::sink::postgres::{Books, PostgresSink};
 use crate::store::{OtherRun, SyncTurns, Taken};
@@ -60,10 +60,11 @@ pub(super) async fn take_turn(
     }
     if let Some(other) = waited_for {
         for plan in plans {
-            let committed = sink
-                .committed_since(realm_id, &plan.entity, other.since)
+            let since = Some(other.since);
+            let resumed = sink
+                .resumed(realm_id, &plan.entity, &plan.windows, since)
                 .await?;
-            leave_out(plan, &committed);
+            leave_out(plan, resumed);
         }
     }
     Ok(())
@@ -150,11 +151,23 @@ fn range_of(plans: &[&mut Plan]) -> Option<Window> {
     })
 }
 
-/// Takes committed time out of a plan.
-fn leave_out(plan: &mut Plan, committed: &[Window]) {
-    let (remaining, done) = split_committed(&plan.windows, committed);
+/// Takes committed time out of a plan. A window of which the other run has committed parts, and not the
+/// end, is read from there.
+fn leave_out(plan: &mut Plan, resumed: Resumed) {
+    let Resumed {
+        remaining,
+        skipped,
+        read_from,
+    } = resumed;
     plan.windows = remaining;
-    let done = done.into_iter();
+    let is_later = |old: &Continuation| {
+        let mut later = read_from.iter().filter_map(|new| new.begun);
+        !old.begun
+            .is_some_and(|old| later.any(|new| new.window == old.window))
+    };
+    plan.read_from.retain(is_later);
+    plan.read_from.extend(read_from);
+    let done = skipped.into_iter();
     plan.skipped
         .extend(done.map(|window| WindowReport::skipped(window, SkipReason::Committed)));
 }

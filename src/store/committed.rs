@@ -92,18 +92,26 @@ impl CommittedTime {
         Ok(complete_parts(&times))
     }
 
-    /// Returns windows of an entity as a resumed run reads them.
+    /// Returns windows of an entity as a resumed run reads them: without what is committed, or without what
+    /// was committed at an instant or after it.
     pub(crate) async fn resumed(
         &self,
         schema: &str,
         realm_id: &str,
         entity: &EntitySpec,
         windows: &[Window],
+        since: Option<DateTime<Utc>>,
     ) -> Result<Resumed> {
         // Before anything is looked up.
         let row = self.0.optional("SELECT now()", params![]).await?;
         let known_at = row.map_or(Ok(DateTime::UNIX_EPOCH), |row| row.column(0))?;
-        let committed = self.of_entity(schema, realm_id, entity).await?;
+        let committed = match since {
+            Some(since) => {
+                self.of_entity_since(schema, realm_id, entity, since)
+                    .await?
+            }
+            None => self.of_entity(schema, realm_id, entity).await?,
+        };
         if committed.is_empty() {
             return Ok(Resumed::new(windows, &[], &[], known_at));
         }

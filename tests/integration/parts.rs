@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use qbo_rs::domain::{Report, WindowReport, WindowStatus};
+use qbo_rs::app::StatusRequest;
+use qbo_rs::domain::{Level, Report, WindowReport, WindowStatus};
 use qbo_sandbox::{Blemish, CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
@@ -221,5 +222,63 @@ async fn a_window_with_a_record_that_is_set_aside_is_resumed_before_it() {
     let error = window.error.clone().unwrap_or_default();
     assert!(error.contains("at most 10"), "{error}");
     assert_eq!(window.rejected, 12);
+    database.drop().await;
+}
+
+/// Ends a run within a window, of which parts are committed; returns the instant up to which they are.
+async fn begun_window(sandbox: &Sandbox, database: &Database) -> String {
+    stopped_at_page(60, sandbox, database).await;
+    part_end(database).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_of_an_earlier_version_ends_what_its_parts_claim() {
+    let (sandbox, database) = (hundred_pages(), Database::create().await);
+    begun_window(&sandbox, &database).await;
+    // Such a process knows nothing of parts: it writes the instant up to which it has read.
+    let commit = "UPDATE qbo.windows SET status = 'done', read_until_utc = read_until_utc + interval '1 day'";
+    database.client.batch_execute(commit).await.unwrap();
+    let parts = "SELECT count(*) FROM qbo.windows WHERE is_part";
+    assert_eq!(database.number(parts).await, 0);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_another_run_has_committed_is_not_made_a_part_again() {
+    let (sandbox, database) = (hundred_pages(), Database::create().await);
+    let slow = json!({"fault": "slow", "on": "query", "nth": 20, "times": 0, "ms": 20});
+    change(&sandbox, "fault", slow);
+    let app = Arc::new(app(&sandbox, &database));
+    let run = tokio::spawn(async move { app.backfill(&one_window()).await });
+    until(&database, "SELECT count(*) FROM qbo.windows WHERE is_part").await;
+    let commit =
+        "UPDATE qbo.windows SET status = 'done', run_id = 'another', read_until_utc = NULL,
+        part_until_utc = NULL, committed_at_utc = now()";
+    database.client.batch_execute(commit).await.unwrap();
+    let taken = "SELECT count(*) FROM qbo.windows WHERE is_part";
+    // Each page that follows would make it a part again.
+    while !run.is_finished() {
+        assert_eq!(database.number(taken).await, 0);
+    }
+    assert_complete(&run.await.unwrap().unwrap());
+    assert_eq!(
+        database.rows("raw.qb_invoices").await,
+        truth(&sandbox, "Invoice")
+    );
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_an_earlier_attempt_and_a_commit_of_the_rest_leave_nothing_unfinished() {
+    let (sandbox, database) = (hundred_pages(), Database::create().await);
+    let part_end = begun_window(&sandbox, &database).await;
+    // A later attempt was killed before its first part, and others have read the rest since.
+    let killed = "UPDATE qbo.windows SET status = 'running', started_at_utc = clock_timestamp()";
+    database.client.batch_execute(killed).await.unwrap();
+    let rest = request(&["invoices"], &part_end, "2026-01-01", "900d", PAGE as i64);
+    let app = app(&sandbox, &database);
+    assert_complete(&app.backfill(&rest).await.unwrap());
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert_eq!(status.level, Level::InStep, "{:?}", status.findings);
     database.drop().await;
 }

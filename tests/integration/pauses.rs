@@ -109,7 +109,7 @@ async fn a_long_pause_is_told_with_the_command_that_lifts_it() {
         .iter()
         .filter_map(|line| line.fix.as_deref())
         .collect();
-    assert_eq!(fixes, ["qbo-rs check --lift-pause"]);
+    assert_eq!(fixes, [command]);
     assert_eq!(throttled(&sandbox), 1);
 
     let lifting = CheckRequest::default().lift_pause(true);

@@ -367,12 +367,11 @@ async fn a_failure_of_a_company_that_lost_its_schema_alarms_nobody() {
     assert_complete(&app.backfill(&items).await.unwrap());
     let fail = |schema: &str| {
         format!(
-            "INSERT INTO qbo.windows
-             SELECT (failed).* FROM (
-                 SELECT jsonb_populate_record(done, '{{\"schema_name\": \"{schema}\", \"realm_id\": \"77\",
-                     \"status\": \"failed\", \"committed_at_utc\": null}}') AS failed
-                 FROM qbo.windows AS done WHERE realm_id <> '77'
-             ) AS copies"
+            "INSERT INTO qbo.windows (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id,
+                 status, attempts, started_at_utc)
+             SELECT '{schema}', '77', entity, window_start_utc, window_end_utc, run_id, 'failed', attempts,
+                 started_at_utc
+             FROM qbo.windows WHERE realm_id <> '77'"
         )
     };
     // The schema belongs to the company that has records in it.
@@ -443,7 +442,12 @@ async fn the_status_page_takes_no_sync_that_goes_on_for_trouble_and_knows_one_th
     database.client.batch_execute(left).await.unwrap();
     let found = needs(&app).await.into_iter();
     let reasons: Vec<String> = found.map(|found| found.text).collect();
-    assert_eq!(reasons, ["the last sync ended before it"]);
+    // A part may have been committed.
+    assert_eq!(reasons[0], "the last sync ended before it");
+    assert!(
+        reasons[1..].iter().all(|more| more.starts_with("missing ")),
+        "{reasons:?}"
+    );
     let of_status = app.status(&StatusRequest::default()).await.unwrap();
     let of_status = of_status.entities[0].findings.iter();
     assert_eq!(

@@ -1,6 +1,7 @@
 """Every command of the documents runs as it stands.
 
-Those of docs/mage.md run in tests/mage, those of docs/service.md in test_serve.py.
+Those of docs/mage.md run in tests/mage, those of docs/service.md in test_serve.py. What docs/lineage.md starts needs
+OpenLineage's client, and is tried by tests/engines/test_lineage.py.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from document_shell import NOT_RUN, Shell, blocks, runnable
 
 import qbo_rs
 
-RUN_ELSEWHERE = {"docs/mage.md", "docs/service.md"}
+RUN_ELSEWHERE = {"docs/lineage.md", "docs/mage.md", "docs/service.md"}
 # The roles of this page are tried by the Rust test `a_role_with_the_documented_rights_can_load_and_no_more`.
 RUN_IN_RUST = {"docs/loading.md"}
 # Documents in Spanish have the same commands, says test_spanish.

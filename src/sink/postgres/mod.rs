@@ -183,7 +183,8 @@ impl PostgresSink {
             .await
     }
 
-    /// Returns windows of an entity as a resumed run reads them.
+    /// Returns windows of an entity as a resumed run reads them: without what is committed, or without what
+    /// was committed at an instant or after it.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -192,24 +193,10 @@ impl PostgresSink {
         realm_id: &str,
         entity: &EntitySpec,
         windows: &[Window],
+        since: Option<DateTime<Utc>>,
     ) -> Result<Resumed> {
         CommittedTime::new(self.db.clone())
-            .resumed(&self.schema, realm_id, entity, windows)
-            .await
-    }
-
-    /// Returns the windows that runs have committed at an instant or after it, unsorted.
-    ///
-    /// # Errors
-    /// [`Error::Database`].
-    pub(crate) async fn committed_since(
-        &self,
-        realm_id: &str,
-        entity: &EntitySpec,
-        since: DateTime<Utc>,
-    ) -> Result<Vec<Window>> {
-        CommittedTime::new(self.db.clone())
-            .of_entity_since(&self.schema, realm_id, entity, since)
+            .resumed(&self.schema, realm_id, entity, windows, since)
             .await
     }
 

@@ -12,7 +12,7 @@ WITH quiet AS (
     UPDATE qbo.windows AS known SET
         run_id = quiet.run_id, attempts = 1, error = NULL, previous_attempt = NULL, records_failed = false,
         started_at_utc = coalesce(quiet.known_at, now()),
-        read_until_utc = quiet.read_until, is_part = false, incomplete_since_utc = NULL,
+        read_until_utc = quiet.read_until, part_until_utc = NULL, incomplete_since_utc = NULL,
         committed_at_utc = CASE WHEN quiet.read_start > quiet.first
             THEN greatest(quiet.known_at - interval '5 minutes', known.committed_at_utc) ELSE now() END,
         pages = quiet.pages, requests = quiet.requests, retries = quiet.retries,

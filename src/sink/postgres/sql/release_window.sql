@@ -1,6 +1,6 @@
 -- Takes the attempt of a run back. Status and error are those of the attempt before it, and what an
 -- earlier run committed of the window stays committed. A window without an earlier attempt has no
--- row. The commit is not awaited on disk.
+-- row, or has failed if a part of it is committed. The commit is not awaited on disk.
 WITH unsynced AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true)
 ), begun AS (
@@ -11,8 +11,9 @@ WITH unsynced AS MATERIALIZED (
       AND committed_at_utc IS NULL AND previous_attempt IS NULL
 )
 UPDATE qbo.windows SET
-    status = coalesce(previous_attempt ->> 'status', 'done'),
-    error = previous_attempt ->> 'error',
+    status = coalesce(previous_attempt ->> 'status', CASE WHEN is_part THEN 'failed' ELSE 'done' END),
+    error = coalesce(previous_attempt ->> 'error',
+        CASE WHEN is_part AND previous_attempt IS NULL THEN 'it was ended before it had read all of this window' END),
     run_id = coalesce(previous_attempt ->> 'run_id', run_id),
     started_at_utc = coalesce((previous_attempt ->> 'started_at')::timestamptz, started_at_utc),
     attempts = coalesce((previous_attempt ->> 'attempts')::int, attempts),

@@ -48,16 +48,19 @@ ON CONFLICT (schema_name, realm_id, entity, window_start_utc, window_end_utc) DO
     records_failed = CASE WHEN $25::text IS NULL AND $29::boolean THEN known.records_failed
         ELSE EXCLUDED.records_failed END,
     status = CASE WHEN $25::text IS NULL AND $29::boolean
-        THEN coalesce(known.previous_attempt ->> 'status', 'done') ELSE EXCLUDED.status END,
+        THEN coalesce(known.previous_attempt ->> 'status',
+            CASE WHEN known.is_part THEN 'failed' ELSE 'done' END) ELSE EXCLUDED.status END,
     error = CASE WHEN $25::text IS NULL AND $29::boolean
-        THEN known.previous_attempt ->> 'error' ELSE EXCLUDED.error END,
+        THEN coalesce(known.previous_attempt ->> 'error',
+            CASE WHEN known.is_part AND known.previous_attempt IS NULL THEN 'it was ended before it had read all of this window' END) ELSE EXCLUDED.error END,
     started_at_utc = CASE WHEN $25::text IS NULL AND $29::boolean
         THEN coalesce((known.previous_attempt ->> 'started_at')::timestamptz, known.started_at_utc)
         ELSE known.started_at_utc END,
     previous_attempt = NULL,
     read_until_utc = CASE
         WHEN $25::text IS NULL AND NOT $29::boolean THEN EXCLUDED.read_until_utc ELSE known.read_until_utc END,
-    is_part = CASE WHEN $25::text IS NULL AND NOT $29::boolean THEN false ELSE known.is_part END,
+    part_until_utc = CASE
+        WHEN $25::text IS NULL AND NOT $29::boolean THEN NULL ELSE known.part_until_utc END,
     committed_at_utc = CASE
         WHEN $25::text IS NULL AND $29::boolean THEN known.committed_at_utc
         WHEN $25::text IS NULL THEN greatest(EXCLUDED.committed_at_utc,
