@@ -490,6 +490,9 @@ UPDATE qbo.differences SET is_deep = true
 WHERE NOT is_deep AND found_utc < (SELECT applied_at_utc FROM qbo.migrations WHERE number = 20);
 INSERT INTO qbo.migrations (number, name) VALUES (22, 'unknown_depth') ON CONFLICT DO NOTHING;
 -- A large window is committed in parts. Such a row is complete up to read_until_utc: that instant lay
--- far enough in the past, so that nothing before it can become visible late.
-ALTER TABLE qbo.windows ADD COLUMN IF NOT EXISTS is_part boolean NOT NULL DEFAULT false;
+-- far enough in the past, so that nothing before it can become visible late. A process of an earlier
+-- version that commits the window writes read_until_utc alone, and the row is no part any more.
+ALTER TABLE qbo.windows ADD COLUMN IF NOT EXISTS part_until_utc timestamptz;
+ALTER TABLE qbo.windows ADD COLUMN IF NOT EXISTS is_part boolean NOT NULL
+    GENERATED ALWAYS AS ((part_until_utc = read_until_utc) IS TRUE) STORED;
 INSERT INTO qbo.migrations (number, name) VALUES (23, 'parts_of_windows') ON CONFLICT DO NOTHING;
