@@ -343,7 +343,7 @@ fn verdict(report: &StatusReport, view: View<'_>, out: &mut String) {
     let commands = findings.into_iter().filter_map(|finding| {
         let name = match finding.about.as_str() {
             "connection" => say!("connection"),
-            "books" => say!("books"),
+            "books" => say!("the books"),
             entity => entity.to_owned(),
         };
         Some((name, format!("{}{env_file}", finding.command.as_deref()?)))
