@@ -210,6 +210,22 @@ async fn a_window_that_fails_counts_nothing_and_windows_at_once_lose_no_count() 
     database.drop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_is_committed_in_parts_tells_no_more_differences_apart() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    for (number, (id, _)) in truth(&sandbox, "Invoice").iter().take(60).enumerate() {
+        let name = |letter: &str| format!("{letter}{number}");
+        let members = json!({ name("A"): 1, name("B"): 1, name("C"): 1 });
+        give(&sandbox, "Invoice", id, &members);
+    }
+    let app = app(&sandbox, &database);
+    let report = app.backfill(&whole_range(&["invoices"], "900d", 10)).await;
+    assert!(!report.unwrap().has_failures());
+    let rows = drift(&database).await;
+    assert_eq!(rows.len(), 101, "{rows:?}");
+    database.drop().await;
+}
+
 /// What is counted as unfit and what a view shows as NULL are the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_is_counted_if_and_only_if_its_column_is_null() {

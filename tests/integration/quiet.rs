@@ -7,43 +7,9 @@ use qbo_rs::app::App;
 use qbo_rs::domain::{CompanySync, ENTITIES, EntityOutcome};
 use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 
-use crate::support::{Database, connect, everything, small_sandbox, syncing_app, until};
+use crate::support::{Database, everything, small_sandbox, syncing_app, until, work};
 
 const FEW: [&str; 5] = ["items", "tax_codes", "tax_rates", "terms", "vendors"];
-
-/// What Postgres has done in a database.
-#[derive(Debug, Clone, Copy)]
-struct Work {
-    transactions: i64,
-    rows: i64,
-}
-
-/// Returns what Postgres has done in a database for those who have left it: each connection adds its share
-/// before it ends.
-async fn work(database: &Database) -> Work {
-    let server = connect(&std::env::var("TEST_DATABASE_URL").unwrap()).await;
-    let name = database.url.rsplit('/').next().unwrap();
-    let pid: i32 = {
-        let row = database.client.query_one("SELECT pg_backend_pid()", &[]);
-        row.await.unwrap().get(0)
-    };
-    let others = "SELECT FROM pg_stat_activity WHERE datname = $1 AND pid <> $2";
-    while !server
-        .query(others, &[&name, &pid])
-        .await
-        .unwrap()
-        .is_empty()
-    {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let done = "SELECT xact_commit + xact_rollback, tup_inserted + tup_updated + tup_deleted
-        FROM pg_stat_database WHERE datname = $1";
-    let row = server.query_one(done, &[&name]).await.unwrap();
-    Work {
-        transactions: row.get(0),
-        rows: row.get(1),
-    }
-}
 
 async fn synced(app: &App, entities: &[&str]) -> CompanySync {
     let report = app.sync(&everything(entities)).await.unwrap();
@@ -59,14 +25,12 @@ async fn a_sync_in_which_nothing_is_new_costs_postgres_little() {
     let second = synced(&app, &[]).await;
     let before = work(&database).await;
     let third = synced(&app, &[]).await;
-    let after = work(&database).await;
+    let done = work(&database).await - before;
     let entities = ENTITIES.len() as i64;
     assert_eq!(third.entities.len() as i64, entities);
-    let transactions = after.transactions - before.transactions;
-    assert!(transactions <= 45, "{transactions} transactions");
+    assert!(done.transactions <= 45, "{done:?}");
     // Each turn begins and ends, each state begins and ends, and the committed time goes on.
-    let rows = after.rows - before.rows;
-    assert!(rows <= 5 * entities + 10, "{rows} rows");
+    assert!(done.rows_written <= 5 * entities + 10, "{done:?}");
 
     // What it has written is what the report says, of every entity that was read.
     let mut read = 0;

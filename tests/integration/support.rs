@@ -292,3 +292,41 @@ pub(crate) async fn until(database: &Database, count: &str) {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
+
+/// What Postgres has done in a database.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Work {
+    pub transactions: i64,
+    pub rows_read: i64,
+    pub rows_written: i64,
+}
+
+/// Returns what Postgres has done in a database for those who have left it: each connection adds its share
+/// before it ends. Waits for them.
+pub(crate) async fn work(database: &Database) -> Work {
+    let others = "SELECT (count(*) = 0)::int::bigint FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    until(database, others).await;
+    let server = connect(&std::env::var("TEST_DATABASE_URL").unwrap()).await;
+    let name = database.url.rsplit('/').next().unwrap();
+    let done = "SELECT xact_commit + xact_rollback, tup_returned + tup_fetched,
+        tup_inserted + tup_updated + tup_deleted FROM pg_stat_database WHERE datname = $1";
+    let row = server.query_one(done, &[&name]).await.unwrap();
+    Work {
+        transactions: row.get(0),
+        rows_read: row.get(1),
+        rows_written: row.get(2),
+    }
+}
+
+impl std::ops::Sub for Work {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            transactions: self.transactions - before.transactions,
+            rows_read: self.rows_read - before.rows_read,
+            rows_written: self.rows_written - before.rows_written,
+        }
+    }
+}

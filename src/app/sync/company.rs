@@ -10,6 +10,7 @@ use super::poll::{Poll, years};
 use crate::app::company::Source as CompanySource;
 use crate::app::confirmed::confirmed;
 use crate::domain::instant::format_instant;
+use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
     Deletion, EntityOutcome, EntitySpec, EntitySync, FailureKind, PageSize, Plan, RunEnd,
     RunReport, SyncMethod,
@@ -25,6 +26,15 @@ use crate::store::{OtherRun, SyncOutcome, SyncStates};
 pub(super) const DELETIONS_LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
 /// The interval of the comparison of ids, for entities whose deletions QuickBooks does not report.
 pub(super) const SWEEP_EVERY: TimeDelta = TimeDelta::hours(24);
+
+/// Returns a plan of which fewer windows are written at the same time: the companies of a sync share their
+/// connections, and each window holds one while it is written.
+pub(super) fn of_sync(plan: Plan) -> Plan {
+    Plan {
+        concurrency: plan.concurrency.min(DEFAULT_CONCURRENCY),
+        ..plan
+    }
+}
 
 /// One company while it is synced.
 pub(super) struct CompanySyncer<'a> {
@@ -308,7 +318,7 @@ impl CompanySyncer<'_> {
         sink: Arc<K>,
         plan: Plan,
     ) -> RunReport {
-        let run_id = crate::chance::unique_id().to_string();
+        let (run_id, plan) = (crate::chance::unique_id().to_string(), of_sync(plan));
         let run = pipeline::run(source, sink, plan, &run_id, self.progress.clone()).await;
         (0..run.totals.requests).for_each(|_| self.meter.count_request(false));
         run

@@ -381,7 +381,21 @@ fn impatient(policy: RetryPolicy) -> RetryPolicy {
 
 #[cfg(test)]
 mod tests {
+    use super::company::of_sync;
     use super::*;
+    use crate::app::run::plan;
+    use crate::domain::ENTITIES;
+
+    #[test]
+    fn large_companies_leave_connections_to_the_turns_of_others() {
+        for entity in ENTITIES {
+            let usual = plan(*entity, Vec::new(), Vec::new(), PageSize::default());
+            let writers = of_sync(usual.clone()).concurrency;
+            assert!((1..=usual.concurrency).contains(&writers));
+            // Each window holds a connection while it is written.
+            assert!(writers * 2 < CONNECTIONS, "{writers}");
+        }
+    }
 
     #[test]
     fn a_sync_waits_for_a_throttle_however_long_it_is() {

@@ -107,10 +107,17 @@ impl DriftWatch {
         walk::record(self, shapes, record.payload.as_bytes());
     }
 
-    /// Returns what was found, in order.
+    /// Begins to count again, because the counts are written. What was told apart stays so: the number of
+    /// differences of a window is limited, not that of each part of it.
+    pub(crate) fn begin_part(&mut self) {
+        self.sights.reset();
+    }
+
+    /// Returns what was found since the counts began, in order.
     pub(crate) fn found(&self) -> BTreeMap<&Drift, &Seen> {
         let all = self.sights.all().iter();
-        all.map(|(drift, seen)| (drift, seen)).collect()
+        let counted = all.filter(|(_, seen)| seen.records > 0);
+        counted.map(|(drift, seen)| (drift, seen)).collect()
     }
 
     fn shapes(&mut self, entity: &EntitySpec) -> Option<&'static Shapes> {

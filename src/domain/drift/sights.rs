@@ -66,6 +66,13 @@ impl Sights {
         }
     }
 
+    /// Forgets the numbers of records, not the differences.
+    pub(super) fn reset(&mut self) {
+        for (_, seen) in &mut self.all {
+            seen.records = 0;
+        }
+    }
+
     /// Returns all differences.
     pub(super) fn all(&self) -> &[(Drift, Seen)] {
         &self.all

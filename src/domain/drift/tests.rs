@@ -142,6 +142,27 @@ fn records_are_counted_once_and_no_number_of_names_fills_a_table() {
 }
 
 #[test]
+fn the_parts_of_a_window_tell_no_more_differences_apart_than_a_window_does() {
+    let mut watch = DriftWatch::new();
+    let entity = find_entity("items").unwrap();
+    let (mut told, mut records) = (std::collections::BTreeSet::new(), 0);
+    for part in 0..10 {
+        for number in 0..60 {
+            let text = format!(r#"{{"Name{part}_{number}":1,"Always":1}}"#);
+            watch.look(entity, &record("1", &text));
+        }
+        let found = watch.found();
+        let always = found.iter().find(|(drift, _)| drift.path == "Always");
+        assert_eq!(always.unwrap().1.records, 60);
+        records += found.values().map(|seen| seen.records).sum::<i64>();
+        told.extend(found.into_keys().cloned());
+        watch.begin_part();
+        assert!(watch.found().is_empty());
+    }
+    assert_eq!((told.len(), records), (MAX_FOUND + 1, 2 * 600));
+}
+
+#[test]
 fn what_was_met_before_is_counted_where_it_stands_and_however_it_is_written() {
     let texts = [
         r#"{"New":1,"Line":[{"New":1},{"Other":1,"New":1}],"BillAddr":{"New":1}}"#,

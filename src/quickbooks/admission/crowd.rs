@@ -1,5 +1,5 @@
-//! The number of requests that one process has under way: as many as fill the allowed rate at the present
-//! latency (Little's law), found by additive increase and multiplicative decrease.
+//! The number of requests that one opened company has under way: as many as fill the allowed rate at the
+//! present latency (Little's law), found by additive increase and multiplicative decrease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,16 @@ use crate::domain::plan::DEFAULT_CONCURRENCY;
 /// One request, in the unit of `allowed`.
 const ONE: u32 = 1000;
 
-/// The turns of a process's requests, in the order of their arrival.
+/// What a turn was held for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Time that its request has waited for the general rate.
+    pub waited: Duration,
+    /// All other time.
+    pub elapsed: Duration,
+}
+
+/// The turns of the requests of an opened company, in the order of their arrival.
 #[derive(Debug)]
 pub(super) struct Turns {
     /// `None` without a limit.
@@ -47,17 +56,16 @@ impl Turns {
         self.state.lock().0.halve();
     }
 
-    /// Learns from a request how many should be under way. Returns its turn, unless these are fewer
-    /// than there are.
+    /// Learns from a request how many should be under way; without a pace only from its failure. Returns
+    /// its turn, unless these are fewer than there are.
     pub(super) fn learn(
         &self,
         turn: Option<OwnedSemaphorePermit>,
-        waited: Duration,
-        elapsed: Duration,
+        pace: Option<Pace>,
         outcome: Outcome,
     ) -> Option<OwnedSemaphorePermit> {
         let (crowd, size) = &mut *self.state.lock();
-        crowd.learn(waited, elapsed, outcome);
+        crowd.learn(pace, outcome);
         let allowed = crowd.allowed();
         if let Some(free) = self.free.as_ref().filter(|_| allowed > *size) {
             free.add_permits((allowed - *size) as usize);
@@ -105,30 +113,33 @@ impl Crowd {
         self.allowed / ONE
     }
 
-    /// Learns from a request that has waited for the rate and was on the way for `elapsed`. While
-    /// requests wait longer than they take, one less is enough, and while so many do not fill the rate, one
-    /// more is useful: both by one once all have been answered. The service fails when it has too much.
-    fn learn(&mut self, waited: Duration, elapsed: Duration, outcome: Outcome) {
+    /// Learns from the answer to a request. Each answer moves the number by 1 / number, so that a round of
+    /// answers moves it by one: down while requests wait longer than they take, and up while so many do not
+    /// fill the rate. A failure halves it: the service has too much. The answers to the requests that were
+    /// under way then are ignored.
+    fn learn(&mut self, pace: Option<Pace>, outcome: Outcome) {
         if let Some(stale) = self.stale.checked_sub(1) {
             self.stale = stale;
             return;
         }
+        match (outcome, pace) {
+            (Outcome::Faulted | Outcome::Failed, _) => self.halve(),
+            (Outcome::Read | Outcome::Answered, Some(pace)) => self.keep_pace(pace),
+            (Outcome::Read | Outcome::Answered | Outcome::Unknown, _) => {}
+        }
+    }
+
+    fn keep_pace(&mut self, Pace { waited, elapsed }: Pace) {
         let step = (ONE * ONE / self.allowed).max(1);
         let is_too_small = match self.interval {
             Some(interval) => elapsed > interval * self.allowed() && waited < elapsed,
             // After a failure the usual number comes back.
             None => self.allowed() < self.most.min(DEFAULT_CONCURRENCY as u32),
         };
-        match outcome {
-            Outcome::Faulted | Outcome::Failed => self.halve(),
-            Outcome::Unknown => {}
-            Outcome::Read | Outcome::Answered if is_too_small => {
-                self.allowed = (self.allowed + step).min(self.most * ONE);
-            }
-            Outcome::Read | Outcome::Answered if waited > elapsed => {
-                self.allowed = self.allowed.saturating_sub(step).max(ONE);
-            }
-            Outcome::Read | Outcome::Answered => {}
+        if is_too_small {
+            self.allowed = (self.allowed + step).min(self.most * ONE);
+        } else if waited > elapsed {
+            self.allowed = self.allowed.saturating_sub(step).max(ONE);
         }
     }
 
@@ -149,11 +160,15 @@ mod tests {
         Duration::from_millis(millis)
     }
 
+    const fn pace(waited: Duration, elapsed: Duration) -> Option<Pace> {
+        Some(Pace { waited, elapsed })
+    }
+
     /// Requests that all wait as long as the rate makes them at a latency.
     fn settled(crowd: &mut Crowd, latency: Duration) -> u32 {
         for _ in 0..200 {
             let round = ms(120) * crowd.allowed();
-            crowd.learn(round.saturating_sub(latency), latency, Outcome::Read);
+            crowd.learn(pace(round.saturating_sub(latency), latency), Outcome::Read);
         }
         crowd.allowed()
     }
@@ -177,10 +192,10 @@ mod tests {
     fn a_service_that_fails_halves_them_once_for_all_that_were_under_way() {
         let mut crowd = Crowd::new(&Limits::default());
         settled(&mut crowd, ms(3000));
-        (0..10).for_each(|_| crowd.learn(ms(0), ms(3000), Outcome::Failed));
+        (0..10).for_each(|_| crowd.learn(pace(ms(0), ms(3000)), Outcome::Failed));
         assert_eq!(crowd.allowed(), 5);
-        crowd.learn(ms(0), ms(3000), Outcome::Failed);
-        crowd.learn(ms(0), ms(3000), Outcome::Failed);
+        crowd.learn(pace(ms(0), ms(3000)), Outcome::Failed);
+        crowd.learn(pace(ms(0), ms(3000)), Outcome::Failed);
         assert_eq!(crowd.allowed(), 2);
         assert_eq!(settled(&mut crowd, ms(3000)), 10);
     }
@@ -194,7 +209,7 @@ mod tests {
         };
         let mut crowd = Crowd::new(&limits);
         let read = |crowd: &mut Crowd| {
-            (0..100).for_each(|_| crowd.learn(ms(0), ms(3000), Outcome::Read));
+            (0..100).for_each(|_| crowd.learn(pace(ms(0), ms(3000)), Outcome::Read));
             crowd.allowed()
         };
         assert_eq!(read(&mut crowd), 4);

@@ -137,8 +137,10 @@ impl AdmissionControl {
         paused: impl Fn(Duration),
     ) -> Result<Permit> {
         let turn = self.turns.take().await;
+        let held_since = Instant::now();
         let lease = crate::chance::unique_id().simple().to_string();
-        let asked_at = Instant::now();
+        // A request that waits for something else than the general rate tells nothing about it.
+        let mut tells = kind == RequestKind::Single;
         loop {
             let decision = self
                 .change(|state, now| {
@@ -164,8 +166,8 @@ impl AdmissionControl {
                         control: self.clone(),
                         lease: Some(lease),
                         turn,
-                        waited: Duration::ZERO,
-                        sent_at: asked_at,
+                        held_since,
+                        waited: None,
                     };
                     self.warn_of_quota(monthly_reads);
                     if self.is_news(paused_until) {
@@ -173,12 +175,14 @@ impl AdmissionControl {
                         paused(after);
                     }
                     sleep(after).await;
-                    self.wait_for_pause().await?;
-                    permit.sent_at = Instant::now();
-                    permit.waited = permit.sent_at - asked_at;
+                    tells &= !self.wait_for_pause().await? && paused_until.is_none();
+                    permit.waited = tells.then_some(after);
                     return Ok(permit);
                 }
-                Decision::Wait(wait) => sleep(wait).await,
+                Decision::Wait(wait) => {
+                    tells = false;
+                    sleep(wait).await;
+                }
                 Decision::Paused(until) => return Err(paused_until(until)),
                 Decision::Refuse(reason) => return Err(Error::CircuitOpen { reason }),
             }
@@ -190,8 +194,10 @@ impl AdmissionControl {
         self.turns.enough()
     }
 
-    /// Waits for the end of a pause, which may have begun after the request was admitted.
-    async fn wait_for_pause(&self) -> Result<()> {
+    /// Waits for the end of a pause, which may have begun after the request was admitted. Returns whether
+    /// there was one.
+    async fn wait_for_pause(&self) -> Result<bool> {
+        let mut was_paused = false;
         loop {
             let (until, now) = (*self.paused_until.lock(), Instant::now());
             match until.filter(|until| *until > now) {
@@ -200,8 +206,11 @@ impl AdmissionControl {
                     self.check_pause().await?;
                     *self.paused_until.lock() = None;
                 }
-                Some(until) => sleep_until(until).await,
-                None => return Ok(()),
+                Some(until) => {
+                    was_paused = true;
+                    sleep_until(until).await;
+                }
+                None => return Ok(was_paused),
             }
         }
     }
@@ -400,6 +409,8 @@ mod tests {
         text: Arc<Mutex<Option<String>>>,
         started_at: Instant,
         is_unreachable: bool,
+        /// Time that a change takes.
+        latency: Duration,
     }
 
     impl SharedState for PausedState {
@@ -408,6 +419,9 @@ mod tests {
             change: Change<'s>,
         ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 's>> {
             Box::pin(async move {
+                if !self.latency.is_zero() {
+                    sleep(self.latency).await;
+                }
                 if self.is_unreachable {
                     return Err(Error::Database {
                         reason: "gone".into(),
@@ -430,6 +444,7 @@ mod tests {
             text: Arc::default(),
             started_at: Instant::now(),
             is_unreachable: false,
+            latency: Duration::ZERO,
         }
     }
 
@@ -462,8 +477,8 @@ mod tests {
 
     /// Sends requests that take `latency` from as many places as may ever be; returns how many a second
     /// and how many were under way at the end, at most.
-    async fn send_slowly(latency: Duration) -> (f64, usize) {
-        let control = control(Limits::default(), &shared());
+    async fn send_slowly(latency: Duration, shared: &PausedState) -> (f64, usize) {
+        let control = control(Limits::default(), shared);
         let (under_way, begin) = (Arc::new(Mutex::new((0_usize, 0_usize))), Instant::now());
         let senders = (0..10).map(|_| {
             let (control, under_way) = (control.clone(), under_way.clone());
@@ -491,10 +506,74 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_rate_is_filled_at_any_latency_with_no_more_requests_than_it_takes() {
         for (millis, most_under_way) in [(50, 1), (500, 6), (1000, 10)] {
-            let (rate, most) = send_slowly(Duration::from_millis(millis)).await;
+            let (rate, most) = send_slowly(Duration::from_millis(millis), &shared()).await;
             assert!(rate > 8.0, "{millis} ms: {rate}");
             assert!((1..=most_under_way).contains(&most), "{millis} ms: {most}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_is_filled_also_where_the_shared_state_takes_its_time() {
+        for (millis, most_under_way) in [(50, 2), (90, 2), (500, 6)] {
+            let shared = PausedState {
+                latency: Duration::from_millis(30),
+                ..shared()
+            };
+            let (rate, most) = send_slowly(Duration::from_millis(millis), &shared).await;
+            assert!(rate > 8.0, "{millis} ms: {rate}");
+            assert!((1..=most_under_way).contains(&most), "{millis} ms: {most}");
+        }
+    }
+
+    /// Sends requests of a kind that take half a second from as many places as may ever be.
+    async fn send_of_kind(control: &Arc<AdmissionControl>, kind: RequestKind, count: usize) {
+        let senders = (0..10).map(|_| {
+            let control = control.clone();
+            tokio::spawn(async move {
+                for _ in 0..count {
+                    let permit = control.admit(kind, |_| {}).await.unwrap();
+                    sleep(Duration::from_millis(500)).await;
+                    permit.complete(Outcome::Read, None).await;
+                }
+            })
+        });
+        for sender in senders.collect::<Vec<_>>() {
+            sender.await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_for_anything_but_the_general_rate_leave_the_number_of_requests_as_it_is() {
+        for kind in [RequestKind::Batch, RequestKind::Report] {
+            let control = control(Limits::default(), &shared());
+            send_of_kind(&control, kind, 10).await;
+            assert_eq!(control.enough_requests(), 4, "{kind:?}");
+        }
+        let shared = shared();
+        let (mine, other) = (
+            control(Limits::default(), &shared),
+            control(Limits::default(), &shared),
+        );
+        // Each of four waits for the end of a pause of another process, one after the other.
+        for _ in 0..10 {
+            other.pause(Duration::from_secs(60)).await;
+            send(&mine, 1).await;
+        }
+        assert_eq!(mine.enough_requests(), 4);
+        // So do requests for which others leave no place.
+        let mut places = Vec::new();
+        for _ in 0..10 {
+            let free = control(Limits::default(), &shared);
+            places.push(free.admit(RequestKind::Single, |_| {}).await.unwrap());
+        }
+        let waiting = tokio::spawn({
+            let mine = mine.clone();
+            async move { send_of_kind(&mine, RequestKind::Single, 1).await }
+        });
+        sleep(Duration::from_secs(10)).await;
+        drop(places);
+        waiting.await.unwrap();
+        assert!(mine.enough_requests() >= 4);
     }
 
     #[tokio::test(start_paused = true)]

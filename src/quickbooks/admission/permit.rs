@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
+use super::crowd::Pace;
 use super::state::Outcome;
 use super::{AdmissionControl, LEASE_LIFETIME, RENEWAL_INTERVAL};
 use crate::error::Error;
@@ -18,9 +19,10 @@ pub(crate) struct Permit {
     pub(super) control: Arc<AdmissionControl>,
     pub(super) lease: Option<String>,
     pub(super) turn: Option<OwnedSemaphorePermit>,
-    /// Time that it has waited for the rate.
-    pub(super) waited: Duration,
-    pub(super) sent_at: Instant,
+    /// Begin of its turn.
+    pub(super) held_since: Instant,
+    /// Time that it has waited for the general rate; `None` if it has waited for something else, too.
+    pub(super) waited: Option<Duration>,
 }
 
 impl Permit {
@@ -48,15 +50,20 @@ impl Permit {
 
     /// Ends the request with its outcome, and with its error if it failed, and frees its place.
     pub(crate) async fn complete(mut self, outcome: Outcome, error: Option<&Error>) {
-        let (waited, elapsed) = (self.waited, self.sent_at.elapsed());
-        let turn = self.turn.take();
-        self.turn = self.control.turns.learn(turn, waited, elapsed, outcome);
         if let Some(lease) = self.lease.take() {
             let text = error.map(Error::to_string);
             self.control
                 .complete(&lease, outcome, text.as_deref())
                 .await;
         }
+        // Whatever keeps the turn from others counts, also the changes of a shared state that is slow.
+        let held = self.held_since.elapsed();
+        let pace = self.waited.map(|waited| Pace {
+            waited,
+            elapsed: held.saturating_sub(waited),
+        });
+        let turn = self.turn.take();
+        self.turn = self.control.turns.learn(turn, pace, outcome);
     }
 }
 

@@ -352,7 +352,7 @@ impl WindowWriter for PostgresWriter {
         self.distinct = self.parts.next();
         self.pages = PageColumns::default();
         self.rejects = RejectColumns::default();
-        self.drift = DriftWatch::new();
+        self.drift.begin_part();
         self.next_seq = 0;
     }
 
