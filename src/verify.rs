@@ -59,10 +59,10 @@ impl Comparison {
         })
     }
 
-    /// Returns the number of archived records that QuickBooks does not have any more.
-    pub(crate) fn archived_extra(&self) -> u64 {
+    /// Returns the ids of archived records that QuickBooks does not have any more in their version.
+    pub(crate) fn archived_extra(&self) -> impl Iterator<Item = &str> {
         let compared = self.compared.values();
-        compared.map(|found| found.archived_extra).sum()
+        compared.flat_map(|found| found.archived_extra.iter().map(String::as_str))
     }
 
     /// Returns the number of records that differ by names in references alone.

@@ -20,7 +20,7 @@ const OF_ONE_COMPANY: [&str; 4] = [
 
 /// The companies among which a command has to choose.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Companies(BTreeSet<String>);
+pub(crate) struct Companies(pub(super) BTreeSet<String>);
 
 impl Companies {
     /// Returns the companies of the settings, of the connections, and of the tables.

@@ -196,9 +196,7 @@ impl StatusReport {
                 companies.name_in(finding, &entity.realm_id);
             }
         }
-        let of_tables = self.entities.first().map(|entity| entity.realm_id.clone());
-        let of_books = || self.books.first().map(|books| books.realm_id.clone());
-        let Some(realm_id) = of_tables.or_else(of_books) else {
+        let Some(realm_id) = self.realm_id().map(str::to_owned) else {
             // Nobody knows yet whose records come into the schema.
             let is_named = companies.are_several() && self.findings.iter().any(is_nothing_loaded);
             if is_named {
@@ -259,12 +257,18 @@ impl StatusReport {
 
     /// Returns the connections of the company of the schema; all if the schema is of none yet.
     pub(crate) fn connections(&self) -> impl Iterator<Item = &CompanyReport> {
+        let realm_id = self.realm_id();
+        let accounts = self.accounts.iter();
+        accounts.filter(move |account| realm_id.is_none_or(|id| account.account.realm_id == id))
+    }
+
+    /// Returns the company of the schema, if anything in it says whose it is.
+    fn realm_id(&self) -> Option<&str> {
         let read = self.entities.first().map(|entity| &entity.realm_id);
         let begun = self.never_read.first().map(|entity| &entity.realm_id);
         let lacked = self.unavailable.first().map(|entity| &entity.realm_id);
-        let realm_id = read.or(begun).or(lacked);
-        let accounts = self.accounts.iter();
-        accounts.filter(move |account| realm_id.is_none_or(|id| account.account.realm_id == *id))
+        let books = self.books.first().map(|books| &books.realm_id);
+        read.or(begun).or(lacked).or(books).map(String::as_str)
     }
 }
 
@@ -355,6 +359,14 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(reasons(&mut report), [Reason::NeverRead]);
+        // What its findings advise names this company, too.
+        report.accounts[0].state = ConnectionState::NeedsReauth;
+        report.judge(DateTime::UNIX_EPOCH);
+        let both = ["1", "2"].map(str::to_owned);
+        report.name_companies(&Companies(both.into()), DateTime::UNIX_EPOCH);
+        let advised = report.findings[0].command.as_deref().unwrap();
+        assert!(advised.ends_with(" --realm-id 1"), "{advised}");
+        report.accounts[0].state = ConnectionState::Active;
         // One that belongs to nobody yet may become that of any of them.
         report.never_read.clear();
         assert!(reasons(&mut report).contains(&Reason::NeedsReauth));

@@ -1,5 +1,6 @@
 //! Verify: the records of QuickBooks against those of the tables, with an optional repair.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -11,17 +12,17 @@ use super::request::{default_schema, owned, setters};
 use super::run::{plan, run_plans};
 use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
-    Chunk, EntitySpec, PageSize, Plan, Verification, VerificationReport, VerificationStatus,
-    Window, WindowReport, Zone, chunk_range_in, select_comparable,
+    Chunk, Deletion, EntitySpec, PageSize, Plan, Verification, VerificationReport,
+    VerificationStatus, Window, WindowReport, Zone, chunk_range_in, select_comparable,
 };
 use crate::error::Result;
 use crate::port::{Meter, Progress, RecordIndex, RunName, Source};
 use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
-use crate::sink::postgres::PostgresSink;
+use crate::sink::postgres::{Deletions, LOOKED_UP, PostgresSink};
 use crate::store::record_verification;
-use crate::verify;
+use crate::verify::{self, Comparison};
 
 /// A request to compare a range of QuickBooks with the tables.
 #[derive(Debug, Clone, Deserialize)]
@@ -175,6 +176,10 @@ impl App {
         let (deep, observers) = (request.deep, (meter, &*self.progress, run));
         let mut findings =
             verify::compare(&**source, &**sink, &entity, &windows, deep, observers).await?;
+        let gone = match request.repair {
+            true => mark_archived(&entity, source, sink, &findings, meter).await?,
+            false => HashSet::new(),
+        };
         let mut repaired = 0;
         let broken = findings.broken();
         if request.repair && !broken.is_empty() {
@@ -196,7 +201,8 @@ impl App {
             && rejects.is_empty()
             && findings.source() == findings.held();
         let archived: u64 = sink.archived_counts(&entity, &windows).await?.iter().sum();
-        let archived = archived.saturating_sub(findings.archived_extra());
+        let extra = findings.archived_extra().filter(|id| !gone.contains(*id));
+        let archived = archived.saturating_sub(extra.count() as u64);
         Ok(Verification {
             entity: entity.name.to_owned(),
             realm_id: source.realm_id().to_owned(),
@@ -218,6 +224,39 @@ impl App {
             unavailable: None,
         })
     }
+}
+
+/// Marks archived records as deleted that QuickBooks does not have any more, and returns their ids: else
+/// each later comparison by number would find one too many, and a row that is lost would make up for it.
+async fn mark_archived(
+    entity: &EntitySpec,
+    source: &CompanySource,
+    sink: &PostgresSink,
+    findings: &Comparison,
+    meter: &Meter,
+) -> Result<HashSet<String>> {
+    let extra: HashSet<&str> = findings.archived_extra().collect();
+    if extra.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let ids: Vec<String> = extra.iter().map(|id| (*id).to_owned()).collect();
+    let there = source.look_up(entity, &ids, meter).await?.ids();
+    let now = crate::clock::now();
+    let archived = sink.archived_keys(entity).await?;
+    let gone = archived
+        .iter()
+        .filter(|key| extra.contains(&*key.id) && !there.contains(&key.id));
+    let deletions: Vec<Deletion> = gone.map(|key| key.deletion(now)).collect();
+    let deleted = Deletions {
+        realm_id: source.realm_id(),
+        entity,
+        deletions: &deletions,
+        until: None,
+        is_reconciled: false,
+        request: LOOKED_UP,
+    };
+    sink.mark_deleted(&deleted).await?;
+    Ok(deletions.into_iter().map(|deletion| deletion.id).collect())
 }
 
 /// Observes windows that are read again: their records were counted when they were compared.

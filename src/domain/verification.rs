@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::json;
 
-use crate::domain::{Content, Window};
+use crate::domain::{Content, Deletion, Window};
 
 /// A version of a record, by which records are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,18 @@ pub struct RecordKey {
 }
 
 impl RecordKey {
+    /// Returns the deletion of this record, which QuickBooks does not have any more. One that is not in the
+    /// table gets a row that says no more than that, so that its file does not bring it back to life.
+    pub(crate) fn deletion(&self, at: DateTime<Utc>) -> Deletion {
+        let id = &self.id;
+        let stub = || json!({ "Id": id, "status": "Deleted" }).to_string();
+        Deletion {
+            id: id.clone(),
+            at,
+            stub: self.is_archived.then(stub),
+        }
+    }
+
     fn is_same_version(&self, other: &Self) -> bool {
         (self.updated_at, self.sync_token) == (other.updated_at, other.sync_token)
     }
@@ -72,10 +85,10 @@ pub struct WindowDifference {
     pub stale: Vec<String>,
     /// Ids that only the table has in this window: the record has since been changed or deleted.
     pub extra: Vec<String>,
-    /// Number of archived records that QuickBooks does not have any more in this version, which is no
-    /// difference: a sync marks no record that is not in the table.
+    /// Ids of archived records that QuickBooks does not have any more in this version, which is no
+    /// difference: the table does not have them either.
     #[serde(skip)]
-    pub archived_extra: u64,
+    pub archived_extra: Vec<String>,
     /// Number of records that differ by names in references alone, which is no difference.
     #[serde(skip)]
     pub renamed_references: u64,
@@ -120,15 +133,15 @@ impl WindowDifference {
         let is_extra = |key: &&RecordKey| !at_source.contains_key(key.id.as_str());
         let (archived, live): (Vec<_>, Vec<_>) =
             inside.into_iter().partition(|key| key.is_archived);
-        let archived_extra = archived.iter().copied().filter(is_extra).count();
+        let archived_extra: Vec<_> = archived.iter().copied().filter(is_extra).collect();
         let extra = live.iter().copied().filter(is_extra).collect();
         Self {
             start: window.start,
             end: window.end,
             source: source.len() as u64,
             table: (live.len() + said_times.len()) as u64,
-            archived: (archived.len() - archived_extra) as u64,
-            archived_extra: archived_extra as u64,
+            archived: (archived.len() - archived_extra.len()) as u64,
+            archived_extra: ids(archived_extra),
             missing: ids(missing),
             stale: ids(stale.collect()),
             extra: ids(extra),
@@ -339,7 +352,7 @@ mod tests {
         ];
         let difference = WindowDifference::between(window, &source, &held);
         assert_eq!((difference.table, difference.archived), (1, 2));
-        assert_eq!(difference.archived_extra, 1);
+        assert_eq!(difference.archived_extra, ["deleted since"]);
         assert_eq!(difference.stale, ["edited"]);
         assert!(difference.missing.is_empty() && difference.extra.is_empty());
         let unedited = [&held[..2], &held[3..]].concat();

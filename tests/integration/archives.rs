@@ -1,15 +1,17 @@
 //! Records that `db archive` has moved into a file: what knows of them, and how they come back.
 
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 use qbo_rs::app::{App, ArchiveRequest, BooksRequest, LoadRequest, ShowRequest, StatusRequest};
 use qbo_rs::domain::{BooksStatus, Verification};
 use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
-    Database, app, assert_complete, change, everything, small_sandbox, syncing_app, truth,
-    whole_range,
+    Database, a_minute_ago, app, assert_complete, change, everything, living, small_sandbox,
+    syncing_app, truth, whole_range,
 };
 use crate::verify::verify_request;
 
@@ -25,6 +27,14 @@ async fn verified(app: &App, repair: bool, deep: bool) -> Verification {
         .unwrap()
         .runs
         .remove(0)
+}
+
+/// Copies an entity, and moves what is old into a file. Returns the number of rows that were moved.
+async fn archive_old(app: &App, entity: &str, file: &Path) -> u64 {
+    let range = whole_range(&[entity], "quarter", 1000);
+    assert_complete(&app.backfill(&range).await.unwrap());
+    let request = ArchiveRequest::new([entity], before(), file);
+    app.archive(&request).await.unwrap()[0].rows
 }
 
 async fn archived_records(database: &Database) -> i64 {
@@ -179,4 +189,160 @@ async fn the_books_name_archived_transactions_and_their_file() {
         "{books:#?}"
     );
     database.drop().await;
+}
+
+/// Returns the one value of a query.
+async fn text(database: &Database, query: &str) -> String {
+    database.client.query_one(query, &[]).await.unwrap().get(0)
+}
+
+const NEWEST: &str = "SELECT id FROM qbo.archived_records ORDER BY changed_at_utc DESC LIMIT 1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_mends_an_archived_record_that_others_have_put_back() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let moved = archive_old(&app, "items", &directory.path().join("old.jsonl")).await;
+    let id = text(&database, NEWEST).await;
+    let (_, mut payload) = truth(&sandbox, "Item")
+        .into_iter()
+        .find(|(known, _)| *known == id)
+        .unwrap();
+    payload["Name"] = json!("put back by hand");
+    let put_back =
+        "INSERT INTO raw.qb_items (id, payload, ingested_at_utc, extract_window_start_utc,
+            extract_window_end_utc, page_number, page_size, request_payload)
+        SELECT $1, $2, ingested_at_utc, extract_window_start_utc, extract_window_end_utc, 1, 1,
+            request_payload FROM raw.qb_items LIMIT 1";
+    let row: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&id, &payload];
+    database.client.execute(put_back, &row).await.unwrap();
+    // It counts as a row, and no more as one that is in the file alone.
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert_eq!(status.entities[0].archives[0].records, moved - 1);
+    let found = verified(&app, false, true).await;
+    assert_eq!(found.different[0].stale, [id], "{found:?}");
+    assert_eq!(found.archived, moved - 1);
+    let found = verified(&app, true, true).await;
+    assert!(found.different.is_empty(), "{found:?}");
+    assert_eq!(archived_records(&database).await, moved as i64 - 1);
+    let mut expected = truth(&sandbox, "Item");
+    let rows = database.rows("raw.qb_items").await;
+    expected.retain(|record| rows.contains(record));
+    assert_eq!(rows.len(), expected.len());
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_archived_during_its_merge_is_in_the_table_again() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let range = whole_range(&["items"], "year", 1000);
+    assert_complete(&app.backfill(&range).await.unwrap());
+    let [last, held] = ["<", ">="].map(|side| {
+        format!(
+            "SELECT id FROM raw.qb_items WHERE (payload #>> '{{MetaData,LastUpdatedTime}}')::timestamptz
+             {side} '2025-01-01Z' ORDER BY id::bigint {} LIMIT 1",
+            if side == "<" { "DESC" } else { "" }
+        )
+    });
+    let (last, held) = (text(&database, &last).await, text(&database, &held).await);
+    for (id, at) in [(&held, "2025-06-01"), (&last, "2025-06-02")] {
+        let edit = json!({"entity": "Item", "id": id, "at": format!("{at}T00:00:00Z")});
+        change(&sandbox, "edit", edit);
+    }
+    let lock = format!("BEGIN; SELECT FROM raw.qb_items WHERE id = '{held}' FOR UPDATE");
+    database.client.batch_execute(&lock).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("old.jsonl");
+    let archiving = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while database.number(waiting).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        let request = ArchiveRequest::new(["items"], before(), &file);
+        let moved = app.archive(&request).await.unwrap()[0].rows;
+        database.client.batch_execute("COMMIT").await.unwrap();
+        moved
+    };
+    let (again, moved) = tokio::join!(app.backfill(&range), archiving);
+    assert_complete(&again.unwrap());
+    // The rows that the merge found unchanged before they were archived stay in the file.
+    let both = "SELECT count(*) FROM qbo.archived_records JOIN raw.qb_items USING (id)";
+    assert_eq!(database.number(both).await, 0);
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    let records = status.entities[0].archives[0].records;
+    assert!(records < moved, "{records} of {moved}");
+    assert_eq!(records as i64, archived_records(&database).await);
+    assert_eq!(
+        records as usize + database.rows("raw.qb_items").await.len(),
+        40
+    );
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archived_record_that_is_deleted_hides_no_lost_row_and_stays_deleted() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("old.jsonl");
+    let moved = archive_old(&app, "items", &file).await;
+    let id = text(&database, NEWEST).await;
+    let deleted = json!({"entity": "Item", "id": id, "at": a_minute_ago()});
+    change(&sandbox, "delete", deleted);
+    let found = verified(&app, false, false).await;
+    assert!(found.different.is_empty(), "{found:?}");
+    assert_eq!((found.source, found.archived), (39, moved - 1));
+    let found = verified(&app, true, false).await;
+    assert!(found.different.is_empty(), "{found:?}");
+    assert_eq!((found.source, found.archived), (39, moved - 1));
+    // The numbers are equal again, so that a row that is lost shows in them.
+    let lost = "DELETE FROM raw.qb_items WHERE id = (SELECT id FROM raw.qb_items
+        WHERE deleted_at_utc IS NULL ORDER BY payload #>> '{MetaData,LastUpdatedTime}' LIMIT 1) RETURNING id";
+    let lost = text(&database, lost).await;
+    let found = verified(&app, true, false).await;
+    assert!(
+        found.different.is_empty() && found.repaired == 1,
+        "{lost}: {found:?}"
+    );
+    assert_complete(&app.load(&LoadRequest::new(&file)).await.unwrap());
+    assert_eq!(
+        living(&database, "raw.qb_items").await,
+        sorted(truth(&sandbox, "Item"))
+    );
+    assert_eq!(archived_records(&database).await, 0);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_of_ids_finds_the_deletion_of_an_archived_record() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("old.jsonl");
+    let moved = archive_old(&app, "items", &file).await;
+    let id = text(&database, NEWEST).await;
+    let deleted = json!({"entity": "Item", "id": id, "at": a_minute_ago()});
+    change(&sandbox, "delete", deleted);
+    // The first sync after a backfill asks for no changes of before.
+    let report = app.sync(&everything(&["items"])).await.unwrap();
+    let items = &report.accounts[0].entities[0];
+    assert!(items.reconciled && items.deleted == 1, "{items:?}");
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert_eq!(status.entities[0].archives[0].records, moved - 1);
+    let found = verified(&app, false, false).await;
+    assert_eq!((found.source, found.archived), (39, moved - 1));
+    assert_complete(&app.load(&LoadRequest::new(&file)).await.unwrap());
+    assert_eq!(
+        living(&database, "raw.qb_items").await,
+        sorted(truth(&sandbox, "Item"))
+    );
+    database.drop().await;
+}
+
+fn sorted(mut records: Vec<(String, Value)>) -> Vec<(String, Value)> {
+    records.sort_by(|a, b| a.0.cmp(&b.0));
+    records
 }

@@ -11,7 +11,7 @@ use super::poll::years;
 use crate::domain::{Deletion, EntitySpec, RecordKey, Reject, Window, unnamed};
 use crate::error::Result;
 use crate::port::RecordIndex;
-use crate::sink::postgres::Deletions;
+use crate::sink::postgres::{Deletions, LOOKED_UP};
 
 /// Records of one look-up that are logged one by one when they are set aside.
 const MAX_LOGGED_REJECTS: usize = 10;
@@ -24,9 +24,10 @@ impl CompanySyncer<'_> {
         is_reconciled: bool,
     ) -> Result<u64> {
         let until = self.horizon(entity).await?;
-        let request = match entity.is_read_whole {
-            true => r#"{"method": "GET", "path": "read"}"#,
-            false => r#"{"method": "GET", "path": "cdc"}"#,
+        let request = match (entity.is_read_whole, is_reconciled) {
+            (true, _) => r#"{"method": "GET", "path": "read"}"#,
+            (false, true) => LOOKED_UP,
+            (false, false) => r#"{"method": "GET", "path": "cdc"}"#,
         };
         let deleted = Deletions {
             realm_id: self.realm_id,
@@ -39,8 +40,8 @@ impl CompanySyncer<'_> {
         self.sink.mark_deleted(&deleted).await
     }
 
-    /// Compares the ids of the table with those of QuickBooks. A record that is only in the table
-    /// is requested by its id before it counts as deleted.
+    /// Compares the ids of the table and of archives with those of QuickBooks. A record that QuickBooks
+    /// does not list is requested by its id before it counts as deleted.
     pub(super) async fn reconcile(&self, entity: &EntitySpec) -> Result<Compared> {
         let now = crate::clock::now();
         let windows = years(now)?;
@@ -50,7 +51,8 @@ impl CompanySyncer<'_> {
         };
         // The table first, so that a record that is loaded meanwhile does not seem to be missing
         // from an older answer.
-        let stored = self.sink.keys(entity, whole, &[], self.meter).await?;
+        let mut stored = self.sink.keys(entity, whole, &[], self.meter).await?;
+        stored.extend(self.sink.archived_keys(entity).await?);
         let found = self.source.keys(entity, whole, &[], self.meter).await?;
         let found: HashSet<&str> = found.iter().map(|key| key.id.as_str()).collect();
         let missing: Vec<RecordKey> = stored
@@ -74,13 +76,8 @@ impl CompanySyncer<'_> {
         let living = self.source.look_up(entity, &ids, self.meter).await?;
         let there = living.ids();
         let set_aside = self.set_aside(entity, living.unreadable, stored).await?;
-        let is_gone = |id: &String| !there.contains(id);
-        let gone = ids.into_iter().filter(is_gone).map(|id| Deletion {
-            id,
-            at: now,
-            stub: None,
-        });
-        Ok((gone.collect(), set_aside))
+        let gone = stored.iter().filter(|key| !there.contains(&key.id));
+        Ok((gone.map(|key| key.deletion(now)).collect(), set_aside))
     }
 
     /// Sets aside records that were looked up, each at the time that its row says.

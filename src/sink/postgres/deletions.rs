@@ -25,6 +25,9 @@ pub(crate) struct Deletions<'a> {
     pub request: &'a str,
 }
 
+/// The request that finds out that a record is gone by looking for it.
+pub(crate) const LOOKED_UP: &str = r#"{"method": "GET", "path": "query"}"#;
+
 const MARK_DELETED: &str = include_str!("sql/mark_deleted.sql");
 
 impl PostgresSink {

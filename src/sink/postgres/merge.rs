@@ -118,23 +118,19 @@ fn recount_statement(schema: &str, entity: &EntitySpec, traits: TableTraits) -> 
 pub(super) struct TableTraits {
     is_partitioned: bool,
     has_triggers: bool,
-    /// Whether records of the table are in archives.
-    pub(super) has_archives: bool,
 }
 
 /// Returns the query of a table's traits, without parameters, so that it can be sent together with
 /// other statements. The triggers of `qbo-rs db views --materialize` change no row of the table.
 pub(super) fn select_traits(schema: &str, entity: &EntitySpec) -> String {
-    let quoted = |text: &str| text.replace('\'', "''").replace('\\', r"\\");
-    let table = quoted(&table_name(schema, entity));
-    let (schema, entity) = (quoted(schema), entity.name);
+    let table = table_name(schema, entity);
+    let table = table.replace('\'', "''").replace('\\', r"\\");
     format!(
         "SELECT relkind = 'p', EXISTS (
              SELECT FROM pg_trigger t
              WHERE (t.tgrelid = raw.oid
                  OR relkind = 'p' AND t.tgrelid IN (SELECT relid FROM pg_partition_tree(raw.oid)))
-               AND strpos(coalesce(obj_description(t.tgfoid, 'pg_proc'), ''), '{VIEWS_MARK}') = 0),
-             EXISTS (SELECT FROM qbo.archives WHERE schema_name = E'{schema}' AND entity = '{entity}')
+               AND strpos(coalesce(obj_description(t.tgfoid, 'pg_proc'), ''), '{VIEWS_MARK}') = 0)
          FROM pg_class raw WHERE raw.oid = to_regclass(E'{table}')"
     )
 }
@@ -150,7 +146,6 @@ impl TableTraits {
         Self {
             is_partitioned: is_set(0),
             has_triggers: is_set(1),
-            has_archives: is_set(2),
         }
     }
 }

@@ -32,7 +32,7 @@ use chrono::{DateTime, Utc};
 
 pub use self::archive::ArchiveSummary;
 pub(crate) use self::books::{Books, DEFAULT_LEDGER_SCHEMA, PostedRecords};
-pub(crate) use self::deletions::Deletions;
+pub(crate) use self::deletions::{Deletions, LOOKED_UP};
 use self::ledger::Ledger;
 use self::pulse::{Pulses, claim};
 pub(crate) use self::quiet::{QuietEntity, QuietSink};

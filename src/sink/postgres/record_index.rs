@@ -68,7 +68,7 @@ fn reject(row: &Row) -> Result<KnownReject> {
 }
 
 /// Reads columns by position: there can be millions of keys.
-fn record_key(row: &Row) -> Result<RecordKey> {
+pub(super) fn record_key(row: &Row) -> Result<RecordKey> {
     let updated_at: Option<DateTime<Utc>> = row.column(1)?;
     Ok(RecordKey {
         id: row.column(0)?,

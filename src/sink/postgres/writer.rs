@@ -93,9 +93,6 @@ impl PostgresWriter {
         if self.distinct.has_repeats() {
             merge::keep_newest(client).await?;
         }
-        if !transaction.traits.has_archives {
-            return merge.run(client).await;
-        }
         let archived = ArchivedOf {
             schema: &self.schema,
             realm_id: &self.context.realm_id,
