@@ -243,7 +243,10 @@ fn notes(run: &RunReport, out: &mut String) {
             "{entity}: {count} of {windows} lie in the future", entity, count, windows);
         let _ = writeln!(out, "{text}");
     }
-    if let Some(read_until) = run.windows.iter().find_map(|window| window.read_until) {
+    // Records of an archive are no read: such a window is "read until" its begin.
+    let is_read = |window: &&WindowReport| window.read_until > Some(window.window().start);
+    let read = run.windows.iter().find(is_read);
+    if let Some(read_until) = read.and_then(|window| window.read_until) {
         let at = instant(read_until);
         let text = say!(
             "{entity}: read until {at}, a little before the present",
