@@ -2,7 +2,7 @@
 
 use qbo_rs::app::{App, Service};
 
-use crate::support::{Database, Work, everything, small_sandbox, syncing_app, work};
+use crate::support::{Database, Work, connect, everything, small_sandbox, syncing_app, work};
 
 /// An app that is in step with items, and that serves a database.
 async fn in_step(app: &App) -> Service {
@@ -122,10 +122,20 @@ async fn a_monitor_asks_about_what_can_be_wrong_and_not_about_all_companies() {
     let app = syncing_app(&sandbox, &database);
     drop(in_step(&app).await);
     let of_one = asked(&app, &database).await;
-    run(&database, &others("success", 1, 500)).await;
-    run(&database, "ANALYZE qbo.windows; ANALYZE qbo.sync_state").await;
+    // By a connection that ends, so that its work is counted before.
+    let other = connect(&database.url).await;
+    other
+        .batch_execute(&others("success", 1, 500))
+        .await
+        .unwrap();
+    other
+        .batch_execute("ANALYZE qbo.windows; ANALYZE qbo.sync_state")
+        .await
+        .unwrap();
+    drop(other);
     let of_many = asked(&app, &database).await;
-    assert_eq!(of_many.transactions, of_one.transactions);
+    let statements = of_many.transactions - of_one.transactions;
+    assert!(statements <= 5, "{statements} more");
     // Either table is read three times at most; a look at the whole ledger would be one more of both.
     let rows = of_many.rows_read - of_one.rows_read;
     assert!(rows <= 3 * 2 * 500 * 43, "{rows} rows");
