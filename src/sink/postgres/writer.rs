@@ -324,8 +324,8 @@ impl WindowWriter for PostgresWriter {
         summary: ReadSummary,
         ahead: u64,
     ) -> Result<Option<LoadCounts>> {
-        // Postgres may have set some aside.
-        let is_divided = self.rejects.count() == 0;
+        // Postgres may have set some aside. A sync commits its windows whole: it has a turn of its own.
+        let is_divided = self.rejects.count() == 0 && self.turn.is_none();
         let Some(mut transaction) = self.transaction.take_if(|_| is_divided) else {
             return Ok(None);
         };
