@@ -234,55 +234,6 @@ async fn a_repair_mends_an_archived_record_that_others_have_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_is_archived_during_its_merge_is_in_the_table_again() {
-    let (sandbox, database) = (small_sandbox(), Database::create().await);
-    let app = app(&sandbox, &database);
-    let range = whole_range(&["items"], "year", 1000);
-    assert_complete(&app.backfill(&range).await.unwrap());
-    let [last, held] = ["<", ">="].map(|side| {
-        format!(
-            "SELECT id FROM raw.qb_items WHERE (payload #>> '{{MetaData,LastUpdatedTime}}')::timestamptz
-             {side} '2025-01-01Z' ORDER BY id::bigint {} LIMIT 1",
-            if side == "<" { "DESC" } else { "" }
-        )
-    });
-    let (last, held) = (text(&database, &last).await, text(&database, &held).await);
-    for (id, at) in [(&held, "2025-06-01"), (&last, "2025-06-02")] {
-        let edit = json!({"entity": "Item", "id": id, "at": format!("{at}T00:00:00Z")});
-        change(&sandbox, "edit", edit);
-    }
-    let lock = format!("BEGIN; SELECT FROM raw.qb_items WHERE id = '{held}' FOR UPDATE");
-    database.client.batch_execute(&lock).await.unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("old.jsonl");
-    let archiving = async {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
-            WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while database.number(waiting).await == 0 {
-            tokio::task::yield_now().await;
-        }
-        let request = ArchiveRequest::new(["items"], before(), &file);
-        let moved = app.archive(&request).await.unwrap()[0].rows;
-        database.client.batch_execute("COMMIT").await.unwrap();
-        moved
-    };
-    let (again, moved) = tokio::join!(app.backfill(&range), archiving);
-    assert_complete(&again.unwrap());
-    // The rows that the merge found unchanged before they were archived stay in the file.
-    let both = "SELECT count(*) FROM qbo.archived_records JOIN raw.qb_items USING (id)";
-    assert_eq!(database.number(both).await, 0);
-    let status = app.status(&StatusRequest::default()).await.unwrap();
-    let records = status.entities[0].archives[0].records;
-    assert!(records < moved, "{records} of {moved}");
-    assert_eq!(records as i64, archived_records(&database).await);
-    assert_eq!(
-        records as usize + database.rows("raw.qb_items").await.len(),
-        40
-    );
-    database.drop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_archived_record_that_is_deleted_hides_no_lost_row_and_stays_deleted() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
