@@ -43,7 +43,8 @@ WHERE status <> 'done' AND ",
         SELECT FROM qbo.windows AS ledger
         WHERE ledger.schema_name = odd.schema_name AND ledger.realm_id = odd.realm_id
           AND ledger.entity = odd.entity AND (ledger.committed_at_utc > odd.started_at_utc
-            OR (ledger.is_part OR odd.status <> 'stuck' AND NOT odd.records_failed)
+            OR ledger.committed_at_utc IS NOT NULL
+            AND (ledger.is_part OR odd.status <> 'stuck' AND NOT odd.records_failed)
             AND ledger.window_start_utc = odd.window_start_utc AND ledger.window_end_utc = odd.window_end_utc)
           AND ledger.window_start_utc <= at 
           AND CASE WHEN ledger.is_part THEN ledger.read_until_utc ELSE ledger.window_end_utc END > at))"
