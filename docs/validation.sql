@@ -73,7 +73,7 @@ SELECT count(*) FROM ledger AS odd WHERE status <> 'done' AND EXISTS (
     ) AS bound(at)
     WHERE at >= odd.window_start_utc AND at < odd.window_end_utc AND NOT EXISTS (
         SELECT FROM ledger WHERE window_start_utc <= at AND (committed_at_utc > odd.started_at_utc
-                OR committed_at_utc IS NOT NULL AND (is_part OR odd.status <> 'stuck' AND NOT odd.records_failed) AND (window_start_utc, window_end_utc) = (odd.window_start_utc, odd.window_end_utc))
+                OR is_part AND committed_at_utc IS NOT NULL AND (window_start_utc, window_end_utc) = (odd.window_start_utc, odd.window_end_utc))
             AND CASE WHEN is_part THEN read_until_utc ELSE window_end_utc END > at
     ));
 

@@ -17,8 +17,8 @@ macro_rules! of_its_schema {
 }
 
 /// Unfinished windows of all schemas, but for those of which the whole time was committed by other windows since: each
-/// begin of a time that could be lacking lies in one. What an earlier attempt at a window has committed stays so, unless the failure is one of its records: to read it
-/// again was a wish, and nothing is lacking. A window that is stuck is always told. A sync that is at one is told by its turn.
+/// begin of a time that could be lacking lies in one. Parts of a window stay committed when a later
+/// attempt at it begins. A sync that is at one is told by its turn.
 macro_rules! unfinished {
     () => {
         concat!(
@@ -43,8 +43,7 @@ WHERE status <> 'done' AND ",
         SELECT FROM qbo.windows AS ledger
         WHERE ledger.schema_name = odd.schema_name AND ledger.realm_id = odd.realm_id
           AND ledger.entity = odd.entity AND (ledger.committed_at_utc > odd.started_at_utc
-            OR ledger.committed_at_utc IS NOT NULL
-            AND (ledger.is_part OR odd.status <> 'stuck' AND NOT odd.records_failed)
+            OR ledger.is_part AND ledger.committed_at_utc IS NOT NULL
             AND ledger.window_start_utc = odd.window_start_utc AND ledger.window_end_utc = odd.window_end_utc)
           AND ledger.window_start_utc <= at 
           AND CASE WHEN ledger.is_part THEN ledger.read_until_utc ELSE ledger.window_end_utc END > at))"
