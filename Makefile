@@ -16,7 +16,7 @@ PEERS_FLAGS ?= --mixed 60000 --invoices 100000 --latency 0 50 500
 POSTGRES_MAJORS := 13 14 15 16 17
 
 # Tests at a time. They wait for other processes more than they compute, so that more than one a core pays.
-PARALLEL := 7
+PARALLEL := 5
 
 # Mage needs 1.4 GB of packages and several minutes. SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
@@ -249,6 +249,6 @@ clean: ## Remove everything that was built; the data of the demo is kept
 .venv/.wheel: $(SOURCES) | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-dev.txt maturin
 	rm -rf dist
-	$(BIN)/maturin build --release --locked --out dist
+	env -u MAKEFLAGS $(BIN)/maturin build --release --locked --out dist
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/*.whl
 	touch $@
