@@ -61,6 +61,28 @@ pub struct CompanyReport {
     pub refused_includes: Vec<String>,
 }
 
+#[cfg(test)]
+impl CompanyReport {
+    /// Returns the report of a company of which nothing but this is known.
+    pub(super) fn of_test(realm_id: &str, state: ConnectionState) -> Self {
+        Self {
+            account: ConnectionSummary {
+                realm_id: realm_id.to_owned(),
+                needs_reauth: None,
+                access_token_expires_at: None,
+                refresh_token_expires_at: None,
+                connection_expires_at: None,
+            },
+            state,
+            days_left: None,
+            warning: None,
+            reconnect_url: None,
+            traffic: Traffic::read(None, chrono::DateTime::UNIX_EPOCH),
+            refused_includes: Vec::new(),
+        }
+    }
+}
+
 /// The result of a change of the key.
 #[derive(Debug, Default, Serialize)]
 pub struct KeyChange {

@@ -243,35 +243,15 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quickbooks::Traffic;
-    use crate::store::token_store::ConnectionSummary;
-
-    fn account(realm_id: &str, state: ConnectionState) -> CompanyReport {
-        CompanyReport {
-            account: ConnectionSummary {
-                realm_id: realm_id.to_owned(),
-                needs_reauth: None,
-                access_token_expires_at: None,
-                refresh_token_expires_at: None,
-                connection_expires_at: None,
-            },
-            state,
-            days_left: None,
-            warning: None,
-            reconnect_url: None,
-            traffic: Traffic::read(None, DateTime::UNIX_EPOCH),
-            refused_includes: Vec::new(),
-        }
-    }
 
     #[test]
     fn companies_that_need_somebody_and_old_ones_are_shown_first() {
         let accounts = [
-            account("1", ConnectionState::Active),
-            account("2", ConnectionState::Active),
-            account("3", ConnectionState::Active),
-            account("4", ConnectionState::ExpiresSoon),
-            account("5", ConnectionState::NeedsReauth),
+            CompanyReport::of_test("1", ConnectionState::Active),
+            CompanyReport::of_test("2", ConnectionState::Active),
+            CompanyReport::of_test("3", ConnectionState::Active),
+            CompanyReport::of_test("4", ConnectionState::ExpiresSoon),
+            CompanyReport::of_test("5", ConnectionState::NeedsReauth),
         ];
         let state = |realm_id: &str, has_failed, day: i64| CompanyState {
             realm_id: realm_id.to_owned(),

@@ -303,26 +303,6 @@ fn facts(entity: &EntityStatus) -> EntityFacts<'_> {
 mod tests {
     use super::*;
     use crate::domain::{ConnectionState, Reason};
-    use crate::quickbooks::Traffic;
-    use crate::store::token_store::ConnectionSummary;
-
-    fn account(realm_id: &str, state: ConnectionState) -> CompanyReport {
-        CompanyReport {
-            account: ConnectionSummary {
-                realm_id: realm_id.to_owned(),
-                needs_reauth: None,
-                access_token_expires_at: None,
-                refresh_token_expires_at: None,
-                connection_expires_at: None,
-            },
-            state,
-            days_left: None,
-            warning: None,
-            reconnect_url: None,
-            traffic: Traffic::read(None, DateTime::UNIX_EPOCH),
-            refused_includes: Vec::new(),
-        }
-    }
 
     #[test]
     fn a_schema_that_was_never_read_is_judged_by_the_connection_of_its_own_company() {
@@ -347,8 +327,8 @@ mod tests {
             schema_drift: Vec::new(),
             books: Vec::new(),
             accounts: vec![
-                account("1", ConnectionState::Active),
-                account("2", ConnectionState::NeedsReauth),
+                CompanyReport::of_test("1", ConnectionState::Active),
+                CompanyReport::of_test("2", ConnectionState::NeedsReauth),
             ],
         };
         let reasons = |report: &mut StatusReport| {

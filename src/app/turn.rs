@@ -160,12 +160,12 @@ fn leave_out(plan: &mut Plan, resumed: Resumed) {
         read_from,
     } = resumed;
     plan.windows = remaining;
-    let is_later = |old: &Continuation| {
+    let is_replaced = |old: &Continuation| {
         let mut later = read_from.iter().filter_map(|new| new.begun);
-        !old.begun
+        old.begun
             .is_some_and(|old| later.any(|new| new.window == old.window))
     };
-    plan.read_from.retain(is_later);
+    plan.read_from.retain(|old| !is_replaced(old));
     plan.read_from.extend(read_from);
     let done = skipped.into_iter();
     plan.skipped

@@ -1,6 +1,7 @@
 //! Windows of many pages, which are committed in parts: a run that ends within one is resumed there.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use qbo_rs::app::StatusRequest;
 use qbo_rs::domain::{Level, Report, WindowReport, WindowStatus};
@@ -11,6 +12,8 @@ use crate::support::{
     Database, a_minute_ago, app, assert_complete, change, request, truth, until, whole_range,
 };
 
+/// A run of a hundred pages takes seconds.
+const LIMIT: Duration = Duration::from_secs(60);
 const PAGE: u64 = 10;
 const PAGES: u64 = 100;
 
@@ -257,8 +260,10 @@ async fn a_row_that_another_run_has_committed_is_not_made_a_part_again() {
     database.client.batch_execute(commit).await.unwrap();
     let taken = "SELECT count(*) FROM qbo.windows WHERE is_part";
     // Each page that follows would make it a part again.
+    let begin = Instant::now();
     while !run.is_finished() {
         assert_eq!(database.number(taken).await, 0);
+        assert!(begin.elapsed() < LIMIT, "the run does not end");
     }
     assert_complete(&run.await.unwrap().unwrap());
     assert_eq!(
