@@ -17,11 +17,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
 
+import measured_process
 import psycopg
 
 import qbo_rs
+
+if TYPE_CHECKING:
+    from measured_process import Usage
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -29,6 +34,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from with_postgres import throw_away_postgres, url  # noqa: E402
 
 COMMAND = str(Path(sys.executable).parent / "qbo-rs")
+# The longest that a command may take.
+LIMIT_S = 3600
 RANGE = ["--start", "2024-01-01", "--end", "2026-01-01"]
 METADATA = "\t2024-01-01 00:00:00+00\t2024-01-01 00:00:00+00\t2024-02-01 00:00:00+00\t1\t1000\t"
 REQUEST = json.dumps(
@@ -110,18 +117,22 @@ def merge_share(connection: psycopg.Connection, lines: list[bytes]) -> None:
 
 
 def backfill(name: str, environment: dict[str, str], chunk: str, page_size: int = 1000) -> Measure:
-    """Measure the duration and the peak memory of the command."""
+    """Measure the duration, the processor time and the peak memory of the command."""
     unit = ["--chunk", chunk, "--page-size", str(page_size)]
     line = [COMMAND, "backfill", "invoices", *RANGE, *unit, "--json", "--log-level", "error"]
-    begin = time.perf_counter()
-    process = subprocess.Popen(line, env=os.environ | environment, stdout=subprocess.PIPE)
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - begin
-    if status:
-        sys.exit(f"{name}: exit status {status}: {output.decode()[:400]}")
+    output, usage = run(line, environment)
     totals = json.loads(output)["runs"][0]["totals"]
-    return Measure(name, totals["rows"], seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
+    return Measure(name, totals["rows"], usage.seconds, usage.peak_mb, usage.cpu_s)
+
+
+def run(line: list[str], environment: dict[str, str]) -> tuple[bytes, Usage]:
+    """Run a command; return what it printed and what it took. Its failure ends the benchmark."""
+    with TemporaryDirectory() as folder:
+        try:
+            usage = measured_process.run([line], os.environ | environment, Path(folder), LIMIT_S)
+        except measured_process.ProcessError as error:
+            sys.exit(f"{' '.join(line)}: {error}")
+        return (Path(folder) / "output").read_bytes(), usage
 
 
 def start_sandbox(rows: int) -> tuple[subprocess.Popen[str], dict[str, str]]:

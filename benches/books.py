@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ import psycopg
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benches")]
 
-from backfill import machine  # noqa: E402
+from backfill import machine, run  # noqa: E402
 from with_postgres import throw_away_postgres, url  # noqa: E402
 
 COMMAND = str(Path(sys.executable).parent / "qbo-rs")
@@ -43,23 +42,12 @@ class Measure(NamedTuple):
     requests: int | None = None
 
 
-def run(line: list[str], environment: dict[str, str]) -> tuple[str, float, float]:
-    """Run a command; return what it printed, its seconds and its peak memory in MB."""
-    begin = time.perf_counter()
-    process = subprocess.Popen(line, env=os.environ | environment, stdout=subprocess.PIPE)
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{' '.join(line)}: exit status {status}: {output.decode()[:400]}")
-    return output.decode(), time.perf_counter() - begin, usage.ru_maxrss / 1024
-
-
 def tie_out(name: str, command: str, environment: dict[str, str]) -> Measure:
     """Measure a comparison of the last month. It has to agree."""
     line = [command, "verify", "--books", *MONTH, "--json", "--log-level", "error"]
-    output, seconds, peak = run(line, environment)
+    output, usage = run(line, environment)
     books = json.loads(output)["books"][0]
-    return Measure(name, seconds, peak, books["requests"])
+    return Measure(name, usage.seconds, usage.peak_mb, books["requests"])
 
 
 def start_sandbox(command: str, transactions: int) -> tuple[subprocess.Popen[str], dict[str, str]]:
@@ -100,9 +88,8 @@ def change_notes(connection: psycopg.Connection) -> None:
 
 def measures(command: str, environment: dict[str, str], postgres: dict[str, str]) -> tuple[list[Measure], int, str]:
     """Sync, then compare; return what was measured, the number of records, and the version of the server."""
-    output, seconds, peak = run([command, "sync", "--json", "--log-level", "error"], environment)
-    del output
-    found = [Measure("qbo-rs sync of everything", seconds, peak)]
+    _, usage = run([command, "sync", "--json", "--log-level", "error"], environment)
+    found = [Measure("qbo-rs sync of everything", usage.seconds, usage.peak_mb)]
     with psycopg.connect(url(postgres)) as connection:
         version = connection.execute("SHOW server_version").fetchone()[0]
         floor, records = copy_out(connection)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from measured_process import MEGABYTE, ProcessError, run
 
 from . import peer as peers
 from .company import Data, Editor, compare
-from .process import MEGABYTE, PeerError, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,7 +78,7 @@ def measure(peer: peers.Peer, case: Case, postgres: Mapping[str, str], limit_s: 
         return Measure(*key, message=absent)
     try:
         return Measure(*key, **_figures(peer, case, postgres, limit_s))
-    except (PeerError, OSError, psycopg.Error) as error:
+    except (ProcessError, OSError, psycopg.Error) as error:
         return Measure(*key, message=" ".join(str(error).split()))
 
 

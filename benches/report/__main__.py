@@ -26,7 +26,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True, help="file to write")
     parser.add_argument("--rows", type=int, default=100_000, help="invoices (default 100000)")
-    parser.add_argument("--memory", type=int, nargs="+", default=[100_000, 1_000_000], help="invoices of the companies")
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=[100_000, 1_000_000],
+        help="invoices of the companies that differ in size",
+    )
     arguments = parser.parse_args()
     about = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -42,7 +48,7 @@ def main() -> None:
         measures.requests(),
         measures.loading(arguments.rows),
         measures.plan(),
-        measures.memory(arguments.memory),
+        measures.growth(arguments.sizes),
     ):
         figures.append(figure._asdict())
         print(f"{figure.group}: {figure.name}: {figure.value:,.2f} {figure.unit} {figure.verdict}", flush=True)

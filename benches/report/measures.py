@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import backfill
@@ -17,61 +18,98 @@ from with_postgres import throw_away_postgres, url  # found through backfill, wh
 
 import qbo_rs
 
+from . import processor
 from .figure import Figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOADING, MEMORY, START, REQUESTS = "Loading", "Memory", "Start", "Requests"
+PROCESSORS = "Processor time of the largest load, for a million rows"
 #: Every time of a start is the median of this many.
 STARTS = 21
 MONTH, WHOLE = "month", "900d"
+#: Every rate and ratio of a load is the median of this many turns.
+TURNS = 5
+ONE, FOUR = "COPY and merge by hand, one connection", "COPY and merge by hand, four connections"
+EMPTY, AGAIN = "`qbo-rs backfill` into an empty table", "`qbo-rs backfill` again, nothing changed"
+SINGLE = "`qbo-rs backfill`, everything in one window"
 
 
 def loading(rows: int) -> Iterator[Figure]:
-    """Load invoices, and load the same rows by hand into the same server."""
+    """Load invoices, and load the same rows by hand into the same server: in turn, several times."""
+    with qbo_rs.sandbox(customers=500, items=300, invoices=rows) as same:
+        payloads = same.truth("Invoice", "2024-01-01", "2026-01-01")
     with throw_away_postgres() as postgres:
         sandbox, environment = backfill.start_sandbox(rows)
-        environment |= postgres
         try:
-            empty = backfill.backfill("empty table", environment, MONTH)
-            again = backfill.backfill("again", environment, MONTH)
-            forget(url(postgres))
-            single = backfill.backfill("one window", environment, WHOLE)
-            forget(url(postgres))
+            rounds = [turn(environment | postgres, payloads) for _ in range(TURNS)]
         finally:
             sandbox.terminate()
             sandbox.wait(timeout=10)
-        with qbo_rs.sandbox(customers=500, items=300, invoices=rows) as same:
-            payloads = same.truth("Invoice", "2024-01-01", "2026-01-01")
-        one, four = (backfill.copy_and_merge(url(postgres), payloads, connections) for connections in (1, 4))
+
+    def rate(name: str) -> float:
+        return statistics.median(measured[name].rate for measured in rounds)
+
+    def ratio(ours: str, by_hand: str) -> float:
+        return statistics.median(measured[ours].rate / measured[by_hand].rate for measured in rounds)
+
     average = sum(map(len, payloads.values())) / len(payloads)
     yield Figure(LOADING, "Bytes of an invoice, on average", average, "bytes")
-    yield Figure(LOADING, "COPY and merge by hand, one connection", one.rate, "rows/s")
-    yield Figure(LOADING, "COPY and merge by hand, four connections", four.rate, "rows/s")
-    yield Figure(LOADING, "`qbo-rs backfill` into an empty table", empty.rate, "rows/s")
-    yield Figure(LOADING, "`qbo-rs backfill` again, nothing changed", again.rate, "rows/s")
-    yield Figure(LOADING, "`qbo-rs backfill`, everything in one window", single.rate, "rows/s")
-    yield Figure(LOADING, "Empty table, against one connection by hand", empty.rate / one.rate, "times", 1.6)
-    yield Figure(LOADING, "Empty table, against four connections by hand", empty.rate / four.rate, "times", 1.0)
-    yield Figure(LOADING, "One window, against one connection by hand", single.rate / one.rate, "times")
-    processor = empty.processor_s / empty.rows * 1e6
-    yield Figure(LOADING, "Processor time of `qbo-rs`, for a million rows", processor, "s", 6, "at most")
+    yield from (Figure(LOADING, name, rate(name), "rows/s") for name in rounds[0])
+    yield Figure(LOADING, "Empty table, against one connection by hand", ratio(EMPTY, ONE), "times", 1.6)
+    yield Figure(LOADING, "Empty table, against four connections by hand", ratio(EMPTY, FOUR), "times", 1.0)
+    yield Figure(LOADING, "One window, against one connection by hand", ratio(SINGLE, ONE), "times")
+    yield Figure(LOADING, "Four connections by hand, against one", ratio(FOUR, ONE), "times")
 
 
-def memory(sizes: list[int]) -> Iterator[Figure]:
-    """Load companies of several sizes and look at the peak."""
-    peaks = []
+def turn(environment: dict[str, str], payloads: dict[str, bytes]) -> dict[str, backfill.Measure]:
+    """Load the same rows in each way, once."""
+    database = url(environment)
+    measured = {name: backfill.copy_and_merge(database, payloads, many) for name, many in ((ONE, 1), (FOUR, 4))}
+    for name, chunk in ((EMPTY, MONTH), (AGAIN, MONTH)):
+        measured[name] = backfill.backfill(name, environment, chunk)
+    forget(database)
+    measured[SINGLE] = backfill.backfill(SINGLE, environment, WHOLE)
+    forget(database)
+    return measured
+
+
+def growth(sizes: list[int]) -> Iterator[Figure]:
+    """Load companies of several sizes; look at the peak, and at who takes the processors' time."""
+    peaks, spent = [], {}
     for rows in sizes:
         with throw_away_postgres() as postgres:
             sandbox, environment = backfill.start_sandbox(rows)
+            others = {"Postgres": postmaster(url(postgres)), "the simulator": sandbox.pid}
+            before = {name: processor.seconds(pid) for name, pid in others.items()}
             try:
-                peaks.append(backfill.backfill(f"{rows} rows", environment | postgres, MONTH).peak_mb)
+                load = backfill.backfill(f"{rows} rows", environment | postgres, MONTH)
+                spent = {name: processor.seconds(pid) - before[name] for name, pid in others.items()}
             finally:
                 sandbox.terminate()
                 sandbox.wait(timeout=10)
-        yield Figure(MEMORY, f"Peak of `qbo-rs backfill`, {rows:,} invoices", peaks[-1], "MB", 60, "at most")
+        peaks.append(load.peak_mb)
+        yield Figure(MEMORY, f"Peak of `qbo-rs backfill`, {rows:,} invoices", load.peak_mb, "MB", 60, "at most")
     yield Figure(MEMORY, "Largest peak against the smallest", max(peaks) / min(peaks), "times")
+    million = load.rows / 1e6
+    yield Figure(PROCESSORS, "`qbo-rs`", load.processor_s / million, "s", 6, "at most")
+    for name, seconds in spent.items():
+        yield Figure(PROCESSORS, name, seconds / million, "s")
+    whole = load.seconds * (os.cpu_count() or 1)
+    yield Figure(
+        PROCESSORS,
+        "All three, of what the processors have",
+        100 * (load.processor_s + sum(spent.values())) / whole,
+        "%",
+    )
+
+
+def postmaster(database: str) -> int:
+    """Return the process id of a server on this machine."""
+    with psycopg.connect(database) as connection:
+        (directory,) = connection.execute("SHOW data_directory").fetchone()
+    return int((Path(directory) / "postmaster.pid").read_text().split()[0])
 
 
 def start() -> Iterator[Figure]:

@@ -76,7 +76,7 @@ pub use plan::{
 pub use realm_id::is_realm_id;
 pub use record::{Deletion, Page, Payload, Record, Reject};
 pub(crate) use record::{
-    MAX_RECORD, MAX_REJECT_TEXT, MAX_REJECTS, Wrapped, too_many_rejects, unnamed,
+    MAX_RECORD, MAX_REJECT_TEXT, MAX_REJECTS, Wrapped, bounded, too_many_rejects, unnamed,
 };
 pub use report::{
     ConnectionReport, LoadCounts, Report, RunEnd, RunReport, RunStatus, SkipReason, WindowReport,

@@ -392,11 +392,10 @@ impl Reject {
 
     /// Returns the reject with short texts beside its payload, and without what a table cannot hold.
     pub(crate) fn bounded(self) -> Self {
-        let bound = |text: String| without_nul(excerpt(&text, MAX_REASON));
         Self {
-            id: self.id.map(bound),
-            error: bound(self.error),
-            intuit_tid: self.intuit_tid.map(bound),
+            id: self.id.as_deref().map(bounded),
+            error: bounded(&self.error),
+            intuit_tid: self.intuit_tid.as_deref().map(bounded),
             ..self
         }
     }
@@ -407,6 +406,12 @@ impl Reject {
         let text = String::from_utf8_lossy(payload);
         Some(without_nul(excerpt(&text, limit)))
     }
+}
+
+/// Returns the beginning of a text that stands beside the payload of a reject, without what a table
+/// cannot hold.
+pub(crate) fn bounded(text: &str) -> String {
+    without_nul(excerpt(text, MAX_REASON))
 }
 
 /// Returns why a record is set aside, without its name: a line about it begins with that.

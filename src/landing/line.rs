@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::checksum;
 use crate::domain::{
-    EntitySpec, MAX_REJECT_TEXT, MAX_SHOWN, Page, Payload, Record, Reject, Window, excerpt,
+    EntitySpec, MAX_REJECT_TEXT, MAX_SHOWN, Page, Payload, Record, Reject, Window, bounded, excerpt,
 };
 use crate::error::{Error, Result};
 
@@ -221,14 +221,13 @@ impl<'a> LandingLine<'a> {
             Cow::Borrowed(text) => line.slice_ref(text.as_bytes()),
             Cow::Owned(text) => text.into(),
         });
-        let reject = Reject {
-            id: (!self.id.is_empty()).then(|| self.id.to_string()),
+        Some(Reject {
+            id: (!self.id.is_empty()).then(|| bounded(&self.id)),
             at: self.inside(rejected.at_utc),
-            error: rejected.error.into_owned(),
-            intuit_tid: rejected.intuit_tid.map(Cow::into_owned),
+            error: bounded(&rejected.error),
+            intuit_tid: rejected.intuit_tid.as_deref().map(bounded),
             payload,
-        };
-        Some(reject.bounded())
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use super::line::MAX_LINE;
 use super::masking::masked_line;
@@ -36,6 +36,9 @@ pub struct LandingSource {
     mask: Arc<Mask>,
     /// Memory of long lines.
     budget: MemoryBudget,
+    /// Held while a long line is parsed. Its texts with escapes are then in memory a second time, for
+    /// which nothing is reserved.
+    parsing: Mutex<()>,
 }
 
 /// A window, and the file in which it is.
@@ -99,6 +102,7 @@ impl LandingSource {
             spool: None,
             mask,
             budget: MemoryBudget::new(MAX_LONG_LINES),
+            parsing: Mutex::new(()),
         })
     }
 
@@ -189,14 +193,15 @@ impl LandingSource {
         file: &LandingFile,
         entity: &EntitySpec,
     ) -> Result<Option<Page>> {
-        let held = match begun {
+        let (held, _alone) = match begun {
             Begun::End => return Ok(None),
-            Begun::Whole => Held::default(),
+            Begun::Whole => (Held::default(), None),
             Begun::Part => {
                 let mut reservation = self.budget.take(MAX_LINE).await;
                 reader.finish_line()?;
                 reservation.shrink_to(reader.line().len());
-                reservation.into_held()
+                let alone = self.parsing.lock().await;
+                (reservation.into_held(), Some(alone))
             }
         };
         let line = reader.take_line();

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 from conftest import ROOT
+from service import wait_until
 
 sys.path.insert(0, str(ROOT / "benches"))
 
-from report import measures, page
+from report import measures, page, processor
 from report.figure import Figure, number
 
 
@@ -50,3 +52,14 @@ def test_the_requests_of_a_sync_in_which_nothing_is_new_are_counted():
     assert "entities" in figure.name
     # All that a sync covers, and not a part of it.
     assert int(figure.name.split()[3]) > 30
+
+
+def test_processor_time_counts_the_children_of_a_server_too():
+    busy = "sum(range(20_000_000))"
+    script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{busy}']); input()"
+    parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)
+    try:
+        begin = processor.seconds(parent.pid)
+        wait_until(lambda: processor.seconds(parent.pid) > begin + 0.1 and not processor.children(parent.pid))
+    finally:
+        parent.communicate(b"\n", timeout=30)

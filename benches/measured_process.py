@@ -1,4 +1,7 @@
-"""Runs a pipeline of commands, and measures the processes that it consists of."""
+"""Runs a pipeline of commands, and measures the processes that it consists of.
+
+What the last command printed is in the file ``output`` of the folder.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ MESSAGE = 160
 EXCEPTION = re.compile(r"(?:[a-z_]\w*\.)+[A-Z]\w*: .|\w*Error: .")
 
 
-class PeerError(Exception):
-    """A peer did not run to its end; the message is the last thing that it said."""
+class ProcessError(Exception):
+    """A command did not run to its end; the message is the last thing that it said."""
 
 
 class Usage(NamedTuple):
@@ -43,7 +46,7 @@ def run(pipeline: Sequence[Sequence[str]], environment: Mapping[str, str], folde
     held at the same time, looked at ten times a second, or the highest that one of them ever held, if that is more.
 
     Raises:
-        PeerError: A command failed, or the limit passed.
+        ProcessError: A command failed, or the limit passed.
 
     """
     begin = time.perf_counter()
@@ -73,11 +76,11 @@ def run(pipeline: Sequence[Sequence[str]], environment: Mapping[str, str], folde
     for process, (_, status, _) in zip(processes, ended, strict=True):
         process.returncode = os.waitstatus_to_exitcode(status)
     if late.is_set():
-        raise PeerError(f"not done after {limit_s:.0f} s")
+        raise ProcessError(f"not done after {limit_s:.0f} s")
     # A reader that fails ends its writer, so that the last one knows why.
     for index, process in reversed(list(enumerate(processes))):
         if process.returncode:
-            raise PeerError(_last_words(folder / f"errors-{index}", process.returncode))
+            raise ProcessError(_last_words(folder / f"errors-{index}", process.returncode))
     cpu = sum(usage.ru_utime + usage.ru_stime for *_, usage in ended)
     return Usage(seconds, cpu, peak / MEGABYTE)
 
