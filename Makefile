@@ -123,7 +123,7 @@ bench: .venv/.dev .venv/.wheel ## Measure rows a second against a hand-written C
 	$(BIN)/python benches/backfill.py
 	$(BIN)/python benches/sandbox.py
 
-bench-report: .venv/.dev .venv/.wheel .venv/peers/plot/.installed ## Measure loading, memory, starts and requests in one run, and write docs/benchmarks.md; takes ten minutes and 8 GB
+bench-report: .venv/.dev .venv/.wheel .venv/.debian .venv/peers/plot/.installed ## Measure loading, memory, starts and requests in one run, and write docs/benchmarks.md; takes ten minutes and 8 GB
 	cd benches && ../$(BIN)/python -m report --json ../target/benchmarks.json
 	cd benches && ../$(BIN)/python -m report.page ../target/benchmarks.json >../docs/benchmarks.md
 	@if [ -e .venv/peers/plot/.installed ]; then .venv/peers/plot/bin/python benches/report/plot.py target/benchmarks.json docs/images/benchmarks.svg; \

@@ -38,8 +38,17 @@ COMMAND = str(Path(sys.executable).parent / "qbo-rs")
 LIMIT_S = 3600
 RANGE = ["--start", "2024-01-01", "--end", "2026-01-01"]
 METADATA = "\t2024-01-01 00:00:00+00\t2024-01-01 00:00:00+00\t2024-02-01 00:00:00+00\t1\t1000\t"
+# What a backfill stores beside each row, so that the rows are the same.
 REQUEST = json.dumps(
-    {"query": "SELECT * FROM Invoice WHERE MetaData.LastUpdatedTime >= '2024-01-01T00:00:00Z' MAXRESULTS 1000"}
+    {
+        "method": "POST",
+        "path": "/v3/company/9341450000000001/query",
+        "query": "SELECT * FROM Invoice WHERE MetaData.LastUpdatedTime >= '2024-01-01T00:00:00Z' AND "
+        "MetaData.LastUpdatedTime < '2024-02-01T00:00:00Z' ORDERBY MetaData.LastUpdatedTime ASC STARTPOSITION 1 "
+        "MAXRESULTS 1000",
+        "include": "enhancedAllCustomFields,invoiceLink",
+        "minorversion": 75,
+    }
 )
 COLUMNS = """id text {key}, payload jsonb NOT NULL, ingested_at_utc timestamptz NOT NULL,
     extract_window_start_utc timestamptz NOT NULL, extract_window_end_utc timestamptz NOT NULL,

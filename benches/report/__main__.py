@@ -46,7 +46,7 @@ def main() -> None:
     for figure in chain(
         measures.start(),
         measures.requests(),
-        measures.loading(arguments.rows),
+        *(measures.loading(server, arguments.rows) for server in measures.servers()),
         measures.plan(),
         measures.growth(arguments.sizes),
     ):

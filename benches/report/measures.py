@@ -36,11 +36,17 @@ EMPTY, AGAIN = "`qbo-rs backfill` into an empty table", "`qbo-rs backfill` again
 SINGLE = "`qbo-rs backfill`, everything in one window"
 
 
-def loading(rows: int) -> Iterator[Figure]:
+def servers() -> list[str | None]:
+    """Return where Postgres is: that of the wheel, and the newest of Debian, which has lz4, if it is installed."""
+    return [None, *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:])]
+
+
+def loading(server: str | None, rows: int) -> Iterator[Figure]:
     """Load invoices, and load the same rows by hand into the same server: in turn, several times."""
     with qbo_rs.sandbox(customers=500, items=300, invoices=rows) as same:
         payloads = same.truth("Invoice", "2024-01-01", "2026-01-01")
-    with throw_away_postgres() as postgres:
+    with throw_away_postgres(server) as postgres:
+        group = f"{LOADING} into {named(url(postgres))}"
         sandbox, environment = backfill.start_sandbox(rows)
         try:
             rounds = [turn(environment | postgres, payloads) for _ in range(TURNS)]
@@ -55,12 +61,22 @@ def loading(rows: int) -> Iterator[Figure]:
         return statistics.median(measured[ours].rate / measured[by_hand].rate for measured in rounds)
 
     average = sum(map(len, payloads.values())) / len(payloads)
-    yield Figure(LOADING, "Bytes of an invoice, on average", average, "bytes")
-    yield from (Figure(LOADING, name, rate(name), "rows/s") for name in rounds[0])
-    yield Figure(LOADING, "Empty table, against one connection by hand", ratio(EMPTY, ONE), "times", 1.6)
-    yield Figure(LOADING, "Empty table, against four connections by hand", ratio(EMPTY, FOUR), "times", 1.0)
-    yield Figure(LOADING, "One window, against one connection by hand", ratio(SINGLE, ONE), "times")
-    yield Figure(LOADING, "Four connections by hand, against one", ratio(FOUR, ONE), "times")
+    yield Figure(group, "Bytes of an invoice, on average", average, "bytes")
+    yield from (Figure(group, name, rate(name), "rows/s") for name in rounds[0])
+    yield Figure(group, "Empty table, against one connection by hand", ratio(EMPTY, ONE), "times", 1.6)
+    yield Figure(group, "Empty table, against four connections by hand", ratio(EMPTY, FOUR), "times", 1.0)
+    yield Figure(group, "One window, against one connection by hand", ratio(SINGLE, ONE), "times")
+    yield Figure(group, "Four connections by hand, against one", ratio(FOUR, ONE), "times")
+
+
+def named(database: str) -> str:
+    """Return the version of a server, and how a load compresses long payloads in it."""
+    with psycopg.connect(database) as connection:
+        (version,) = connection.execute("SHOW server_version").fetchone()
+        (methods,) = connection.execute(
+            "SELECT enumvals FROM pg_settings WHERE name = 'default_toast_compression'"
+        ).fetchone()
+    return f"Postgres {version.split()[0]}, {'lz4' if 'lz4' in methods else 'pglz'}"
 
 
 def turn(environment: dict[str, str], payloads: dict[str, bytes]) -> dict[str, backfill.Measure]:
