@@ -22,7 +22,7 @@ use crate::port::{MemoryBudget, Meter, Source, Span};
 const MAX_PART: usize = 1 << 20;
 /// Memory of lines that are longer than a part, in all windows that are read at a time, until they are
 /// stored.
-const MAX_LONG_LINES: usize = 2 * MAX_LINE;
+const MAX_LONG_LINES: usize = MAX_LINE + MAX_LINE / 2;
 
 /// A source that reads the windows of one company, each from a file of its own or all from one.
 #[derive(Debug)]
