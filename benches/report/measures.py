@@ -8,8 +8,9 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import backfill
 import merge
@@ -22,7 +23,7 @@ from . import processor
 from .figure import Figure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LOADING, MEMORY, START, REQUESTS = "Loading", "Memory", "Start", "Requests"
 PROCESSORS = "Processor time of the largest load, for a million rows"
@@ -54,19 +55,20 @@ def loading(server: str | None, rows: int) -> Iterator[Figure]:
             sandbox.terminate()
             sandbox.wait(timeout=10)
 
-    def rate(name: str) -> float:
-        return statistics.median(measured[name].rate for measured in rounds)
-
     def ratio(ours: str, by_hand: str) -> float:
-        return statistics.median(measured[ours].rate / measured[by_hand].rate for measured in rounds)
+        return statistics.median(loads[ours].rate / loads[by_hand].rate for loads in rounds)
 
     average = sum(map(len, payloads.values())) / len(payloads)
     yield Figure(group, "Bytes of an invoice, on average", average, "bytes")
-    yield from (Figure(group, name, rate(name), "rows/s") for name in rounds[0])
+    for name in rounds[0]:
+        yield Figure(group, name, statistics.median(loads[name].rate for loads in rounds), "rows/s")
     yield Figure(group, "Empty table, against one connection by hand", ratio(EMPTY, ONE), "times", 1.6)
     yield Figure(group, "Empty table, against four connections by hand", ratio(EMPTY, FOUR), "times", 1.0)
     yield Figure(group, "One window, against one connection by hand", ratio(SINGLE, ONE), "times")
     yield Figure(group, "Four connections by hand, against one", ratio(FOUR, ONE), "times")
+    for name in (ONE, EMPTY, AGAIN):
+        written = statistics.median(loads[name].wal for loads in rounds)
+        yield Figure(group, f"Write-ahead log of a row, {name}", written, "bytes")
 
 
 def named(database: str) -> str:
@@ -79,16 +81,37 @@ def named(database: str) -> str:
     return f"Postgres {version.split()[0]}, {'lz4' if 'lz4' in methods else 'pglz'}"
 
 
-def turn(environment: dict[str, str], payloads: dict[str, bytes]) -> dict[str, backfill.Measure]:
+class Load(NamedTuple):
+    """What one load took."""
+
+    rate: float
+    #: Bytes that the server wrote to its log, for each row.
+    wal: float
+
+
+def turn(environment: dict[str, str], payloads: dict[str, bytes]) -> dict[str, Load]:
     """Load the same rows in each way, once."""
     database = url(environment)
-    measured = {name: backfill.copy_and_merge(database, payloads, many) for name, many in ((ONE, 1), (FOUR, 4))}
+    loads = {}
+    for name, connections in ((ONE, 1), (FOUR, 4)):
+        loads[name] = watched(database, partial(backfill.copy_and_merge, database, payloads, connections))
     for name, chunk in ((EMPTY, MONTH), (AGAIN, MONTH)):
-        measured[name] = backfill.backfill(name, environment, chunk)
+        loads[name] = watched(database, partial(backfill.backfill, name, environment, chunk))
     forget(database)
-    measured[SINGLE] = backfill.backfill(SINGLE, environment, WHOLE)
+    loads[SINGLE] = watched(database, partial(backfill.backfill, SINGLE, environment, WHOLE))
     forget(database)
-    return measured
+    return loads
+
+
+def watched(database: str, load: Callable[[], backfill.Measure]) -> Load:
+    """Load, and look at how much the server has written to its log meanwhile."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        (begin,) = connection.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
+        measure = load()
+        (written,) = connection.execute(
+            "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)::float8", [begin]
+        ).fetchone()
+    return Load(measure.rate, written / measure.rows)
 
 
 def growth(sizes: list[int]) -> Iterator[Figure]:
