@@ -18,6 +18,8 @@ use crate::port::RunName;
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 /// Before that, a run says nothing about the time left.
 const SETTLING: Duration = Duration::from_secs(2);
+/// A run of a sync that takes as long is told when it is done.
+const LONG: Duration = Duration::from_secs(5);
 const MIN_BAR: usize = 4;
 const MAX_BAR: usize = 24;
 /// The most entities that are shown at a time; a sync reads several companies at once.
@@ -129,8 +131,9 @@ impl Board {
             .insert((realm_id.to_owned(), entity.to_owned()));
         let position = self.running.iter().position(|run| run.is(name))?;
         let run = self.running.remove(position);
-        // A sync looks at the same entities again and again.
-        let is_told = self.windows_planned > 0 || run.done_rows > 0 || run.failed > 0;
+        // A sync looks at many entities, again and again; its report names what has changed.
+        let is_long = now.duration_since(run.began) >= LONG;
+        let is_told = self.windows_planned > 0 || is_long && run.done_rows > 0 || run.failed > 0;
         (is_told && run.windows > 0).then(|| self.done_line(&run, now))
     }
 

@@ -1,11 +1,13 @@
 //! The text of `qbo-rs verify --books` for people.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::grid::{Column, Grid, width};
 use super::logging::language;
 use super::shortfall::{Failure, Shortfall};
-use super::words::number;
+use super::words::{flow, number};
 use crate::domain::books_report::UNEXPLAINED;
 use crate::domain::{
     AccountBooks, BooksReport, BooksStatus, CompanyBooks, PartyBooks, TransactionBooks,
@@ -15,6 +17,14 @@ use crate::terminal::one_line;
 
 /// The most transactions that are listed.
 const MAX_LISTED: usize = 20;
+/// So many transactions that only reports show are listed like all others.
+const FEW: usize = 3;
+/// The cause of what no record shows.
+const REPORT_ONLY: &str = "report_only";
+/// An amount without a cent.
+const NOTHING: &str = "0.00";
+/// The place of the column of what is not explained.
+const UNEXPLAINED_PLACE: usize = 4;
 
 /// Describes a tie-out: the accounts that differ, the transactions behind them, and a verdict.
 pub(super) fn tied_out(report: &BooksReport) -> String {
@@ -56,7 +66,7 @@ fn reasons(books: &CompanyBooks) -> Vec<String> {
             say!(in language; "not compared: {reason}", reason)
         })
         .collect();
-    let is_left = |amount: &str| amount != "0.00";
+    let is_left = |amount: &str| amount != NOTHING;
     let accounts = books.accounts.iter();
     reasons.extend(accounts.filter(|it| is_left(&it.unexplained)).map(|it| {
         say!(in language;
@@ -95,27 +105,27 @@ fn company(books: &CompanyBooks) -> String {
         "cash" => say!("cash"),
         _ => say!("accrual"),
     };
-    // Writing to a string cannot fail.
-    let _ = writeln!(
-        out,
-        "{}",
+    let about = [
         say!(
-            "company {company}, {basis} basis, as of {day} in {currency}; transactions since {first}",
+            "company {company}, {basis} basis, as of {day} in {currency}",
             company = books.realm_id,
             basis,
             day = books.as_of,
-            currency = books.currency.as_deref().unwrap_or(&home),
-            first = books.from
-        )
-    );
+            currency = books.currency.as_deref().unwrap_or(&home)
+        ),
+        say!("transactions since {first}", first = books.from),
+    ];
+    out.push_str(&flow("", &about, "; "));
     let different: Vec<&AccountBooks> = books
         .accounts
         .iter()
-        .filter(|account| !account.causes.is_empty() || account.difference != "0.00")
+        .filter(|account| !account.causes.is_empty() || account.difference != NOTHING)
         .collect();
-    out.push_str(&table(&different));
-    for account in &different {
+    out.push_str(&table(&different, width()));
+    // The table has the one cause of all others.
+    for account in different.iter().filter(|it| it.causes.len() > 1) {
         for cause in &account.causes {
+            // Writing to a string cannot fail.
             let _ = writeln!(
                 out,
                 "  {} {}: {} {}",
@@ -177,47 +187,64 @@ fn verdict(books: &CompanyBooks, different: usize) -> String {
     }
 }
 
-fn table(accounts: &[&AccountBooks]) -> String {
+/// Draws the accounts that differ. Their unexplained parts are shown if there are any.
+fn table(accounts: &[&AccountBooks], width: usize) -> String {
     if accounts.is_empty() {
         return String::new();
     }
-    let mut rows = vec![[
-        say!("account"),
-        say!("report"),
-        say!("records"),
-        say!("difference"),
-        say!("unexplained"),
-    ]];
-    rows.extend(accounts.iter().map(|account| {
-        [
-            format!("{} {}", account.account_id, account.name),
-            account.report.clone(),
-            account.records.clone(),
-            account.difference.clone(),
-            account.unexplained.clone(),
-        ]
+    let has_rest = accounts.iter().any(|it| it.unexplained != NOTHING);
+    let heads = [
+        (say!("account"), false),
+        (say!("report"), true),
+        (say!("records"), true),
+        (say!("difference"), true),
+        (say!("unexplained"), true),
+        (say!("cause"), false),
+    ];
+    let is_shown = |place: usize| place != UNEXPLAINED_PLACE || has_rest;
+    let columns = heads
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| is_shown(*place));
+    let mut grid = Grid::new(columns.map(|(place, (name, is_number))| Column {
+        name,
+        is_number: *is_number,
+        is_whole: place > 0,
     }));
-    let mut out = String::new();
-    for row in &rows {
-        for (column, cell) in row.iter().enumerate() {
-            let lengths = rows.iter().map(|row| row[column].chars().count());
-            let width = lengths.max().unwrap_or(0);
-            let _ = match column {
-                0 => write!(out, "{cell:width$}"),
-                _ => write!(out, "  {cell:>width$}"),
-            };
-        }
-        out.push('\n');
+    for account in accounts {
+        let causes: Vec<&str> = account.causes.iter().map(|it| it.cause).collect();
+        let cells = [
+            &format!("{} {}", account.account_id, account.name),
+            &account.report,
+            &account.records,
+            &account.difference,
+            &account.unexplained,
+            &causes.join(", "),
+        ];
+        let shown = cells
+            .into_iter()
+            .enumerate()
+            .filter(|(place, _)| is_shown(*place));
+        grid.push("", shown.map(|(_, cell)| cell.as_str()));
     }
-    out
+    grid.draw(width)
 }
 
 fn transactions(books: &CompanyBooks, out: &mut String) {
-    // Payroll and its like are no news: they come last.
-    let is_expected = |it: &&TransactionBooks| it.cause == "report_only";
-    let news = books.transactions.iter().filter(|it| !is_expected(it));
-    let rest = books.transactions.iter().filter(is_expected);
-    for transaction in news.chain(rest).take(MAX_LISTED) {
+    // Payroll and its like are no news: they are counted, unless they are few.
+    let is_expected = |it: &&TransactionBooks| it.cause == REPORT_ONLY;
+    let news: Vec<_> = books
+        .transactions
+        .iter()
+        .filter(|it| !is_expected(it))
+        .collect();
+    let expected: Vec<_> = books.transactions.iter().filter(is_expected).collect();
+    let few = if expected.len() > FEW {
+        &[][..]
+    } else {
+        &expected
+    };
+    for transaction in news.iter().take(MAX_LISTED).chain(few) {
         let lines: Vec<String> = transaction
             .lines
             .iter()
@@ -247,13 +274,33 @@ fn transactions(books: &CompanyBooks, out: &mut String) {
         let text = say!(count count; "archived: {n} transaction is in {file}", "archived: {n} transactions are in {file}", n, file);
         let _ = writeln!(out, "{text}");
     }
-    if let Some(more) = books.transactions.len().checked_sub(MAX_LISTED)
-        && more > 0
-    {
+    if let Some(more @ 1..) = news.len().checked_sub(MAX_LISTED) {
         let text = say!(count more; "and {more} more transaction; --json lists all",
             "and {more} more transactions; --json lists all", more);
         let _ = writeln!(out, "{text}");
     }
+    if few.is_empty() {
+        out.push_str(&counted(&expected));
+    }
+}
+
+/// Counts transactions that only reports show, by their kinds.
+fn counted(transactions: &[&TransactionBooks]) -> String {
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    for transaction in transactions {
+        *kinds.entry(&transaction.entity).or_default() += 1;
+    }
+    let mut kinds: Vec<(&str, u64)> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(_, count)| Reverse(*count));
+    let mut parts: Vec<String> = kinds
+        .iter()
+        .map(|(kind, count)| format!("{} {}", number(*count), one_line(kind)))
+        .collect();
+    if let Some(first) = parts.first_mut() {
+        *first = format!("{REPORT_ONLY}: {first}");
+        parts.push(say!("--json lists all"));
+    }
+    flow("", &parts, ", ")
 }
 
 #[cfg(test)]
@@ -330,5 +377,30 @@ mod tests {
         let mut listed = String::new();
         transactions(&books, &mut listed);
         assert_eq!(listed.lines().next(), Some("Bill 3 of 2031-01-02: void"));
+        let mut drawn = table(&books.accounts.iter().collect::<Vec<_>>(), 80);
+        assert_eq!(
+            drawn,
+            "account  report  records  difference  unexplained  cause\n\
+             1 Rent     5.00     3.00        2.00         0.00  void\n\
+             2 Rent     5.00     3.00        2.00         1.00  void\n"
+        );
+        drawn = table(&[&books.accounts[0]], 80);
+        assert!(!drawn.contains("unexplained"), "{drawn}");
+        let mut payroll = books.clone();
+        let checks = (10..14).map(|n| transaction(&n.to_string(), REPORT_ONLY));
+        payroll.transactions.extend(checks);
+        let mut listed = String::new();
+        transactions(&payroll, &mut listed);
+        assert_eq!(
+            listed.lines().last(),
+            Some("report_only: 4 Bill, --json lists all")
+        );
+        payroll.transactions.pop();
+        let mut listed = String::new();
+        transactions(&payroll, &mut listed);
+        assert_eq!(
+            listed.lines().last(),
+            Some("Bill 12 of 2031-01-02: report_only")
+        );
     }
 }

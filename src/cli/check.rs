@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use super::env_file::EnvFile;
 use super::exit::{ExitCode, Outcome};
+use super::grid::width as columns;
 use super::output::Printer;
 use super::signals::block_on;
-use super::words::width;
+use super::words::{hanging, width};
 use crate::app::{App, CheckLine, CheckReport, CheckRequest, CheckStatus};
 use crate::config::Settings;
 use crate::language::{say, translated};
@@ -21,7 +22,7 @@ pub(super) fn run(
 ) -> Outcome {
     let request = request.unknown_variables(unknown(env_file.all_names()));
     let report = block_on(app.check(&request))?;
-    printer.print(&report, || describe(&report))?;
+    printer.print(&report, || describe(&report, columns()))?;
     Ok(match report.is_ok() {
         true => ExitCode::Done,
         false => ExitCode::Refused,
@@ -42,19 +43,18 @@ fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
     unknown
 }
 
-fn describe(report: &CheckReport) -> String {
+/// Describes a report for a terminal of so many columns. What is to be copied is never broken.
+fn describe(report: &CheckReport, columns: usize) -> String {
     let is_skipped = |line: &&CheckLine| line.status == CheckStatus::Skipped && line.fix.is_none();
     let widths = report.lines.iter().map(|line| width(&label(line.name)));
     let width = widths.max().unwrap_or(0);
+    // Writing to a string cannot fail.
     let mut out = String::new();
     for line in report.lines.iter().filter(|line| !is_skipped(line)) {
         let (mark, name) = (mark(line.status), label(line.name));
-        // Names and answers of others begin no line of their own. Writing to a string cannot fail.
-        let _ = writeln!(
-            out,
-            "{mark} {name:width$}  {}",
-            one_line(&translated(&line.text))
-        );
+        // Names and answers of others begin no line of their own.
+        let text = one_line(&translated(&line.text)).into_owned();
+        out.push_str(&hanging(&format!("{mark} {name:width$}  "), &text, columns));
         if let Some(fix) = &line.fix {
             let _ = writeln!(out, "    -> {}", translated(fix));
         }

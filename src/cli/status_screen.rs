@@ -177,21 +177,22 @@ fn heading(report: &StatusReport, view: View<'_>, out: &mut String) {
         .map(|entity| entity.realm_id.as_str());
     let at = view.zone.with_offset(view.now);
     let schema = &report.schema;
-    // The schema tells two databases apart: a long name is cut, and it is not.
     let in_schema = match realm_id {
         Some(_) => say!(", schema {schema}", schema),
         None => say!("Schema {schema}", schema),
     };
-    let company = match (&report.company, realm_id) {
-        (Some(name), Some(realm_id)) => format!("{} ({realm_id})", one_line(name)),
-        (_, Some(realm_id)) => say!("Company {realm_id}", realm_id),
-        (_, None) => String::new(),
+    // The id and the schema tell two companies apart: a long name is cut, and they are not.
+    let (company, id) = match (&report.company, realm_id) {
+        (Some(name), Some(realm_id)) => (one_line(name).into_owned(), format!(" ({realm_id})")),
+        (_, Some(realm_id)) => (String::new(), say!("Company {realm_id}", realm_id)),
+        (_, None) => (String::new(), String::new()),
     };
+    let place = id + &in_schema;
     if realm_id.is_some() || !report.accounts.is_empty() {
         let as_of = say!("as of {at}", at);
         let mark = mark(report.level);
         let room = MAX_WIDTH.saturating_sub(width(&as_of) + 4);
-        let name = cut(&company, room.saturating_sub(width(&in_schema))) + &in_schema;
+        let name = cut(&company, room.saturating_sub(width(&place))) + &place;
         let _ = writeln!(out, "{mark} {name:<room$}  {as_of}");
     }
     for account in report.connections().take(2) {

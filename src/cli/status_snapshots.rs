@@ -305,13 +305,14 @@ fn entities_that_a_sync_did_not_read_are_counted_and_named() {
 }
 
 #[test]
-fn the_schema_is_told_whole_however_long_a_name_is() {
+fn the_company_and_the_schema_are_told_whole_however_long_a_name_is() {
     let mut long = report(vec![entity("items", 3)]);
     long.company = Some("Comercializadora de Productos Agropecuarios del Ecuador".to_owned());
     long.schema = "raw_quito".to_owned();
     let text = shown(&mut long, false);
     let head = text.lines().next().unwrap();
-    assert!(head.contains("…, schema raw_quito  as of "), "{head}");
+    let place = "… (9341450000000001), schema raw_quito  as of ";
+    assert!(head.contains(place), "{head}");
     assert!(width(head) <= MAX_WIDTH, "{head}");
     let mut empty = StatusReport {
         schema: "my raw".to_owned(),

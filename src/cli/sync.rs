@@ -1,6 +1,8 @@
 //! `qbo-rs sync`.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
+use std::ops::Add;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -19,6 +21,9 @@ use crate::app::{App, SyncRequest};
 use crate::domain::{CompanyStatus, EntityOutcome, EntitySync, Interval, SyncMethod, SyncReport};
 use crate::error::Result;
 use crate::language::{say, translated};
+
+/// The most entities of a company that are described, besides those that have failed.
+const MAX_DESCRIBED: usize = 9;
 
 #[derive(Debug, Args)]
 pub(super) struct SyncArguments {
@@ -122,9 +127,7 @@ fn table(report: &SyncReport, is_repeated: bool) -> String {
             !(account.error.is_some() && entity.is_not_attempted() || is_told_above)
                 && entity.status != EntityOutcome::Unavailable
         };
-        for entity in account.entities.iter().filter(is_told) {
-            describe(entity, &mut out);
-        }
+        describe_all(account.entities.iter().filter(is_told).collect(), &mut out);
         let absent: Vec<String> = account
             .entities
             .iter()
@@ -153,32 +156,93 @@ fn next(report: &SyncReport, env_file_flag: &str) -> Option<String> {
     Some(say!("Next: {command}", command) + "\n").filter(|_| report.is_ok())
 }
 
-/// Names what has changed in an entity, and why it failed; nothing if neither has happened.
-fn describe(entity: &EntitySync, out: &mut String) {
-    let counts = [
-        (entity.inserted, inserted as fn(u64) -> String),
-        (entity.updated, updated),
-        (entity.deleted, deleted),
-        (entity.rejected, set_aside),
-    ];
-    let changed: Vec<String> = counts
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, text)| text(count))
-        .collect();
-    if changed.is_empty() && entity.error.is_none() {
-        return;
+/// Describes what has failed, and what has changed most, so that it fits one screen.
+fn describe_all(mut entities: Vec<&EntitySync>, out: &mut String) {
+    let is_failed = |entity: &EntitySync| entity.error.is_some();
+    entities.retain(|entity| is_failed(entity) || Changes::of(entity).count() > 0);
+    entities.sort_by_key(|entity| (!is_failed(entity), Reverse(Changes::of(entity).count())));
+    let failed = entities.iter().filter(|entity| is_failed(entity)).count();
+    let room = failed + MAX_DESCRIBED;
+    // Another line says no less than the one that would count it.
+    let shown = entities.len().min(room + 1);
+    let shown = if entities.len() > shown { room } else { shown };
+    for entity in &entities[..shown] {
+        describe(entity, out);
     }
+    if let [first, others @ ..] = &entities[shown..] {
+        let rest = others
+            .iter()
+            .fold(Changes::of(first), |sum, entity| sum + Changes::of(entity));
+        let text = say!(
+            "{n} more entities: {changed}; --json lists all",
+            n = number(others.len() as u64 + 1),
+            changed = rest.text()
+        );
+        let _ = writeln!(out, "  {text}");
+    }
+}
+
+/// How many records have changed in which way.
+#[derive(Debug, Clone, Copy)]
+struct Changes {
+    inserted: u64,
+    updated: u64,
+    deleted: u64,
+    rejected: u64,
+}
+
+impl Changes {
+    fn of(entity: &EntitySync) -> Self {
+        Self {
+            inserted: entity.inserted,
+            updated: entity.updated,
+            deleted: entity.deleted,
+            rejected: entity.rejected,
+        }
+    }
+
+    fn count(self) -> u64 {
+        self.inserted + self.updated + self.deleted + self.rejected
+    }
+
+    fn text(self) -> String {
+        let counts = [
+            (self.inserted, inserted as fn(u64) -> String),
+            (self.updated, updated),
+            (self.deleted, deleted),
+            (self.rejected, set_aside),
+        ];
+        let changed = counts.into_iter().filter(|(count, _)| *count > 0);
+        let changed: Vec<String> = changed.map(|(count, text)| text(count)).collect();
+        match changed.is_empty() {
+            true => say!("nothing changed"),
+            false => changed.join(", "),
+        }
+    }
+}
+
+impl Add for Changes {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            inserted: self.inserted + other.inserted,
+            updated: self.updated + other.updated,
+            deleted: self.deleted + other.deleted,
+            rejected: self.rejected + other.rejected,
+        }
+    }
+}
+
+/// Names what has changed in an entity, and why it failed.
+fn describe(entity: &EntitySync, out: &mut String) {
     let via = match entity.via {
         SyncMethod::Changes => say!("by changes"),
         SyncMethod::Batch => say!("by a batch"),
         SyncMethod::Query => say!("by queries"),
         SyncMethod::Read => say!("by one read"),
     };
-    let changed = match changed.is_empty() {
-        true => say!("nothing changed"),
-        false => changed.join(", "),
-    };
+    let changed = Changes::of(entity).text();
     let _ = writeln!(out, "  {:<24}{changed}, {via}", entity.entity);
     if let Some(error) = &entity.error {
         let _ = writeln!(
@@ -228,5 +292,48 @@ mod tests {
         };
         assert_eq!(line(""), "company 77: failed, 1 request, 0.2 s\n");
         assert_eq!(line("raw"), "company 77 in raw: failed, 1 request, 0.2 s\n");
+    }
+
+    fn entity(name: &str, inserted: u64, error: Option<&str>) -> EntitySync {
+        EntitySync {
+            inserted,
+            error: error.map(str::to_owned),
+            ..EntitySync::not_due(name, None)
+        }
+    }
+
+    #[test]
+    fn what_failed_and_what_changed_most_is_told_and_the_rest_is_counted() {
+        let told = |entities: &[EntitySync]| {
+            let mut out = String::new();
+            describe_all(entities.iter().collect(), &mut out);
+            out
+        };
+        let mut entities: Vec<EntitySync> = (1..=10)
+            .map(|n| entity(&format!("e{n}"), n, None))
+            .collect();
+        entities.push(entity("unchanged", 0, None));
+        let text = told(&entities);
+        assert_eq!(text.lines().count(), 10, "{text}");
+        assert!(text.starts_with("  e10 "), "{text}");
+        assert!(
+            !text.contains("unchanged") && !text.contains("more"),
+            "{text}"
+        );
+        entities.push(entity("e11", 11, None));
+        entities.push(entity("broken", 0, Some("no answer")));
+        let text = told(&entities);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[0],
+            "  broken                  nothing changed, by one read"
+        );
+        assert_eq!(lines[1], "    failed: no answer");
+        assert_eq!(
+            lines[2],
+            "  e11                     11 inserted, by one read"
+        );
+        assert_eq!(lines[11], "  2 more entities: 3 inserted; --json lists all");
+        assert_eq!(lines.len(), 12, "{text}");
     }
 }

@@ -156,6 +156,25 @@ pub(super) fn wrapped(text: &str) -> String {
     lines.join("\n")
 }
 
+/// Writes a text after its head. Where it has more than so many columns, it goes on below its beginning.
+pub(super) fn hanging(head: &str, text: &str, columns: usize) -> String {
+    let (mut line, indent) = (head.to_owned(), width(head));
+    let mut out = String::new();
+    let mut is_begun = false;
+    for word in text.split(' ') {
+        if is_begun && width(&line) + 1 + width(word) > columns {
+            out.push_str(&line);
+            out.push('\n');
+            line = " ".repeat(indent);
+        } else if is_begun {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_begun = true;
+    }
+    out + &line + "\n"
+}
+
 /// Says which records of an entity are in the file of an archive alone.
 pub(super) fn archived(archive: &Archive) -> String {
     let (entity, n) = (&archive.entity, number(archive.records));
@@ -192,6 +211,16 @@ pub(super) fn flow(indent: &str, parts: &[String], separator: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_goes_on_below_its_beginning() {
+        assert_eq!(
+            hanging("✔ a  ", "one two three", 12),
+            "✔ a  one two\n     three\n"
+        );
+        assert_eq!(hanging("✔ a  ", "one two", usize::MAX), "✔ a  one two\n");
+        assert_eq!(hanging("", "endless word", 3), "endless\nword\n");
+    }
 
     #[test]
     fn long_lines_are_broken_at_blanks_and_addresses_are_not() {

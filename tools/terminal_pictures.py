@@ -1,0 +1,134 @@
+"""Make the pictures of the command's screens: run it in a terminal of 80 columns, and draw what stands there afterwards.
+
+Usage, by a Python with qbo_rs and requirements-dev.txt, and ``pip install rich``:
+``python tools/terminal_pictures.py docs/images``
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyte
+from rich.console import Console
+from rich.text import Text
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from with_postgres import throw_away_postgres  # noqa: E402
+
+import qbo_rs  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COLUMNS, LINES = 80, 200
+COMMAND = Path(sys.executable).parent / "qbo-rs"
+RANGE = ("--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "month")
+#: A frame without the fonts that rich's own asks a foreign server for.
+FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<style>
+.{unique_id}-matrix {{ font-family: monospace; font-size: {char_height}px; line-height: {line_height}px; }}
+.{unique_id}-title {{ font-size: 18px; font-family: sans-serif; }}
+{styles}
+</style>
+<defs><clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
+</clipPath>{lines}</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">{matrix}</g>
+</g>
+</svg>
+"""
+
+
+class Scene(NamedTuple):
+    """A picture: its name, the language, and the command."""
+
+    name: str
+    language: str
+    line: tuple[str, ...]
+
+
+SCENES = (
+    Scene("terminal-check", "en_US.UTF-8", ("check",)),
+    Scene("terminal-plan", "en_US.UTF-8", ("backfill", "customers,items,invoices", *RANGE, "--dry-run")),
+    Scene("terminal-sync", "en_US.UTF-8", ("sync",)),
+    Scene("terminal-status", "en_US.UTF-8", ("status",)),
+    Scene("terminal-status-es", "es_EC.UTF-8", ("status",)),
+    Scene("terminal-show", "en_US.UTF-8", ("show", "invoices", "--limit", "5")),
+    Scene("terminal-books", "en_US.UTF-8", ("verify", "--books", "--start", "2025-11-01", "--through", "2025-11-30")),
+    Scene("terminal-error", "en_US.UTF-8", ("show", "invioces")),
+)
+
+
+def main(folder: Path) -> None:
+    """Write the pictures into a folder."""
+    with throw_away_postgres() as postgres, qbo_rs.sandbox(books=2000) as qbo:
+        database = "postgresql://{PG_USER}@{PG_HOST}:{PG_PORT}/{PG_DB}".format(**postgres)
+        settings = postgres | qbo.environment | {"DATABASE_URL": database}
+        for scene in SCENES:
+            text = screen(scene, settings)
+            console = Console(record=True, width=COLUMNS, file=Path(os.devnull).open("w"), force_terminal=True)
+            console.print(text, soft_wrap=True)
+            title = f"qbo-rs {' '.join(scene.line)}"
+            svg = console.export_svg(title=title, code_format=FRAME, unique_id=scene.name)
+            (folder / f"{scene.name}.svg").write_text(svg)
+
+
+def screen(scene: Scene, settings: Mapping[str, str]) -> Text:
+    """Run a command in a terminal; return what the terminal shows at its end."""
+    parent, child = pty.openpty()
+    environment = {**os.environ, **settings, "COLUMNS": str(COLUMNS), "TERM": "xterm-256color", "LANG": scene.language}
+    os.set_blocking(parent, True)
+    process = subprocess.Popen([COMMAND, *scene.line], stdin=child, stdout=child, stderr=child, env=environment)
+    os.close(child)
+    shown = pyte.Screen(COLUMNS, LINES)
+    shown.set_mode(pyte.modes.LNM)
+    stream = pyte.ByteStream(shown)
+    while data := read(parent):
+        stream.feed(data)
+    os.close(parent)
+    process.wait(timeout=60)
+    last = max(
+        (number for number, row in shown.buffer.items() if any(cell.data.strip() for cell in row.values())), default=0
+    )
+    return Text("\n").join(styled(shown.buffer[number]) for number in range(last + 1))
+
+
+def read(terminal: int) -> bytes:
+    """Return what a command has written; nothing after its end."""
+    try:
+        return os.read(terminal, 1 << 16)
+    except OSError:  # Linux ends the reading side of a terminal with an error.
+        return b""
+
+
+def styled(row: Mapping[int, pyte.screens.Char]) -> Text:
+    """Return a line of the screen with its colours."""
+    text = Text()
+    for column in range(COLUMNS):
+        cell = row[column]
+        colour = "" if cell.fg == "default" else cell.fg if not is_hex(cell.fg) else f"#{cell.fg}"
+        text.append(cell.data, f"{'bold ' if cell.bold else ''}{NAMES.get(colour, colour)}".strip())
+    text.rstrip()
+    return text
+
+
+#: What pyte and rich call the same colour.
+NAMES = {"brown": "yellow", "brightblack": "bright_black"}
+
+
+def is_hex(colour: str) -> bool:
+    """Return true if pyte names a colour by its parts."""
+    return len(colour) == 6 and all(digit in "0123456789abcdef" for digit in colour)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
