@@ -1,4 +1,4 @@
-"""Make the pictures of the command's screens: run it in a terminal of 80 columns, and draw what stands there afterwards.
+"""Make the pictures of the command's screens: run it in a terminal of 80 columns, and draw what it shows at its end.
 
 Usage, by a Python with qbo_rs and requirements-dev.txt, and ``pip install rich``:
 ``python tools/terminal_pictures.py docs/images``
@@ -6,6 +6,7 @@ Usage, by a Python with qbo_rs and requirements-dev.txt, and ``pip install rich`
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import subprocess
@@ -56,13 +57,15 @@ class Scene(NamedTuple):
     line: tuple[str, ...]
 
 
+#: What pyte calls a colour, and rich.
+NAMES = {"brown": "yellow", "brightblack": "bright_black"}
 SCENES = (
     Scene("terminal-check", "en_US.UTF-8", ("check",)),
     Scene("terminal-plan", "en_US.UTF-8", ("backfill", "customers,items,invoices", *RANGE, "--dry-run")),
     Scene("terminal-sync", "en_US.UTF-8", ("sync",)),
     Scene("terminal-status", "en_US.UTF-8", ("status",)),
     Scene("terminal-status-es", "es_EC.UTF-8", ("status",)),
-    Scene("terminal-show", "en_US.UTF-8", ("show", "invoices", "--limit", "5")),
+    Scene("terminal-show", "en_US.UTF-8", ("show", "payments", "--limit", "5")),
     Scene("terminal-books", "en_US.UTF-8", ("verify", "--books", "--start", "2025-11-01", "--through", "2025-11-30")),
     Scene("terminal-error", "en_US.UTF-8", ("show", "invioces")),
 )
@@ -75,7 +78,7 @@ def main(folder: Path) -> None:
         settings = postgres | qbo.environment | {"DATABASE_URL": database}
         for scene in SCENES:
             text = screen(scene, settings)
-            console = Console(record=True, width=COLUMNS, file=Path(os.devnull).open("w"), force_terminal=True)
+            console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
             console.print(text, soft_wrap=True)
             title = f"qbo-rs {' '.join(scene.line)}"
             svg = console.export_svg(title=title, code_format=FRAME, unique_id=scene.name)
@@ -86,8 +89,8 @@ def screen(scene: Scene, settings: Mapping[str, str]) -> Text:
     """Run a command in a terminal; return what the terminal shows at its end."""
     parent, child = pty.openpty()
     environment = {**os.environ, **settings, "COLUMNS": str(COLUMNS), "TERM": "xterm-256color", "LANG": scene.language}
-    os.set_blocking(parent, True)
-    process = subprocess.Popen([COMMAND, *scene.line], stdin=child, stdout=child, stderr=child, env=environment)
+    line = [COMMAND, *scene.line]
+    process = subprocess.Popen(line, stdin=child, stdout=child, stderr=child, env=environment)  # noqa: S603
     os.close(child)
     shown = pyte.Screen(COLUMNS, LINES)
     shown.set_mode(pyte.modes.LNM)
@@ -115,19 +118,10 @@ def styled(row: Mapping[int, pyte.screens.Char]) -> Text:
     text = Text()
     for column in range(COLUMNS):
         cell = row[column]
-        colour = "" if cell.fg == "default" else cell.fg if not is_hex(cell.fg) else f"#{cell.fg}"
-        text.append(cell.data, f"{'bold ' if cell.bold else ''}{NAMES.get(colour, colour)}".strip())
+        style = f"{'bold ' if cell.bold else ''}{NAMES.get(cell.fg, cell.fg)}"
+        text.append(cell.data, style)
     text.rstrip()
     return text
-
-
-#: What pyte and rich call the same colour.
-NAMES = {"brown": "yellow", "brightblack": "bright_black"}
-
-
-def is_hex(colour: str) -> bool:
-    """Return true if pyte names a colour by its parts."""
-    return len(colour) == 6 and all(digit in "0123456789abcdef" for digit in colour)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ def main() -> None:
         default=[100_000, 1_000_000],
         help="invoices of the companies that differ in size",
     )
+    parser.add_argument("--seconds", type=float, default=60, help="of each look at the rate (default 60)")
     arguments = parser.parse_args()
     about = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -46,6 +47,7 @@ def main() -> None:
     for figure in chain(
         measures.start(),
         measures.requests(),
+        measures.rate(arguments.seconds),
         *(measures.loading(server, arguments.rows) for server in measures.servers()),
         measures.plan(),
         measures.growth(arguments.sizes),

@@ -10,6 +10,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 import backfill
@@ -25,6 +26,9 @@ from .figure import Figure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+RATE = "Rate under QuickBooks' limits"
+LATENCIES_MS = 0, 50, 500
+FIRST_REQUESTS, ALLOWED_A_MINUTE = 60, 500
 LOADING, MEMORY, START, REQUESTS = "Loading", "Memory", "Start", "Requests"
 PROCESSORS = "Processor time of the largest load, for a million rows"
 #: Every time of a start is the median of this many.
@@ -184,6 +188,40 @@ def requests() -> Iterator[Figure]:
         asked = qbo.stats()["data_requests"] - before
     entities = len(json.loads(told)["accounts"][0]["entities"])
     yield Figure(REQUESTS, f"A sync of {entities} entities in which nothing is new", asked, "requests", 2, "at most")
+
+
+def rate(seconds: float) -> Iterator[Figure]:
+    """Read under QuickBooks' limits while each answer takes its time, and count requests against what is allowed."""
+    line = [backfill.COMMAND, "extract", "items", "--start", "2000-01-01", "--end", "2026-01-01", "--strict-windows"]
+    for latency in LATENCIES_MS:
+        with (
+            qbo_rs.sandbox(customers=1, items=1, invoices=1, others=0, limits=True, latency_ms=latency) as qbo,
+            TemporaryDirectory() as folder,
+        ):
+            told = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            process = subprocess.Popen([*line, "--out", folder], env=os.environ | qbo.environment, **told)
+            try:
+                # The first answers tell how many requests it takes at a time.
+                wait(lambda: qbo.stats()["data_requests"] >= FIRST_REQUESTS)
+                begin, before = time.perf_counter(), qbo.stats()["data_requests"]
+                time.sleep(seconds)
+                sent, passed = qbo.stats()["data_requests"] - before, time.perf_counter() - begin
+            finally:
+                process.kill()
+                process.wait(timeout=10)
+            throttled = qbo.stats()["throttled"]
+        share = 100 * sent / passed / (ALLOWED_A_MINUTE / 60)
+        yield Figure(RATE, f"Requests of one process, of what is allowed, answers after {latency} ms", share, "%", 95)
+        yield Figure(RATE, f"Answers 429 meanwhile, answers after {latency} ms", throttled, "answers", 0, "at most")
+
+
+def wait(is_so: Callable[[], bool]) -> None:
+    """Wait until a condition holds, for at most a minute."""
+    end = time.monotonic() + 60
+    while not is_so():
+        if time.monotonic() > end:
+            sys.exit("the command sent no requests within a minute")
+        time.sleep(0.05)
 
 
 def plan() -> Iterator[Figure]:

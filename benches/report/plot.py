@@ -18,7 +18,8 @@ def shares(figures: list[dict]) -> list[tuple[str, float, str]]:
     """Return for each figure with a goal its name, its share of the goal (1 and more is met) and its text."""
     found = []
     for one in figures:
-        if one["goal"] is None:
+        # Of a goal of none there is no share.
+        if not one["goal"]:
             continue
         value = max(one["value"], 1e-9)
         share = value / one["goal"] if one["bound"] == "at least" else one["goal"] / value
