@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
 use super::ledger::Ledger;
-use crate::domain::{EntitySpec, Window};
+use crate::domain::{Asked, EntitySpec, Window};
 use crate::error::Result;
 use crate::postgres::{Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
 use crate::store::{OtherRun, RUNNING, other_run, run_is_alive};
@@ -40,6 +41,34 @@ UPDATE qbo.runs SET status = 'interrupted', finished_at_utc = now(),
     error = 'stopped before it was done; committed windows stay'
 WHERE run_id = ANY($1) AND status = 'running'";
 
+/// A run that is to be entered into `qbo.runs`.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    /// Its id.
+    pub run_id: String,
+    /// Its entity.
+    pub entity: EntitySpec,
+    /// What it was asked for, if a command can ask so again.
+    pub asked: Option<Asked>,
+    /// It reads again what is committed.
+    pub reads_again: bool,
+    /// Else: it reads again what was committed before this instant.
+    pub reads_since: Option<DateTime<Utc>>,
+}
+
+impl Claim {
+    /// A run that nobody has claimed before it begins.
+    pub(super) fn of_run(run_id: &str, entity: EntitySpec) -> Self {
+        Self {
+            run_id: run_id.to_owned(),
+            entity,
+            asked: None,
+            reads_again: false,
+            reads_since: None,
+        }
+    }
+}
+
 /// Enters the runs of a call into `qbo.runs`, all or none.
 ///
 /// # Errors
@@ -47,7 +76,7 @@ WHERE run_id = ANY($1) AND status = 'running'";
 pub(super) async fn claim(
     ledger: &Ledger,
     realm_id: &str,
-    runs: &[(String, EntitySpec)],
+    runs: &[Claim],
     range: Window,
 ) -> Result<Option<OtherRun>> {
     let mut connection = ledger.db.connection().await?;
@@ -55,16 +84,16 @@ pub(super) async fn claim(
     transaction.batch(PIN_SEARCH_PATH).await?;
     transaction.batch(END_WHEN_IDLE).await?;
     transaction.rows(LOCK, params![ledger.schema]).await?;
-    let entities: Vec<&str> = runs.iter().map(|(_, entity)| entity.name).collect();
+    let entities: Vec<&str> = runs.iter().map(|run| run.entity.name).collect();
     let params = params![ledger.schema, realm_id, entities, range.start, range.end];
     for row in transaction.rows(OTHERS, params).await? {
         if let Some(other) = other_run(&row)? {
             return Ok(Some(other));
         }
     }
-    for (run_id, entity) in runs {
+    for run in runs {
         ledger
-            .begin_run_in(&*transaction, (run_id, entity.name), realm_id, range)
+            .begin_run_in(&*transaction, run, realm_id, range)
             .await?;
     }
     transaction.commit().await.map_err(database_error)?;
