@@ -14,8 +14,8 @@ use super::turn::{Call, take_turn};
 use crate::domain::instant::format_instant;
 use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
-    Asked, Chunk, Continuation, PageSize, Plan, Report, Resumed, SkipReason, Window, WindowReport, Zone,
-    chunk_range_in, merged, select_readable,
+    Asked, Chunk, Continuation, PageSize, Plan, Report, Resumed, SkipReason, Window, WindowReport,
+    Zone, chunk_range_in, merged, select_readable,
 };
 use crate::error::Result;
 use crate::pipeline;

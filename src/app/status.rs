@@ -296,6 +296,8 @@ fn facts(entity: &EntityStatus) -> EntityFacts<'_> {
     });
     let sync = entity.last_sync.as_ref();
     let wrong = entity.checks.iter().filter(|check| check.wrong > 0);
+    let (unfinished, wrong): (Vec<_>, Vec<_>) =
+        wrong.partition(|check| check.name == "unfinished_windows");
     EntityFacts {
         entity: &entity.entity,
         stuck: of_status(LedgerWindowStatus::Stuck),
@@ -306,7 +308,8 @@ fn facts(entity: &EntityStatus) -> EntityFacts<'_> {
         last_sync: sync.map(|sync| (sync.status, sync.succeeded_at)),
         rejects: entity.rejects.unsigned_abs(),
         gaps: &entity.gaps,
-        wrong_checks: wrong.count() as u64,
+        wrong_checks: wrong.len() as u64,
+        has_unfinished: !unfinished.is_empty(),
         ..EntityFacts::default()
     }
 }

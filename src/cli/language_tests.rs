@@ -56,7 +56,7 @@ const NO_SENTENCES: &[&str] = &[
     "proxy authorization required",
     "qbo-rs auth login",
     "qbo-rs backfill items --start 2024-01-01 --end 2025-01-01 --resume",
-    "qbo-rs backfill {entity} --start {start} --end {end} --resume{flag}",
+    "qbo-rs backfill {entity} --start {start} --end {end}",
     "qbo-rs backfill {entity} --start {start} --end {end} --schema {schema} --realm-id {realm_id}",
     "qbo-rs db migrate",
     "qbo-rs load {path}{env_file}",

@@ -198,9 +198,7 @@ fn execute(
         Command::Load(request) => runs::load(&app, tally, &request, printer),
         Command::Verify(arguments) => verify::run(&app, arguments, names_schema, printer),
         Command::Serve(arguments) => serve::run(&app, arguments),
-        Command::Sync(arguments) => {
-            sync::run(&app, tally, &arguments.of_company(company), printer)
-        }
+        Command::Sync(arguments) => sync::run(&app, tally, &arguments.of_company(company), printer),
         Command::Show(arguments) => show::run(&app, *arguments, names_schema, printer),
         Command::Status(arguments) => status::run(&app, tally, arguments, names_schema, printer),
         // Without a company it lists those of all schemas.

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use clap::Args;
 
 use super::exit::{ExitCode, Outcome};
-use super::{logging, output};
 use super::signals::{run_to_end, stop_signal};
+use super::{logging, output};
 use crate::app::App;
 use crate::domain::Interval;
 use crate::server::{Server, ServerOptions};

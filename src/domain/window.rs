@@ -352,7 +352,9 @@ mod tests {
 
     #[test]
     fn a_chunk_is_written_as_its_flag_takes_it() {
-        for text in ["hour", "day", "week", "month", "quarter", "year", "900d", "6h"] {
+        for text in [
+            "hour", "day", "week", "month", "quarter", "year", "900d", "6h",
+        ] {
             let chunk: Chunk = text.parse().unwrap();
             assert_eq!(chunk.to_string(), text);
         }

@@ -139,12 +139,7 @@ async fn is_superseded(db: &Db, realm_id: &str, last: &EntityRun) -> Result<bool
 
 /// Ends the last run of an entity, if it has not ended well and lies in a range of which nothing is left to
 /// read: no other run would ever follow it.
-pub(crate) async fn end_open_run(
-    db: &Db,
-    schema: &str,
-    entity: &str,
-    range: Window,
-) -> Result<()> {
+pub(crate) async fn end_open_run(db: &Db, schema: &str, entity: &str, range: Window) -> Result<()> {
     let Some(run) = last_run(db, schema, entity).await? else {
         return Ok(());
     };

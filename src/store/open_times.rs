@@ -62,7 +62,9 @@ pub(super) async fn open_times(
     db: &Db,
     (schema, realm_id, entity): (&str, &str, &str),
 ) -> Result<Vec<OpenTime>> {
-    let rows = db.rows(OPEN_TIMES, params![schema, realm_id, entity]).await?;
+    let rows = db
+        .rows(OPEN_TIMES, params![schema, realm_id, entity])
+        .await?;
     let times = rows.iter().map(|row| {
         Ok(OpenTime {
             window: Window {

@@ -127,9 +127,9 @@ SELECT schema_name, realm_id FROM qbo.schema_realms ORDER BY realm_id, schema_na
 const COMPANY_STATES: &str = concat!(
     "
 WITH needs AS (
-    SELECT realm_id FROM qbo.windows AS odd WHERE status IN ('failed', 'stuck') AND ",
-    of_its_schema!("odd"),
-    "
+    SELECT realm_id FROM (",
+    unfinished!(),
+    ") AS odd WHERE status IN ('failed', 'stuck')
     UNION SELECT realm_id FROM qbo.rejects AS reject WHERE ",
     of_its_schema!("reject"),
     "

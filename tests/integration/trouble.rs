@@ -77,7 +77,8 @@ impl User<'_> {
         let fault = json!({"fault": "hang", "contains": SECOND, "times": 0});
         change(self.sandbox, "fault", fault);
         let mut child = self.command(line).spawn().unwrap();
-        let is_there = "SELECT count(*) FROM pg_tables WHERE schemaname = 'qbo' AND tablename = 'runs'";
+        let is_there =
+            "SELECT count(*) FROM pg_tables WHERE schemaname = 'qbo' AND tablename = 'runs'";
         until(self.database, is_there).await;
         until(self.database, is_at_it).await;
         kill_process(Pid::from_child(&child), signal).unwrap();
@@ -265,7 +266,8 @@ async fn a_killed_first_backfill_that_a_sync_has_read_since_is_ended() {
     };
     // It reaches into the future, which nobody can read.
     let far = "backfill items --start 2024-01-01 --end 2050-01-01 --chunk 9500d";
-    let has_part = "SELECT count(*) FROM qbo.windows WHERE is_part AND committed_at_utc IS NOT NULL";
+    let has_part =
+        "SELECT count(*) FROM qbo.windows WHERE is_part AND committed_at_utc IS NOT NULL";
     user.is_ended_at(&format!("{far} --page-size 5"), Signal::KILL, has_part)
         .await;
     assert!(failures(&app).await[0].contains("died"));
@@ -310,23 +312,45 @@ async fn the_company_that_a_flag_names_is_the_one_that_is_read() {
     let range = "items --start 2024-01-01 --end 2026-01-01 --chunk year";
     user.fails(&format!("verify {range} {flag}"));
     let verified = format!("verify {range} --realm-id {first}");
-    assert_eq!(user.command(&verified).output().unwrap().status.code(), Some(1), "its reject");
+    assert_eq!(
+        user.command(&verified).output().unwrap().status.code(),
+        Some(1),
+        "its reject"
+    );
     let synced = user.types(&format!("sync items {flag}"));
-    assert!(synced.contains(second) && !synced.contains(first), "{synced}");
+    assert!(
+        synced.contains(second) && !synced.contains(first),
+        "{synced}"
+    );
     // A load goes into the schema that is named, and the refusal names it.
-    let refused = user.command(&format!("backfill {range} {flag}")).output().unwrap();
+    let refused = user
+        .command(&format!("backfill {range} {flag}"))
+        .output()
+        .unwrap();
     assert_eq!(refused.status.code(), Some(2));
-    assert!(text(&refused).contains(&format!("add --schema {own}")), "{}", text(&refused));
+    assert!(
+        text(&refused).contains(&format!("add --schema {own}")),
+        "{}",
+        text(&refused)
+    );
     for line in ["status", "show items", "rejects", "sync items"] {
-        let unknown = user.command(&format!("{line} --realm-id 4711")).output().unwrap();
+        let unknown = user
+            .command(&format!("{line} --realm-id 4711"))
+            .output()
+            .unwrap();
         assert_ne!(unknown.status.code(), Some(0), "{line}");
-        assert!(text(&unknown).contains("4711"), "{line}: {}", text(&unknown));
+        assert!(
+            text(&unknown).contains("4711"),
+            "{line}: {}",
+            text(&unknown)
+        );
     }
     database.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_company_that_is_refused_is_named_in_the_next_command_and_in_the_log_of_a_sync_that_goes_on() {
+async fn a_company_that_is_refused_is_named_in_the_next_command_and_in_the_log_of_a_sync_that_goes_on()
+ {
     let database = Database::create().await;
     let (sandbox, app, realm_ids) = companies(2, &database).await;
     assert!(app.sync(&everything(&["items"])).await.unwrap().is_ok());

@@ -132,7 +132,8 @@ mod tests {
         };
         let production = ("QBO_ENVIRONMENT", "production");
         assert!(switch(&[production]).starts_with("export QBO_ENVIRONMENT=sandbox "));
-        assert!(switch(&[]).starts_with("export QBO_ENVIRONMENT=production "));
+        let sandbox = ("QBO_ENVIRONMENT", "sandbox");
+        assert!(switch(&[sandbox]).starts_with("export QBO_ENVIRONMENT=production "));
         let asks = |url| switch(&[production, ("QBO_API_URL", url)]);
         assert!(
             asks("https://sandbox-quickbooks.api.intuit.com")

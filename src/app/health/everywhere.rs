@@ -207,6 +207,7 @@ impl<'r> Everything<'r> {
                     gaps: &gaps(&of.committed, None),
                     different: self.different.get(&key).copied(),
                     wrong_checks: 0,
+                    has_unfinished: false,
                 },
                 now,
             ),
@@ -243,11 +244,15 @@ impl<'r> Everything<'r> {
 
 /// Returns the time of the windows that the next sync does not read, without those that are stuck.
 fn left(troubles: &[&WindowTrouble]) -> Option<Left> {
-    let open = troubles.iter().filter(|one| one.status != LedgerWindowStatus::Stuck);
-    let left = open.filter_map(|one| one.left).map(|(range, longest_s)| Left {
-        range,
-        longest: TimeDelta::seconds(longest_s),
-    });
+    let open = troubles
+        .iter()
+        .filter(|one| one.status != LedgerWindowStatus::Stuck);
+    let left = open
+        .filter_map(|one| one.left)
+        .map(|(range, longest_s)| Left {
+            range,
+            longest: TimeDelta::seconds(longest_s),
+        });
     left.reduce(Left::and)
 }
 

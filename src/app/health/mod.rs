@@ -50,8 +50,10 @@ pub(crate) struct EntityFacts<'f> {
     pub rejects: u64,
     pub gaps: &'f [Window],
     pub different: Option<&'f Different>,
-    /// Checks of the table that have found something.
+    /// Checks of the table that have found something, but for that of unfinished windows.
     pub wrong_checks: u64,
+    /// Whether the check of unfinished windows has found some.
+    pub has_unfinished: bool,
 }
 
 /// The time of windows that were left unfinished.
@@ -106,8 +108,10 @@ pub(crate) fn judge(facts: &EntityFacts<'_>, now: DateTime<Utc>) -> Vec<Finding>
         found.push((Reason::Stuck { windows }, details()));
     }
     found.extend(unfinished(facts, now));
+    // Said already, with what helps.
+    let is_unsaid = facts.has_unfinished && found.is_empty();
     found.extend(facts.different.map(|different| differs(different, &flag)));
-    if let checks @ 1.. = facts.wrong_checks {
+    if let checks @ 1.. = facts.wrong_checks + u64::from(is_unsaid) {
         let command = format!("qbo-rs status {name} --validate{flag}");
         found.push((Reason::ChecksFailed { checks }, Some(command)));
     }

@@ -48,9 +48,7 @@ use crate::error::{Error, Result};
 use crate::port::{RunContext, Sink, WindowContext};
 use crate::postgres::{Columns, migrations, params, server, table_name};
 pub(crate) use crate::postgres::{DEFAULT_SCHEMA, Db};
-use crate::store::{
-    CommittedTime, FailedWindow, OtherRun, Standings, end_open_run, standings,
-};
+use crate::store::{CommittedTime, FailedWindow, OtherRun, Standings, end_open_run, standings};
 
 /// Decides whether runs get rows in `qbo.runs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use super::{obstacles, reports};
 use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::postgres::migrations;
-use crate::terminal::shell_quote;
 use crate::postgres::{
     Columns, PIN_SEARCH_PATH, Query, database_error, params, quote_identifier, server, table_name,
 };
+use crate::terminal::shell_quote;
 
 const RAW_TABLE: &str = include_str!("sql/raw_table.sql");
 
