@@ -82,7 +82,6 @@ const NO_SENTENCES: &[&str] = &[
     "qbo-rs backfill invoices --last 90d{}",
     "qbo-rs check --lift-pause --realm-id {realm_id}",
     "qbo-rs status {name} --validate{flag}",
-    "qbo-rs status {}{flag}",
     "qbo-rs sync",
     "qbo-rs sync --every 5m",
     "qbo-rs backfill",

@@ -122,9 +122,13 @@ mod tests {
     fn what_is_asked_decides_how_the_other_environment_is() {
         let switch = |settings: &[(&str, &str)]| {
             let mut all = Settings::from_lookup(|_| None);
-            for (name, value) in [("QBO_CLIENT_ID", "id"), ("QBO_CLIENT_SECRET", "secret")]
-                .iter()
-                .chain(settings)
+            for (name, value) in [
+                ("QBO_CLIENT_ID", "id"),
+                ("QBO_CLIENT_SECRET", "x"),
+                ("QBO_TOKEN_STORE", "/nowhere/x"),
+            ]
+            .iter()
+            .chain(settings)
             {
                 all.set(name, value).unwrap();
             }
