@@ -18,7 +18,7 @@ const MAX_WAIT: Duration = Duration::from_secs(30 * 60);
 /// The time between two looks at the other run.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What a call was asked for, as its runs have it in the ledger.
+/// A call, as its runs have it in the ledger.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call {
     pub asked: Asked,

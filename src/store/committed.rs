@@ -252,7 +252,8 @@ fn complete_parts_but(times: &[LedgerTime], open: &[OpenTime]) -> Vec<Window> {
         let is_later = |other: &&LedgerTime| other.incomplete_since.is_some_and(|since| since > at);
         let later = times.iter().filter(is_later);
         let mut lacking: Vec<Window> = later.map(|other| other.window).collect();
-        let is_open = |open: &&OpenTime| open.since > at && !open.has_part(time);
+        let is_open =
+            |open: &&OpenTime| open.since > at && !open.has_part(time.window, time.is_part);
         lacking.extend(open.iter().filter(is_open).map(|open| open.window));
         parts.extend(part.minus(&lacking));
     }

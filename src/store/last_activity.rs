@@ -43,7 +43,7 @@ pub struct LastRun {
     pub is_dead: bool,
     /// Whether all of its range was committed since it began, so that nobody has to run it again.
     pub is_superseded: bool,
-    /// What it was asked for; unknown of runs of earlier versions, and of those of other verbs.
+    /// The range that it was asked for; unknown of runs of earlier versions, and of those of other verbs.
     #[serde(skip)]
     pub asked: Option<Asked>,
 }

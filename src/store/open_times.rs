@@ -4,7 +4,6 @@
 use chrono::{DateTime, Utc};
 
 use super::alive::turn_is_alive;
-use super::committed::LedgerTime;
 use super::unfinished::unfinished;
 use crate::domain::Window;
 use crate::error::Result;
@@ -28,8 +27,8 @@ impl OpenTime {
     }
 
     /// Returns true for the row of the open window itself, if it is committed in parts: they stay.
-    pub(super) fn has_part(&self, time: &LedgerTime) -> bool {
-        !self.is_of_run && time.is_part && time.window == self.window
+    pub(super) fn has_part(&self, window: Window, is_part: bool) -> bool {
+        !self.is_of_run && is_part && window == self.window
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tracing::warn;
 
-use super::pulse::Claim;
-use crate::domain::{LedgerWindowStatus, RunReport, RunStatus, Window, WindowStatus};
+use crate::domain::{
+    Asked, EntitySpec, LedgerWindowStatus, RunReport, RunStatus, Window, WindowStatus,
+};
 use crate::durable::{ME, Process};
 use crate::error::{Error, Result};
 use crate::port::{RunContext, WindowContext};
@@ -21,6 +22,34 @@ pub(super) struct Ledger {
     pub schema: String,
     /// The maximum number of attempts in a row that crash their process; 0: unlimited.
     pub max_attempts: u32,
+}
+
+/// A run that is to be entered into `qbo.runs`.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    /// Its id.
+    pub run_id: String,
+    /// Its entity.
+    pub entity: EntitySpec,
+    /// The range that it was asked for, if a command can ask so again.
+    pub asked: Option<Asked>,
+    /// It reads again what is committed.
+    pub reads_again: bool,
+    /// Else: it reads again what was committed before this instant.
+    pub reads_since: Option<DateTime<Utc>>,
+}
+
+impl Claim {
+    /// A run that nobody has claimed before it begins.
+    fn of_run(run_id: &str, entity: EntitySpec) -> Self {
+        Self {
+            run_id: run_id.to_owned(),
+            entity,
+            asked: None,
+            reads_again: false,
+            reads_since: None,
+        }
+    }
 }
 
 const BEGIN_WINDOW: &str = include_str!("sql/begin_window.sql");

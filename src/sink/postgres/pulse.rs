@@ -5,12 +5,11 @@ use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
-use super::ledger::Ledger;
-use crate::domain::{Asked, EntitySpec, Window};
+use super::ledger::{Claim, Ledger};
+use crate::domain::Window;
 use crate::error::Result;
 use crate::postgres::{Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
 use crate::store::{OtherRun, RUNNING, other_run, run_is_alive};
@@ -40,34 +39,6 @@ const INTERRUPT: &str = "
 UPDATE qbo.runs SET status = 'interrupted', finished_at_utc = now(),
     error = 'stopped before it was done; committed windows stay'
 WHERE run_id = ANY($1) AND status = 'running'";
-
-/// A run that is to be entered into `qbo.runs`.
-#[derive(Debug, Clone)]
-pub(crate) struct Claim {
-    /// Its id.
-    pub run_id: String,
-    /// Its entity.
-    pub entity: EntitySpec,
-    /// What it was asked for, if a command can ask so again.
-    pub asked: Option<Asked>,
-    /// It reads again what is committed.
-    pub reads_again: bool,
-    /// Else: it reads again what was committed before this instant.
-    pub reads_since: Option<DateTime<Utc>>,
-}
-
-impl Claim {
-    /// A run that nobody has claimed before it begins.
-    pub(super) fn of_run(run_id: &str, entity: EntitySpec) -> Self {
-        Self {
-            run_id: run_id.to_owned(),
-            entity,
-            asked: None,
-            reads_again: false,
-            reads_since: None,
-        }
-    }
-}
 
 /// Enters the runs of a call into `qbo.runs`, all or none.
 ///

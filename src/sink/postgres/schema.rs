@@ -12,7 +12,6 @@ use crate::postgres::migrations;
 use crate::postgres::{
     Columns, PIN_SEARCH_PATH, Query, database_error, params, quote_identifier, server, table_name,
 };
-use crate::terminal::shell_quote;
 
 const RAW_TABLE: &str = include_str!("sql/raw_table.sql");
 
@@ -370,7 +369,6 @@ async fn bind_company(
     let reason = match own.first() {
         Some(row) => {
             let own: String = row.column("schema_name")?;
-            let own = shell_quote(&own);
             format!(
                 "'{schema}' holds company {bound}, and the records of {realm_id} are in another schema: add --schema {own}"
             )
