@@ -61,17 +61,20 @@ SELECT count(*) FROM qbo.windows WHERE schema_name = :'schema' AND entity = :'en
 
 -- check: unfinished_windows
 -- Windows whose last attempt has not ended well: running now, killed, failed or stuck. None of which the whole time was committed
--- by other windows since.
+-- by other windows since, as far as it had passed ten minutes before the attempt. None that lies in the future.
 WITH ledger AS (
     SELECT * FROM qbo.windows WHERE schema_name = :'schema' AND entity = :'entity'
 )
-SELECT count(*) FROM ledger AS odd WHERE status <> 'done' AND EXISTS (
+SELECT count(*) FROM ledger AS odd WHERE status <> 'done' AND (window_start_utc > started_at_utc + interval '1 day') IS NOT TRUE AND EXISTS (
     SELECT FROM (
         SELECT odd.window_start_utc UNION ALL
         SELECT CASE WHEN is_part THEN read_until_utc ELSE window_end_utc END FROM ledger
         WHERE window_end_utc > odd.window_start_utc AND window_start_utc < odd.window_end_utc
     ) AS bound(at)
-    WHERE at >= odd.window_start_utc AND at < odd.window_end_utc AND NOT EXISTS (
+    WHERE at >= odd.window_start_utc AND at < CASE
+        WHEN odd.started_at_utc - interval '10 minutes' > odd.window_start_utc
+        THEN least(odd.window_end_utc, odd.started_at_utc - interval '10 minutes') ELSE odd.window_end_utc END
+    AND NOT EXISTS (
         SELECT FROM ledger WHERE window_start_utc <= at AND (committed_at_utc > odd.started_at_utc
                 OR is_part AND committed_at_utc IS NOT NULL AND (window_start_utc, window_end_utc) = (odd.window_start_utc, odd.window_end_utc))
             AND CASE WHEN is_part THEN read_until_utc ELSE window_end_utc END > at

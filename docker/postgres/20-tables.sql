@@ -496,3 +496,10 @@ ALTER TABLE qbo.windows ADD COLUMN IF NOT EXISTS part_until_utc timestamptz;
 ALTER TABLE qbo.windows ADD COLUMN IF NOT EXISTS is_part boolean NOT NULL
     GENERATED ALWAYS AS ((part_until_utc = read_until_utc) IS TRUE) STORED;
 INSERT INTO qbo.migrations (number, name) VALUES (23, 'parts_of_windows') ON CONFLICT DO NOTHING;
+-- What a run was asked for, so that the command that goes on with it can be told: the range, its chunk and
+-- its zone as flags take them. And from when on what is committed counts for it: a run without --resume
+-- reads again what was committed before it began. Null for a run that reads what is not committed.
+ALTER TABLE qbo.runs
+    ADD COLUMN IF NOT EXISTS asked jsonb,
+    ADD COLUMN IF NOT EXISTS reads_since_utc timestamptz;
+INSERT INTO qbo.migrations (number, name) VALUES (24, 'asked_of_runs') ON CONFLICT DO NOTHING;

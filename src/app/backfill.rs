@@ -10,12 +10,12 @@ use super::company::{Company, company_config};
 use super::dry_run::{Intent, Manner};
 use super::request::{default_schema, owned, setters};
 use super::run::plan_of_past;
-use super::turn::take_turn;
+use super::turn::{Call, take_turn};
 use crate::domain::instant::format_instant;
 use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
-    Chunk, Continuation, PageSize, Plan, Report, Resumed, SkipReason, Window, WindowReport, Zone,
-    chunk_range_in, merged, select_readable,
+    Asked, Chunk, Continuation, PageSize, Plan, Report, Resumed, SkipReason, Window, WindowReport,
+    Zone, chunk_range_in, merged, select_readable,
 };
 use crate::error::Result;
 use crate::pipeline;
@@ -142,6 +142,7 @@ impl App {
                 remaining,
                 skipped,
                 read_from,
+                reads_since,
             } = match request.resume {
                 true => {
                     sink.resumed(&config.realm_id, &entity, &windows, None)
@@ -163,11 +164,16 @@ impl App {
             let committed = |window| WindowReport::skipped(window, SkipReason::Committed);
             let skipped = skipped.into_iter().map(committed).collect();
             let plan = plan_of_past(entity, remaining, skipped, request.page_size);
-            plans.push(Plan {
+            let plan = Plan {
                 strict_windows: request.strict_windows,
                 read_from,
+                reads_since,
                 ..plan
-            });
+            };
+            if request.resume && plan.windows.is_empty() {
+                sink.end_open_run(&plan.entity, request.range).await?;
+            }
+            plans.push(plan);
         }
         let (source, connection) = Company::open(&self.settings, &config, &self.progress)
             .await?
@@ -176,7 +182,16 @@ impl App {
         if plans.iter().any(|plan| !plan.windows.is_empty()) {
             source.prepare().await?;
         }
-        take_turn(&sink, &config.realm_id, &mut plans, !request.no_wait).await?;
+        let call = Call {
+            asked: Asked {
+                range: request.range,
+                chunk: request.chunk,
+                tz: request.tz,
+            },
+            reads_again: !request.resume,
+            may_wait: !request.no_wait,
+        };
+        take_turn(&sink, &config.realm_id, &mut plans, call).await?;
         if !request.strict_windows {
             let spans = plans
                 .iter()

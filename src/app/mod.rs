@@ -10,6 +10,7 @@ mod books_state;
 mod changes;
 mod check;
 mod company;
+mod company_schema;
 mod confirmed;
 mod conform;
 mod drift;

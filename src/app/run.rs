@@ -106,6 +106,7 @@ pub(crate) fn plan(
         windows,
         skipped,
         read_from: Vec::new(),
+        reads_since: None,
         page_size,
         concurrency,
         strict_windows: false,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::advice::Companies;
 use super::health::{
-    EntityFacts, books_findings, connection_findings, is_held_up, judge, never_read,
+    EntityFacts, Left, books_findings, connection_findings, is_held_up, judge, never_read,
     nothing_loaded, only_different,
 };
 use super::request::{default_schema, setters};
@@ -283,18 +283,33 @@ fn facts(entity: &EntityStatus) -> EntityFacts<'_> {
         let of_status = open.filter(|window| window.status == status && !window.is_under_way);
         of_status.count() as u64
     };
+    let left = entity.unfinished.iter().filter_map(|window| {
+        let is_left = window.status != LedgerWindowStatus::Stuck
+            && !window.is_under_way
+            && !window.is_of_sync;
+        let range = Window {
+            start: window.start,
+            end: window.end,
+        };
+        let longest = window.end - window.start;
+        is_left.then_some(Left { range, longest })
+    });
     let sync = entity.last_sync.as_ref();
     let wrong = entity.checks.iter().filter(|check| check.wrong > 0);
+    let (unfinished, wrong): (Vec<_>, Vec<_>) =
+        wrong.partition(|check| check.name == "unfinished_windows");
     EntityFacts {
         entity: &entity.entity,
         stuck: of_status(LedgerWindowStatus::Stuck),
         failed: of_status(LedgerWindowStatus::Failed),
         abandoned: of_status(LedgerWindowStatus::Running),
+        left: left.reduce(Left::and),
         last_run: entity.last_run.as_ref(),
         last_sync: sync.map(|sync| (sync.status, sync.succeeded_at)),
         rejects: entity.rejects.unsigned_abs(),
         gaps: &entity.gaps,
-        wrong_checks: wrong.count() as u64,
+        wrong_checks: wrong.len() as u64,
+        has_unfinished: !unfinished.is_empty(),
         ..EntityFacts::default()
     }
 }

@@ -6,15 +6,27 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::domain::instant::format_instant;
-use crate::domain::{Continuation, EntitySpec, Plan, Resumed, SkipReason, Window, WindowReport};
+use crate::domain::{
+    Asked, Continuation, EntitySpec, Plan, Resumed, SkipReason, Window, WindowReport,
+};
 use crate::error::{Error, Result};
-use crate::sink::postgres::{Books, PostgresSink};
+use crate::sink::postgres::{Books, Claim, PostgresSink};
 use crate::store::{OtherRun, SyncTurns, Taken};
 
 /// The longest wait for another run.
 const MAX_WAIT: Duration = Duration::from_secs(30 * 60);
 /// The time between two looks at the other run.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// A call, as its runs have it in the ledger.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call {
+    pub asked: Asked,
+    /// Whether it reads again what is committed.
+    pub reads_again: bool,
+    /// Whether it waits for another run that reads the same time.
+    pub may_wait: bool,
+}
 
 /// Waits until no other run reads the time of these plans, and enters their runs into the ledger. What
 /// the other run has committed since it began is not read again.
@@ -26,23 +38,29 @@ pub(super) async fn take_turn(
     sink: &PostgresSink,
     realm_id: &str,
     plans: &mut [Plan],
-    may_wait: bool,
+    call: Call,
 ) -> Result<()> {
     let busy: Vec<&mut Plan> = plans.iter_mut().filter(|p| !p.windows.is_empty()).collect();
     let Some(range) = range_of(&busy) else {
         return Ok(());
     };
-    let mut runs: Vec<(String, EntitySpec)> = Vec::with_capacity(busy.len());
+    let mut runs: Vec<Claim> = Vec::with_capacity(busy.len());
     for plan in busy {
         let run_id = crate::chance::unique_id().to_string();
-        runs.push((run_id.clone(), plan.entity));
+        runs.push(Claim {
+            run_id: run_id.clone(),
+            entity: plan.entity,
+            asked: Some(call.asked),
+            reads_again: call.reads_again,
+            reads_since: plan.reads_since,
+        });
         plan.run_id = Some(run_id);
     }
     let begin = Instant::now();
     let mut waited_for: Option<OtherRun> = None;
     while let Some(other) = sink.claim(realm_id, &runs, range).await? {
-        if !may_wait || begin.elapsed() >= MAX_WAIT {
-            return Err(is_busy(&other, may_wait));
+        if !call.may_wait || begin.elapsed() >= MAX_WAIT {
+            return Err(is_busy(&other, call.may_wait));
         }
         if waited_for.is_none() {
             warn!(
@@ -158,6 +176,7 @@ fn leave_out(plan: &mut Plan, resumed: Resumed) {
         remaining,
         skipped,
         read_from,
+        ..
     } = resumed;
     plan.windows = remaining;
     let is_replaced = |old: &Continuation| {

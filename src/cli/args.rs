@@ -63,6 +63,10 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     pub logs: LogFlags,
+
+    /// Whether the line names a schema
+    #[arg(skip)]
+    pub names_schema: bool,
 }
 
 /// Flags for logs, colours and the language. Help leaves them out, as those for settings.
@@ -96,6 +100,13 @@ pub(super) struct LogFlags {
 }
 
 impl Arguments {
+    /// Returns the company that a flag names.
+    pub(super) fn company(&self) -> Option<&str> {
+        let given = self.settings.0.iter();
+        let mut named = given.filter(|(name, _)| *name == "QBO_REALM_ID");
+        named.next().map(|(_, realm_id)| realm_id.as_str())
+    }
+
     /// Returns the level of logs that was asked for.
     pub(super) fn log_level(&self) -> Option<log::LevelFilter> {
         match (&self.command, self.logs.verbose) {

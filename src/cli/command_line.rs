@@ -5,6 +5,7 @@ use crate::domain::Window;
 use crate::domain::instant::format_instant;
 
 const ENV_FILE: &str = "--env-file";
+const REALM_ID: &str = "--realm-id";
 const RESUME: &str = "--resume";
 /// The flags of a range that may say a time which depends on the present.
 const BOUNDS: [&str; 6] = [
@@ -71,19 +72,28 @@ impl CommandLine {
 
     /// Returns the flag that names the file of the settings, with a blank before it; nothing without one.
     pub(super) fn env_file_flag(&self) -> String {
-        let mut words = self.0.iter().skip_while(|word| !word.starts_with(ENV_FILE));
-        let Some(flag) = words.next() else {
-            return String::new();
+        self.flag(ENV_FILE)
+    }
+
+    /// Returns the flag that names the company, with a blank before it; nothing without one.
+    pub(super) fn company_flag(&self) -> String {
+        self.flag(REALM_ID)
+    }
+
+    /// Returns a flag with its value and a blank before it; nothing without it.
+    fn flag(&self, name: &str) -> String {
+        let is_it = |word: &&String| {
+            let rest = word.strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
         };
-        let path = match flag
-            .strip_prefix(ENV_FILE)
-            .and_then(|rest| rest.strip_prefix('='))
-        {
-            Some(path) => Some(path),
+        let mut words = self.0.iter().skip_while(|word| !is_it(word));
+        let joined = words.next().and_then(|word| word.split_once('='));
+        let value = match joined {
+            Some((_, value)) => Some(value),
             None => words.next().map(String::as_str),
         };
-        path.map_or_else(String::new, |path| {
-            format!(" {ENV_FILE} {}", shell_quote(path))
+        value.map_or_else(String::new, |value| {
+            format!(" {name} {}", shell_quote(value))
         })
     }
 }
@@ -184,6 +194,10 @@ mod tests {
             flag(&["qbo-rs", "sync", "--env-file=my settings"]),
             expected
         );
+        for words in [&["backfill", "--realm-id", "9"][..], &["--realm-id=9"]] {
+            let line = CommandLine::new(words.iter().map(|word| (*word).to_owned()));
+            assert_eq!(line.company_flag(), " --realm-id 9");
+        }
     }
 
     #[test]

@@ -28,6 +28,13 @@ pub(super) enum LogFormat {
 pub(super) const LAST_LINES: &str = "qbo_rs::last_lines";
 
 static IS_JSON: AtomicBool = AtomicBool::new(false);
+/// Whether the command goes on until it is stopped, and has no last lines.
+static IS_ENDLESS: AtomicBool = AtomicBool::new(false);
+
+/// Says that no last lines tell what has failed, so that the log must.
+pub(super) fn goes_on() {
+    IS_ENDLESS.store(true, Ordering::Relaxed);
+}
 
 /// Returns true if the logs of this process are JSON.
 pub(super) fn is_json() -> bool {
@@ -89,6 +96,7 @@ fn is_told_at_the_end(record: &Record<'_>) -> bool {
     let value = |key: &str| record.key_values().get(Key::from(key));
     let denied = FailureKind::AccessDenied.as_str();
     record.target() != LAST_LINES
+        && !IS_ENDLESS.load(Ordering::Relaxed)
         && value("failure").is_some_and(|value| value.to_string() == denied)
 }
 

@@ -10,6 +10,7 @@ mod board;
 mod books;
 mod check;
 mod command_line;
+mod company;
 mod completion;
 mod early;
 mod entity_health;
@@ -162,7 +163,12 @@ fn parse(args: &[OsString], early: Early) -> Result<Arguments, clap::Error> {
     };
     let mut command = help::command().color(color);
     let mut matches = command.try_get_matches_from_mut(args)?;
-    Arguments::from_arg_matches_mut(&mut matches)
+    let names_schema = company::names_schema(&matches);
+    let arguments = Arguments::from_arg_matches_mut(&mut matches)?;
+    Ok(Arguments {
+        names_schema,
+        ..arguments
+    })
 }
 
 fn execute(
@@ -184,16 +190,22 @@ fn execute(
         json: arguments.json,
     };
     let lang = arguments.logs.lang;
+    let company = arguments.company().map(str::to_owned);
+    let names_schema = arguments.names_schema;
     match arguments.command {
         Command::Backfill(request) => runs::backfill(&app, tally, &request, printer),
         Command::Extract(arguments) => runs::extract(&app, tally, arguments, lang, printer),
         Command::Load(request) => runs::load(&app, tally, &request, printer),
-        Command::Verify(arguments) => verify::run(&app, arguments, printer),
+        Command::Verify(arguments) => verify::run(&app, arguments, names_schema, printer),
         Command::Serve(arguments) => serve::run(&app, arguments),
-        Command::Sync(arguments) => sync::run(&app, tally, &arguments, printer),
-        Command::Show(arguments) => show::run(&app, &arguments, printer),
-        Command::Status(arguments) => status::run(&app, tally, arguments, printer),
-        Command::Rejects(arguments) => rejects::run(&app, arguments, printer),
+        Command::Sync(arguments) => sync::run(&app, tally, &arguments.of_company(company), printer),
+        Command::Show(arguments) => show::run(&app, *arguments, names_schema, printer),
+        Command::Status(arguments) => status::run(&app, tally, arguments, names_schema, printer),
+        // Without a company it lists those of all schemas.
+        Command::Rejects(arguments) => {
+            let names_schema = names_schema || company.is_none();
+            rejects::run(&app, arguments, names_schema, printer)
+        }
         Command::Reports(arguments) => reports::run(&app, &arguments, printer),
         Command::Auth(command) => auth::run(&app, &command, printer),
         Command::Sandbox(arguments) => sandbox::run(&app, &arguments, (line, env_file), printer),

@@ -29,8 +29,16 @@ pub(super) struct RejectsArguments {
 }
 
 /// Runs the subcommand. A list with records in it is a success.
-pub(super) fn run(app: &App, arguments: RejectsArguments, printer: Printer) -> Outcome {
+pub(super) fn run(
+    app: &App,
+    arguments: RejectsArguments,
+    names_schema: bool,
+    printer: Printer,
+) -> Outcome {
     let mut request = arguments.request;
+    if !names_schema {
+        request.schema = block_on(app.schema_of_company())?;
+    }
     request.range = arguments.range.0;
     let rejects = block_on(app.rejects(&request))?;
     printer.print(&serde_json::json!({"rejects": rejects}), || {

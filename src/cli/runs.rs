@@ -95,6 +95,7 @@ fn ending(verb: Verb, settings: &Settings, tally: &Tally) -> Ending {
         verb,
         schema_flag: String::new(),
         env_file_flag: tally.env_file_flag(),
+        company_flag: tally.company_flag(),
         again: tally.again(),
         // A wrong setting has ended the call already.
         monthly_quota: settings.monthly_quota().unwrap_or_default(),

@@ -69,6 +69,7 @@ fn ending(verb: Verb) -> Ending {
         verb,
         schema_flag: String::new(),
         env_file_flag: String::new(),
+        company_flag: String::new(),
         again: "qbo-rs backfill items --start 2024-01-01 --end 2025-01-01 --resume".to_owned(),
         monthly_quota: 500_000,
     }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use clap::Args;
 
 use super::exit::{ExitCode, Outcome};
-use super::output;
 use super::signals::{run_to_end, stop_signal};
+use super::{logging, output};
 use crate::app::App;
 use crate::domain::Interval;
 use crate::server::{Server, ServerOptions};
@@ -55,6 +55,7 @@ pub(super) fn run(app: &App, arguments: ServeArguments) -> Outcome {
         every: arguments.every.map(Interval::get),
         per_address: arguments.connections_per_address.map(usize::from),
     };
+    logging::goes_on();
     let serving = async {
         let server = Server::start(app.clone(), options).await?;
         output::text(&format!("listening on http://{}\n", server.address()?));

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 
 use clap::Args;
 
+use super::company::use_schema;
 use super::exit::{ExitCode, Outcome};
 use super::grid::{Column, Grid};
 use super::output::{self, Printer};
@@ -25,11 +26,17 @@ pub(super) struct ShowArguments {
 }
 
 /// Runs the subcommand.
-pub(super) fn run(app: &App, arguments: &ShowArguments, printer: Printer) -> Outcome {
+pub(super) fn run(
+    app: &App,
+    mut arguments: ShowArguments,
+    names_schema: bool,
+    printer: Printer,
+) -> Outcome {
     if arguments.csv && printer.json {
         let reason = "and --json exclude each other";
         return Err(Error::config("--csv", reason).into());
     }
+    use_schema(app, names_schema, &mut arguments.request.schema)?;
     let request = &arguments.request;
     let report = block_on(async {
         let report = Box::pin(app.show(request)).await;

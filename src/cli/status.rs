@@ -4,6 +4,7 @@ use chrono_tz::Tz;
 use clap::{ArgAction, Args};
 use serde_json::{Value, json};
 
+use super::company::use_schema;
 use super::exit::{ExitCode, Outcome};
 use super::local::LocalTime;
 use super::output::Printer;
@@ -38,6 +39,7 @@ pub(super) fn run(
     app: &App,
     tally: &Tally,
     arguments: StatusArguments,
+    names_schema: bool,
     printer: Printer,
 ) -> Outcome {
     let env_file_flag = tally.env_file_flag();
@@ -52,7 +54,8 @@ pub(super) fn run(
         is_whole: arguments.verbose > 0,
         env_file_flag: &env_file_flag,
     };
-    let request = arguments.request.range(arguments.range.0);
+    let mut request = arguments.request.range(arguments.range.0);
+    use_schema(app, names_schema, &mut request.schema)?;
     let report = block_on(async {
         let report = Box::pin(app.status(&request)).await;
         report.map_err(|error| app.with_reading_right(&request.schema, error))

@@ -51,6 +51,7 @@ fn run(status: LedgerRunStatus, minutes_ago: i64) -> LastRun {
         pid: Some(41),
         is_dead: is_running,
         is_superseded: false,
+        asked: None,
     }
 }
 
@@ -135,6 +136,7 @@ fn troubled() -> Vec<EntityStatus> {
         error: None,
         is_committed: false,
         is_under_way: false,
+        is_of_sync: false,
     }];
     all
 }

@@ -55,6 +55,7 @@ fn windows_that_nobody_is_at_need_somebody_although_another_run_ended_well() {
         error: None,
         is_committed: false,
         is_under_way: false,
+        is_of_sync: false,
     }];
     let mut report = report(vec![items]);
     let text = shown(&mut report, false);

@@ -19,6 +19,8 @@ pub(super) struct Ending {
     pub schema_flag: String,
     /// The file of the settings, if this call has one.
     pub env_file_flag: String,
+    /// The company, if this call names it.
+    pub company_flag: String,
     /// The same command, which reads what is missing.
     pub again: String,
     /// Reads a month that the app is granted; 0: not metered.
@@ -358,7 +360,7 @@ fn next(report: &Report, ending: &Ending) -> Option<String> {
         false => String::new(),
     };
     if report.runs.iter().any(needs_somebody) {
-        return Some(format!("qbo-rs check{env_file}"));
+        return Some(format!("qbo-rs check{}{env_file}", ending.company_flag));
     }
     if report.has_failures() {
         return Some(ending.again.clone());

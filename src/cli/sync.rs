@@ -12,6 +12,7 @@ use super::command_line::schema_flag;
 use super::error_text;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::local::LocalTime;
+use super::logging;
 use super::output::Printer;
 use super::shortfall::{explain_sync, is_refused};
 use super::signals::block_on;
@@ -34,6 +35,16 @@ pub(super) struct SyncArguments {
     every: Option<Interval>,
 }
 
+impl SyncArguments {
+    /// Limits the sync to a company that was named by its setting's flag.
+    pub(super) fn of_company(mut self, realm_id: Option<String>) -> Self {
+        if self.request.scope.accounts.is_empty() {
+            self.request.scope.accounts.extend(realm_id);
+        }
+        self
+    }
+}
+
 /// Runs the subcommand. With `--every`, each company's report is printed when it is complete.
 pub(super) fn run(
     app: &App,
@@ -43,6 +54,7 @@ pub(super) fn run(
 ) -> Outcome {
     let request = &arguments.request;
     if let Some(interval) = arguments.every {
+        logging::goes_on();
         let show = |report: &SyncReport| printer.print(report, || timed(report, interval.get()));
         until_stopped(app.sync_every(request, interval.get(), &show))?;
         return Ok(ExitCode::Done);

@@ -66,6 +66,11 @@ impl Tally {
         self.line.env_file_flag()
     }
 
+    /// Returns the flag that names the company, with a blank before it; nothing without one.
+    pub(super) fn company_flag(&self) -> String {
+        self.line.company_flag()
+    }
+
     /// Says what was done before the call was stopped, and how to go on.
     pub(super) fn stopped(&self) -> String {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
+use super::company::use_schema;
 use super::exit::{ExitCode, Outcome};
 use super::output::{self, Printer};
 use super::range::OptionalDays;
@@ -94,9 +95,15 @@ fn spelled(name: &str) -> String {
 }
 
 /// Compares and prints; the exit code is 1 if anything differs without a named cause.
-pub(super) fn run(app: &App, arguments: VerifyArguments, printer: Printer) -> Outcome {
+pub(super) fn run(
+    app: &App,
+    arguments: VerifyArguments,
+    names_schema: bool,
+    printer: Printer,
+) -> Outcome {
     match arguments {
-        VerifyArguments::Records(request) => {
+        VerifyArguments::Records(mut request) => {
+            use_schema(app, names_schema, &mut request.schema)?;
             let report = block_on(app.verify(&request))?;
             printer.print(&report, || output::verification(&report))?;
             if !report.is_ok() {
@@ -104,7 +111,8 @@ pub(super) fn run(app: &App, arguments: VerifyArguments, printer: Printer) -> Ou
             }
             Ok(ExitCode::of(report.is_ok()))
         }
-        VerifyArguments::Books(request) => {
+        VerifyArguments::Books(mut request) => {
+            use_schema(app, names_schema, &mut request.schema)?;
             let report = block_on(app.verify_books(&request))?;
             printer.print_translated(&report, || books::tied_out(&report))?;
             if !report.is_ok() {

@@ -4,6 +4,7 @@
 
 mod alert;
 mod amount;
+mod asked;
 pub mod books_report;
 mod content;
 mod cost;
@@ -43,6 +44,7 @@ pub use alert::{
     Alert, AlertKind, ConnectionFacts, SyncedEntity, connection_alerts, is_near_quota, stale_alert,
 };
 pub(crate) use amount::parse_amount;
+pub use asked::Asked;
 pub use books_report::{
     AccountBooks, BooksReport, BooksStatus, CauseAmount, CompanyBooks, MonthBooks, PartyBooks,
     TransactionBooks, TransactionLine,

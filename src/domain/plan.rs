@@ -129,6 +129,8 @@ pub struct Resumed {
     pub skipped: Vec<Window>,
     /// The beginnings of windows of which parts are committed.
     pub read_from: Vec<Continuation>,
+    /// The run that has not ended and goes on: what was committed before this instant it reads again.
+    pub reads_since: Option<DateTime<Utc>>,
 }
 
 impl Resumed {
@@ -174,6 +176,8 @@ pub struct Plan {
     pub skipped: Vec<WindowReport>,
     /// Beginnings of the reads of windows of which earlier runs have committed what comes before.
     pub read_from: Vec<Continuation>,
+    /// It goes on with a run that reads again what was committed before this instant.
+    pub reads_since: Option<DateTime<Utc>>,
     /// Maximum number of records in a page.
     pub page_size: PageSize,
     /// Maximum number of windows that are read at the same time.

@@ -68,6 +68,11 @@ impl Window {
         Ok(Self { start, end })
     }
 
+    /// Returns true if the two have time in common.
+    pub fn overlaps(self, other: Window) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
     /// Returns the parts of `self` that `windows` do not cover, oldest first. The windows may overlap
     /// and be in any order.
     #[must_use]
@@ -226,7 +231,28 @@ impl FromStr for Chunk {
     }
 }
 
+/// Writes a chunk as its flag takes it.
+impl fmt::Display for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = UNITS.iter().find(|(unit, _)| unit == self);
+        match (unit, self) {
+            (Some((_, names)), _) => f.write_str(names[0]),
+            (None, Self::Hours(hours)) => write!(f, "{hours}h"),
+            (None, Self::Days(days)) => write!(f, "{days}d"),
+            // No flag means any other number of months.
+            (None, Self::Months(months)) => write!(f, "{months} months"),
+        }
+    }
+}
+
 impl Chunk {
+    /// Returns the shortest chunk of days that is not shorter than a time.
+    pub fn of_days(time: TimeDelta) -> Self {
+        let days = time.num_days() + i64::from(time > TimeDelta::days(time.num_days()));
+        let days = u32::try_from(days).unwrap_or(MAX_DAYS);
+        Self::Days(days.clamp(1, MAX_DAYS))
+    }
+
     /// Returns the `index`-th boundary after `start`. Boundaries are counted from `start`: counting
     /// from the previous boundary would give 31 January, 28 February, 28 March instead of 31 January,
     /// 28 February, 31 March.
@@ -322,6 +348,19 @@ mod tests {
             starts(window("2024-02-29", "2026-03-01"), "year"),
             ["2024-02-29", "2025-02-28", "2026-02-28"]
         );
+    }
+
+    #[test]
+    fn a_chunk_is_written_as_its_flag_takes_it() {
+        for text in [
+            "hour", "day", "week", "month", "quarter", "year", "900d", "6h",
+        ] {
+            let chunk: Chunk = text.parse().unwrap();
+            assert_eq!(chunk.to_string(), text);
+        }
+        for (hours, chunk) in [(1, "day"), (24, "day"), (25, "2d"), (24 * 900, "900d")] {
+            assert_eq!(Chunk::of_days(TimeDelta::hours(hours)).to_string(), chunk);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Time zones: when a day of a place begins.
 
+use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Days, LocalResult, NaiveDateTime, Offset, TimeZone, Utc};
@@ -65,6 +66,12 @@ fn is_offset(text: &str) -> bool {
         && distance
             .bytes()
             .all(|byte| byte.is_ascii_digit() || byte == b':')
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
+    }
 }
 
 impl TryFrom<String> for Zone {

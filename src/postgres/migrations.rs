@@ -137,6 +137,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "parts_of_windows",
         sql: include_str!("migrations/0023_parts_of_windows.sql"),
     },
+    Migration {
+        number: 24,
+        name: "asked_of_runs",
+        sql: include_str!("migrations/0024_asked_of_runs.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

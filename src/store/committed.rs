@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::Row;
 
+use super::open_times::{OpenTime, open_times};
 use crate::domain::{
     BegunWindow, EntitySpec, LoadCounts, PartTotals, Resumed, VISIBLE_LATE, Window,
 };
@@ -93,7 +94,8 @@ impl CommittedTime {
     }
 
     /// Returns windows of an entity as a resumed run reads them: without what is committed, or without what
-    /// was committed at an instant or after it.
+    /// was committed at an instant or after it. A run that was to read committed time again, and has not
+    /// ended, is finished: of its time, what was committed before is left to read.
     pub(crate) async fn resumed(
         &self,
         schema: &str,
@@ -105,20 +107,30 @@ impl CommittedTime {
         // Before anything is looked up.
         let row = self.0.optional("SELECT now()", params![]).await?;
         let known_at = row.map_or(Ok(DateTime::UNIX_EPOCH), |row| row.column(0))?;
-        let committed = match since {
+        let key = (schema, realm_id, entity.name);
+        let (committed, reads_since) = match since {
             Some(since) => {
-                self.of_entity_since(schema, realm_id, entity, since)
-                    .await?
+                let committed = self.of_entity_since(schema, realm_id, entity, since);
+                (committed.await?, None)
             }
-            None => self.of_entity(schema, realm_id, entity).await?,
+            None if !self.0.has_table("qbo", "windows").await? => (Vec::new(), None),
+            None => {
+                let open = open_times(&self.0, key).await?;
+                let run = open.iter().find(|open| open.is_of_run_of(windows));
+                let times = self.times(schema, realm_id, entity).await?;
+                (complete_parts_but(&times, &open), run.map(|run| run.since))
+            }
         };
-        if committed.is_empty() {
-            return Ok(Resumed::new(windows, &[], &[], known_at));
+        let mut begun = Vec::new();
+        if !committed.is_empty() {
+            let params = params![schema, realm_id, entity.name];
+            let rows = self.0.rows(BEGUN, params).await?;
+            begun = rows.iter().map(self::begun).collect::<Result<_>>()?;
         }
-        let params = params![schema, realm_id, entity.name];
-        let rows = self.0.rows(BEGUN, params).await?;
-        let begun: Vec<_> = rows.iter().map(begun).collect::<Result<_>>()?;
-        Ok(Resumed::new(windows, &committed, &begun, known_at))
+        Ok(Resumed {
+            reads_since,
+            ..Resumed::new(windows, &committed, &begun, known_at)
+        })
     }
 
     /// Returns the windows of an entity that were committed at an instant or after it, unsorted.
@@ -227,6 +239,11 @@ pub(crate) struct LedgerTime {
 /// Returns the complete parts of committed windows. Where a window was read later and found to lack
 /// records, a larger window that holds it is not complete.
 pub(crate) fn complete_parts(times: &[LedgerTime]) -> Vec<Window> {
+    complete_parts_but(times, &[])
+}
+
+/// Returns the complete parts of committed windows without the time that is open.
+fn complete_parts_but(times: &[LedgerTime], open: &[OpenTime]) -> Vec<Window> {
     let mut parts = Vec::new();
     for time in times {
         let Some((at, part)) = time.committed_at.zip(complete_part(time)) else {
@@ -234,7 +251,10 @@ pub(crate) fn complete_parts(times: &[LedgerTime]) -> Vec<Window> {
         };
         let is_later = |other: &&LedgerTime| other.incomplete_since.is_some_and(|since| since > at);
         let later = times.iter().filter(is_later);
-        let lacking: Vec<Window> = later.map(|other| other.window).collect();
+        let mut lacking: Vec<Window> = later.map(|other| other.window).collect();
+        let is_open =
+            |open: &&OpenTime| open.since > at && !open.has_part(time.window, time.is_part);
+        lacking.extend(open.iter().filter(is_open).map(|open| open.window));
         parts.extend(part.minus(&lacking));
     }
     parts

@@ -95,6 +95,9 @@ pub struct UnfinishedWindow {
     pub is_committed: bool,
     /// Whether a run or a sync is at it.
     pub is_under_way: bool,
+    /// Whether the next sync reads it.
+    #[serde(skip)]
+    pub is_of_sync: bool,
 }
 
 /// Result of a check from `docs/validation.sql`.
@@ -121,7 +124,7 @@ SELECT (SELECT count(*) FROM {table}) AS rows,
 const UNFINISHED: &str = concat!(
     "
 SELECT window_start_utc, window_end_utc, status, attempts, error,
-    committed_at_utc IS NOT NULL AND NOT is_part AS is_committed, is_under_way
+    committed_at_utc IS NOT NULL AND NOT is_part AS is_committed, is_under_way, is_of_sync
 FROM (",
     unfinished!(),
     ") AS odd
@@ -400,6 +403,7 @@ fn unfinished_window(row: &Row) -> Result<UnfinishedWindow> {
         error: row.column("error")?,
         is_committed: row.column("is_committed")?,
         is_under_way: row.column("is_under_way")?,
+        is_of_sync: row.column("is_of_sync")?,
     })
 }
 

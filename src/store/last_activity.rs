@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use super::alive::run_is_alive;
 use super::committed::CommittedTime;
 use super::other_run::has_ended;
-use crate::domain::{EntitySyncStatus, LedgerRunStatus, Window, find_entity};
+use crate::domain::{Asked, EntitySyncStatus, LedgerRunStatus, Window, find_entity};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, params};
 
@@ -43,6 +43,9 @@ pub struct LastRun {
     pub is_dead: bool,
     /// Whether all of its range was committed since it began, so that nobody has to run it again.
     pub is_superseded: bool,
+    /// The range that it was asked for; unknown of runs of earlier versions, and of those of other verbs.
+    #[serde(skip)]
+    pub asked: Option<Asked>,
 }
 
 /// The last sync of an entity.
@@ -66,7 +69,7 @@ CROSS JOIN LATERAL (
     SELECT run_id, schema_name, realm_id, entity, status, started_at_utc, finished_at_utc, error,
         range_start_utc, range_end_utc, inserted, failed_windows,
         (whole ->> 'alive_at_utc')::timestamptz AS alive_at_utc, whole ->> 'host' AS host,
-        (whole ->> 'pid')::bigint AS pid, whole ->> 'owner' AS owner, ",
+        (whole ->> 'pid')::bigint AS pid, whole ->> 'owner' AS owner, whole ->> 'asked' AS asked, ",
     run_is_alive!("run"),
     " AS is_alive
     FROM qbo.runs AS run CROSS JOIN LATERAL (SELECT to_jsonb(run) AS whole) AS as_json
@@ -75,6 +78,11 @@ CROSS JOIN LATERAL (
     ORDER BY started_at_utc DESC LIMIT 1
 ) AS last"
 );
+
+const END_OPEN_RUN: &str = "
+UPDATE qbo.runs SET status = 'ok', error = NULL, failed_windows = 0,
+    finished_at_utc = coalesce(finished_at_utc, now())
+WHERE run_id = $1";
 
 const LAST_SYNC: &str = "
 SELECT status, last_attempt_at_utc, last_success_at_utc, message FROM qbo.sync_state
@@ -129,6 +137,23 @@ async fn is_superseded(db: &Db, realm_id: &str, last: &EntityRun) -> Result<bool
         .await
 }
 
+/// Ends the last run of an entity, if it has not ended well and lies in a range of which nothing is left to
+/// read: no other run would ever follow it.
+pub(crate) async fn end_open_run(db: &Db, schema: &str, entity: &str, range: Window) -> Result<()> {
+    let Some(run) = last_run(db, schema, entity).await? else {
+        return Ok(());
+    };
+    let is_open = match run.status {
+        LedgerRunStatus::Ok => false,
+        LedgerRunStatus::Running => run.is_dead,
+        LedgerRunStatus::Partial | LedgerRunStatus::Failed | LedgerRunStatus::Interrupted => true,
+    };
+    if is_open && range.start <= run.range_start && run.range_end <= range.end {
+        db.execute(END_OPEN_RUN, params![run.run_id]).await?;
+    }
+    Ok(())
+}
+
 /// Returns the last sync of an entity in a schema.
 pub(super) async fn last_sync(db: &Db, schema: &str, entity: &str) -> Result<Option<LastSync>> {
     let row = db.optional(LAST_SYNC, params![schema, entity]).await?;
@@ -152,6 +177,10 @@ fn last_run_of(row: &Row) -> Result<LastRun> {
         is_dead: row.column::<LedgerRunStatus>("status")? == LedgerRunStatus::Running
             && (!row.column::<bool>("is_alive")? || has_ended(row)?),
         is_superseded: false,
+        // What a later version has written there may be unknown.
+        asked: row
+            .column::<Option<String>>("asked")?
+            .and_then(|asked| serde_json::from_str(&asked).ok()),
     })
 }
 

@@ -11,6 +11,7 @@ mod empty_days;
 mod entity_status;
 mod jobs;
 mod last_activity;
+mod open_times;
 mod other_run;
 mod overview;
 mod records;
@@ -52,7 +53,7 @@ pub(crate) use self::{
     committed::{CommittedTime, FailedWindow, LedgerTime, complete_parts},
     entity_status::{StatusReader, gaps},
     jobs::{JobOutcome, JobQueue, Signal},
-    last_activity::{EntityRun, last_runs},
+    last_activity::{EntityRun, end_open_run, last_runs},
     other_run::{OtherRun, RUNNING, other_run},
     overview::{CompanyState, OverviewReader, SetAsideCount, WindowTrouble},
     records::{PageQuery, Records},

@@ -8,7 +8,7 @@ use super::alive::run_is_alive;
 use super::company_names::company_names;
 use super::other_run::has_ended;
 use super::unfinished::{of_its_schema, unfinished};
-use crate::domain::{ENTITIES, LedgerRunStatus, LedgerWindowStatus};
+use crate::domain::{ENTITIES, LedgerRunStatus, LedgerWindowStatus, Window};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, params};
 
@@ -60,6 +60,8 @@ pub(crate) struct WindowTrouble {
     pub windows: u64,
     /// First instant of the first one.
     pub first: DateTime<Utc>,
+    /// The time of those that the next sync does not read, and the length of the longest in seconds.
+    pub left: Option<(Window, i64)>,
     /// Error of one of them.
     pub error: Option<String>,
 }
@@ -125,9 +127,9 @@ SELECT schema_name, realm_id FROM qbo.schema_realms ORDER BY realm_id, schema_na
 const COMPANY_STATES: &str = concat!(
     "
 WITH needs AS (
-    SELECT realm_id FROM qbo.windows AS odd WHERE status IN ('failed', 'stuck') AND ",
-    of_its_schema!("odd"),
-    "
+    SELECT realm_id FROM (",
+    unfinished!(),
+    ") AS odd WHERE status IN ('failed', 'stuck')
     UNION SELECT realm_id FROM qbo.rejects AS reject WHERE ",
     of_its_schema!("reject"),
     "
@@ -152,7 +154,9 @@ WHERE schemaname = ANY($1) AND starts_with(relname, 'qb_')";
 const TROUBLES: &str = concat!(
     "
 SELECT schema_name, realm_id, entity, status, count(*) AS windows, min(window_start_utc) AS first,
-    min(error) AS error
+    min(error) AS error, min(window_start_utc) FILTER (WHERE NOT is_of_sync) AS left_from,
+    max(window_end_utc) FILTER (WHERE NOT is_of_sync) AS left_to,
+    (extract(epoch FROM max(window_end_utc - window_start_utc) FILTER (WHERE NOT is_of_sync)))::bigint AS longest_s
 FROM (",
     unfinished!(),
     ") AS odd
@@ -304,6 +308,9 @@ impl OverviewReader {
 }
 
 fn trouble(row: &Row) -> Result<WindowTrouble> {
+    let from: Option<DateTime<Utc>> = row.column("left_from")?;
+    let to: Option<DateTime<Utc>> = row.column("left_to")?;
+    let range = from.zip(to).map(|(start, end)| Window { start, end });
     Ok(WindowTrouble {
         schema: row.column("schema_name")?,
         realm_id: row.column("realm_id")?,
@@ -311,6 +318,7 @@ fn trouble(row: &Row) -> Result<WindowTrouble> {
         status: row.column("status")?,
         windows: row.count("windows")?,
         first: row.column("first")?,
+        left: range.zip(row.column("longest_s")?),
         error: row.column("error")?,
     })
 }

@@ -232,7 +232,7 @@ async fn wrong_keys_and_dead_tokens_fail_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_company_that_the_keys_do_not_fit_fails_with_the_switch_to_try() {
+async fn a_company_that_the_keys_do_not_fit_fails_with_what_helps() {
     let sandbox = small_sandbox();
     let directory = tempfile::tempdir().unwrap();
     let settings = || Settings::new(&sandbox, directory.path());
@@ -255,11 +255,8 @@ async fn a_company_that_the_keys_do_not_fit_fails_with_the_switch_to_try() {
         (Some(2), vec!["company"])
     );
     assert!(mixed.text("company").contains("3100"), "{}", mixed.text);
-    assert!(
-        mixed
-            .fix("company")
-            .starts_with("export QBO_ENVIRONMENT=sandbox")
-    );
+    // Not the other environment: QBO_API_URL says what is asked, and that is none of Intuit's hosts.
+    assert_eq!(mixed.fix("company"), "qbo-rs auth login");
     let homeless = settings().with("QBO_TOKEN_STORE", "postgres").check(&[]);
     assert_eq!(
         (homeless.code, homeless.with("failed")),

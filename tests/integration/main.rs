@@ -60,6 +60,8 @@ mod sync;
 mod tie_out;
 mod tokens;
 mod transport;
+#[cfg(unix)]
+mod trouble;
 mod turns;
 mod verify;
 mod whole;

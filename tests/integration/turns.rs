@@ -203,7 +203,7 @@ async fn a_sync_mends_a_killed_run_only_if_it_has_read_its_range() {
         (&*finding.text, finding.command.as_deref()),
         (
             "died",
-            Some("qbo-rs backfill items --start 2024-01-01 --end 2026-01-01 --resume")
+            Some("qbo-rs backfill items --start 2024-01-01 --end 2026-01-01 --chunk year --resume")
         )
     );
     // One that was to read what the sync has read since.

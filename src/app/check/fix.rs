@@ -62,16 +62,38 @@ pub(super) fn as_owner(statement: &str) -> String {
     format!("as owner:  {statement}")
 }
 
-/// Returns how the other environment is asked.
+/// Returns how the other environment is asked. Where an address is set, that is asked whatever the environment
+/// is; the other one of a proxy is not known.
 fn environment_switch(settings: &Settings) -> &'static str {
-    let is_production = settings.qbo_app().map(|config| config.is_production);
-    match is_production {
-        Ok(true) => {
+    let is_set = settings.set_names().any(|name| name == "QBO_API_URL");
+    let config = settings.qbo_app().ok();
+    let asks_production = match config {
+        Some(config) if is_set => config.api_url.host_str().and_then(is_production_host),
+        config => Some(config.is_some_and(|config| config.is_production)),
+    };
+    match (is_set, asks_production) {
+        (_, None) => "qbo-rs auth login",
+        (false, Some(true)) => {
             "export QBO_ENVIRONMENT=sandbox   # if these are development keys; else: qbo-rs auth login"
         }
-        _ => {
+        (false, Some(false)) => {
             "export QBO_ENVIRONMENT=production   # if these are production keys; else: qbo-rs auth login"
         }
+        (true, Some(true)) => {
+            "export QBO_API_URL=https://sandbox-quickbooks.api.intuit.com   # if these are development keys; else: qbo-rs auth login"
+        }
+        (true, Some(false)) => {
+            "export QBO_API_URL=https://quickbooks.api.intuit.com   # if these are production keys; else: qbo-rs auth login"
+        }
+    }
+}
+
+/// Returns whether a host is Intuit's for production or its other one; `None` for all others.
+pub(super) fn is_production_host(host: &str) -> Option<bool> {
+    match host.trim_end_matches('.') {
+        "quickbooks.api.intuit.com" => Some(true),
+        "sandbox-quickbooks.api.intuit.com" => Some(false),
+        _ => None,
     }
 }
 
@@ -90,4 +112,37 @@ fn setting_fix(setting: &str) -> Option<String> {
         _ => return None,
     };
     Some(fix.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_decides_how_the_other_environment_is() {
+        let switch = |settings: &[(&str, &str)]| {
+            let mut all = Settings::from_lookup(|_| None);
+            for (name, value) in [
+                ("QBO_CLIENT_ID", "id"),
+                ("QBO_CLIENT_SECRET", "x"),
+                ("QBO_TOKEN_STORE", "/nowhere/x"),
+            ]
+            .iter()
+            .chain(settings)
+            {
+                all.set(name, value).unwrap();
+            }
+            environment_switch(&all)
+        };
+        let production = ("QBO_ENVIRONMENT", "production");
+        assert!(switch(&[production]).starts_with("export QBO_ENVIRONMENT=sandbox "));
+        let sandbox = ("QBO_ENVIRONMENT", "sandbox");
+        assert!(switch(&[sandbox]).starts_with("export QBO_ENVIRONMENT=production "));
+        let asks = |url| switch(&[production, ("QBO_API_URL", url)]);
+        assert!(
+            asks("https://sandbox-quickbooks.api.intuit.com")
+                .starts_with("export QBO_API_URL=https://quickbooks.api.intuit.com ")
+        );
+        assert_eq!(asks("http://127.0.0.1:8911"), "qbo-rs auth login");
+    }
 }

@@ -1,6 +1,6 @@
 //! The lines about settings and keys. Nothing is asked.
 
-use super::fix::fix_of;
+use super::fix::{fix_of, is_production_host};
 use super::report::CheckLine;
 use crate::app::alerts::Alerts;
 use crate::config::{QboConfig, Settings};
@@ -81,11 +81,7 @@ fn contradiction(settings: &Settings) -> Option<String> {
 fn environment_of_host(settings: &Settings) -> Option<String> {
     let config = settings.qbo_app().ok()?;
     let host = config.api_url.host_str()?;
-    let of_host = match host.trim_end_matches('.') {
-        "quickbooks.api.intuit.com" => true,
-        "sandbox-quickbooks.api.intuit.com" => false,
-        _ => return None,
-    };
+    let of_host = is_production_host(host)?;
     (of_host != config.is_production).then(|| {
         format!("QBO_ENVIRONMENT names the other environment than the host {host} of QBO_API_URL, which is asked")
     })

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{EntityFacts, is_held_up, judge, never_read};
+use super::{EntityFacts, Left, is_held_up, judge, never_read};
 use crate::app::{CompanyReport, Coverage};
 use crate::domain::{
     EntitySyncStatus, Finding, LedgerRunStatus, LedgerWindowStatus, Level, Reason,
@@ -198,6 +198,7 @@ impl<'r> Everything<'r> {
                     stuck: windows(LedgerWindowStatus::Stuck),
                     failed: windows(LedgerWindowStatus::Failed),
                     abandoned: windows(LedgerWindowStatus::Running),
+                    left: left(troubles),
                     last_run: run,
                     last_sync: state.map(|state| (state.status, state.last_success_at)),
                     is_syncing,
@@ -206,6 +207,7 @@ impl<'r> Everything<'r> {
                     gaps: &gaps(&of.committed, None),
                     different: self.different.get(&key).copied(),
                     wrong_checks: 0,
+                    has_unfinished: false,
                 },
                 now,
             ),
@@ -238,6 +240,20 @@ impl<'r> Everything<'r> {
             }
         }));
     }
+}
+
+/// Returns the time of the windows that the next sync does not read, without those that are stuck.
+fn left(troubles: &[&WindowTrouble]) -> Option<Left> {
+    let open = troubles
+        .iter()
+        .filter(|one| one.status != LedgerWindowStatus::Stuck);
+    let left = open
+        .filter_map(|one| one.left)
+        .map(|(range, longest_s)| Left {
+            range,
+            longest: TimeDelta::seconds(longest_s),
+        });
+    left.reduce(Left::and)
 }
 
 /// Returns true for a run that did not end well, and whose range nothing has read since.

@@ -14,7 +14,9 @@ pub(crate) use self::everywhere::entity_findings;
 pub(crate) use self::phrase::ago;
 pub(crate) use self::phrase::phrase;
 use crate::domain::instant::format_instant;
-use crate::domain::{EntitySyncStatus, Finding, LedgerRunStatus, Reason, Window};
+use crate::domain::{
+    Asked, Chunk, EntitySyncStatus, Finding, LedgerRunStatus, Reason, Window, Zone,
+};
 use crate::language::Language;
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::store::{Different, LastRun};
@@ -36,6 +38,8 @@ pub(crate) struct EntityFacts<'f> {
     pub failed: u64,
     /// Windows that were begun, and that no run is at.
     pub abandoned: u64,
+    /// The time of those that failed or were begun, unless the next sync reads them.
+    pub left: Option<Left>,
     pub last_run: Option<&'f LastRun>,
     /// Outcome of the last sync, and when one last succeeded.
     pub last_sync: Option<(EntitySyncStatus, Option<DateTime<Utc>>)>,
@@ -46,8 +50,32 @@ pub(crate) struct EntityFacts<'f> {
     pub rejects: u64,
     pub gaps: &'f [Window],
     pub different: Option<&'f Different>,
-    /// Checks of the table that have found something.
+    /// Checks of the table that have found something, but for that of unfinished windows.
     pub wrong_checks: u64,
+    /// Whether the check of unfinished windows has found some.
+    pub has_unfinished: bool,
+}
+
+/// The time of windows that were left unfinished.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Left {
+    /// From the first one to the last.
+    pub range: Window,
+    /// The length of the longest.
+    pub longest: TimeDelta,
+}
+
+impl Left {
+    /// Returns the time of windows of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            range: Window {
+                start: self.range.start.min(other.range.start),
+                end: self.range.end.max(other.range.end),
+            },
+            longest: self.longest.max(other.longest),
+        }
+    }
 }
 
 /// Returns the flag that names a schema, if it is not the default.
@@ -80,8 +108,10 @@ pub(crate) fn judge(facts: &EntityFacts<'_>, now: DateTime<Utc>) -> Vec<Finding>
         found.push((Reason::Stuck { windows }, details()));
     }
     found.extend(unfinished(facts, now));
+    // Said already, with what helps.
+    let is_unsaid = facts.has_unfinished && found.is_empty();
     found.extend(facts.different.map(|different| differs(different, &flag)));
-    if let checks @ 1.. = facts.wrong_checks {
+    if let checks @ 1.. = facts.wrong_checks + u64::from(is_unsaid) {
         let command = format!("qbo-rs status {name} --validate{flag}");
         found.push((Reason::ChecksFailed { checks }, Some(command)));
     }
@@ -97,7 +127,8 @@ pub(crate) fn judge(facts: &EntityFacts<'_>, now: DateTime<Utc>) -> Vec<Finding>
             days: gone.num_days().unsigned_abs(),
             first: first.start,
         };
-        found.push((reason, Some(fill(name, *first, &flag))));
+        let asked = by_days(*first, Chunk::default());
+        found.push((reason, Some(fill(name, asked, &flag))));
     }
     // Stable: what comes first among equals was pushed first.
     found.sort_by_key(|(reason, _)| std::cmp::Reverse(reason.level()));
@@ -116,7 +147,8 @@ fn unfinished(facts: &EntityFacts<'_>, now: DateTime<Utc>) -> Option<(Reason, Op
             start: run.range_start,
             end: run.range_end,
         };
-        let again = Some(fill(facts.entity, range, &flag));
+        let asked = run.asked.unwrap_or(by_days(range, Chunk::default()));
+        let again = Some(fill(facts.entity, asked, &flag));
         match run.status {
             LedgerRunStatus::Running if run.is_dead => {
                 let since = run.alive_at.unwrap_or(run.started_at);
@@ -138,7 +170,14 @@ fn unfinished(facts: &EntityFacts<'_>, now: DateTime<Utc>) -> Option<(Reason, Op
             LedgerRunStatus::Ok => {}
         }
     }
-    let details = Some(format!("qbo-rs status {}{flag}", facts.entity));
+    let again = match facts.left {
+        // The windows are not cut where they were not before.
+        Some(left) => {
+            let asked = by_days(left.range, Chunk::of_days(left.longest));
+            Some(fill(facts.entity, asked, &flag))
+        }
+        None => (!facts.is_held_up).then(|| SYNC.to_owned()),
+    };
     let sync = facts.last_sync.map(|(status, _)| status);
     // What a sync has left the next one reads, which is said of the sync.
     let abandoned = match sync {
@@ -148,8 +187,8 @@ fn unfinished(facts: &EntityFacts<'_>, now: DateTime<Utc>) -> Option<(Reason, Op
     };
     match (facts.failed, abandoned) {
         (0, 0) => None,
-        (0, windows) => Some((Reason::WindowsAbandoned { windows }, details)),
-        (windows, _) => Some((Reason::WindowsFailed { windows }, details)),
+        (0, windows) => Some((Reason::WindowsAbandoned { windows }, again)),
+        (windows, _) => Some((Reason::WindowsFailed { windows }, again)),
     }
 }
 
@@ -215,10 +254,30 @@ pub(crate) fn nothing_loaded(schema: &str, now: DateTime<Utc>) -> Finding {
     finding(schema, Reason::NothingLoaded, Some(command), now)
 }
 
-/// Returns the command that reads what is missing of a range.
-fn fill(entity: &str, range: Window, flag: &str) -> String {
+/// Returns a range in windows of UTC.
+fn by_days(range: Window, chunk: Chunk) -> Asked {
+    Asked {
+        range,
+        chunk,
+        tz: Zone::default(),
+    }
+}
+
+/// Returns the command that reads what is missing of a range, in the same windows.
+fn fill(entity: &str, asked: Asked, flag: &str) -> String {
+    let Asked { range, chunk, tz } = asked;
+    let is_utc = tz == Zone::default();
+    // A day alone would be one of the zone.
+    let bound = if is_utc { bound } else { format_instant };
     let (start, end) = (bound(range.start), bound(range.end));
-    format!("qbo-rs backfill {entity} --start {start} --end {end} --resume{flag}")
+    let mut command = format!("qbo-rs backfill {entity} --start {start} --end {end}");
+    if chunk != Chunk::default() {
+        command.push_str(&format!(" --chunk {chunk}"));
+    }
+    if !is_utc {
+        command.push_str(&format!(" --tz {tz}"));
+    }
+    format!("{command} --resume{flag}")
 }
 
 /// Writes a bound as its flag takes it: a day, if it is midnight.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tracing::warn;
 
-use crate::domain::{LedgerWindowStatus, RunReport, RunStatus, Window, WindowStatus};
+use crate::domain::{
+    Asked, EntitySpec, LedgerWindowStatus, RunReport, RunStatus, Window, WindowStatus,
+};
 use crate::durable::{ME, Process};
 use crate::error::{Error, Result};
 use crate::port::{RunContext, WindowContext};
@@ -20,6 +22,34 @@ pub(super) struct Ledger {
     pub schema: String,
     /// The maximum number of attempts in a row that crash their process; 0: unlimited.
     pub max_attempts: u32,
+}
+
+/// A run that is to be entered into `qbo.runs`.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    /// Its id.
+    pub run_id: String,
+    /// Its entity.
+    pub entity: EntitySpec,
+    /// The range that it was asked for, if a command can ask so again.
+    pub asked: Option<Asked>,
+    /// It reads again what is committed.
+    pub reads_again: bool,
+    /// Else: it reads again what was committed before this instant.
+    pub reads_since: Option<DateTime<Utc>>,
+}
+
+impl Claim {
+    /// A run that nobody has claimed before it begins.
+    fn of_run(run_id: &str, entity: EntitySpec) -> Self {
+        Self {
+            run_id: run_id.to_owned(),
+            entity,
+            asked: None,
+            reads_again: false,
+            reads_since: None,
+        }
+    }
 }
 
 const BEGIN_WINDOW: &str = include_str!("sql/begin_window.sql");
@@ -43,8 +73,9 @@ const RELEASE_WINDOW: &str = include_str!("sql/release_window.sql");
 const BEGIN_RUN: &str = "
 INSERT INTO qbo.runs
     (run_id, schema_name, realm_id, entity, range_start_utc, range_end_utc, status,
-    alive_at_utc, host, pid, owner)
-SELECT $1, $2, $3, $4, $5, $6, 'running', clock_timestamp(), $7, $8, $9
+    alive_at_utc, host, pid, owner, asked, reads_since_utc)
+SELECT $1, $2, $3, $4, $5, $6, 'running', clock_timestamp(), $7, $8, $9, $10::text::jsonb,
+    CASE WHEN $11::boolean THEN now() ELSE $12::timestamptz END
 FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unsynced
 ON CONFLICT (run_id) DO UPDATE SET
     started_at_utc = EXCLUDED.started_at_utc, alive_at_utc = EXCLUDED.alive_at_utc,
@@ -168,8 +199,8 @@ impl Ledger {
     /// Records that a run has begun.
     pub(super) async fn begin_run(&self, run: &RunContext) -> Result<()> {
         let connection = self.db.connection().await?;
-        let key = (run.run_id.as_str(), run.entity.name);
-        self.begin_run_in(&**connection, key, &run.realm_id, run.range)
+        let claim = Claim::of_run(&run.run_id, run.entity);
+        self.begin_run_in(&**connection, &claim, &run.realm_id, run.range)
             .await
     }
 
@@ -177,21 +208,26 @@ impl Ledger {
     pub(super) async fn begin_run_in(
         &self,
         client: &(impl Query + Sync),
-        (run_id, entity): (&str, &str),
+        claim: &Claim,
         realm_id: &str,
         range: Window,
     ) -> Result<()> {
         let pid = Process::pid();
+        let asked = claim.asked.as_ref();
+        let asked = asked.and_then(|asked| serde_json::to_string(asked).ok());
         let params = params![
-            run_id,
+            claim.run_id,
             self.schema,
             realm_id,
-            entity,
+            claim.entity.name,
             range.start,
             range.end,
             ME.host,
             pid,
             ME.owner,
+            asked,
+            claim.reads_again,
+            claim.reads_since,
         ];
         client.change(BEGIN_RUN, params).await.map(drop)
     }

@@ -33,6 +33,7 @@ use chrono::{DateTime, Utc};
 pub use self::archive::ArchiveSummary;
 pub(crate) use self::books::{Books, DEFAULT_LEDGER_SCHEMA, PostedRecords};
 pub(crate) use self::deletions::{Deletions, LOOKED_UP};
+pub(crate) use self::ledger::Claim;
 use self::ledger::Ledger;
 use self::pulse::{Pulses, claim};
 pub(crate) use self::quiet::{QuietEntity, QuietSink};
@@ -47,7 +48,7 @@ use crate::error::{Error, Result};
 use crate::port::{RunContext, Sink, WindowContext};
 use crate::postgres::{Columns, migrations, params, server, table_name};
 pub(crate) use crate::postgres::{DEFAULT_SCHEMA, Db};
-use crate::store::{CommittedTime, FailedWindow, OtherRun, Standings, standings};
+use crate::store::{CommittedTime, FailedWindow, OtherRun, Standings, end_open_run, standings};
 
 /// Decides whether runs get rows in `qbo.runs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,14 +209,22 @@ impl PostgresSink {
     pub(crate) async fn claim(
         &self,
         realm_id: &str,
-        runs: &[(String, EntitySpec)],
+        runs: &[Claim],
         range: Window,
     ) -> Result<Option<OtherRun>> {
         let other = claim(&self.ledger, realm_id, runs, range).await?;
         if other.is_none() {
-            runs.iter().for_each(|(run_id, _)| self.pulses.add(run_id));
+            runs.iter().for_each(|run| self.pulses.add(&run.run_id));
         }
         Ok(other)
+    }
+
+    /// Ends the last run of an entity, if it has not ended well and nothing of its range is left to read.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn end_open_run(&self, entity: &EntitySpec, range: Window) -> Result<()> {
+        end_open_run(&self.db, &self.schema, entity.name, range).await
     }
 
     /// Returns what is known of entities before they are read.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
-use super::ledger::Ledger;
-use crate::domain::{EntitySpec, Window};
+use super::ledger::{Claim, Ledger};
+use crate::domain::Window;
 use crate::error::Result;
 use crate::postgres::{Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
 use crate::store::{OtherRun, RUNNING, other_run, run_is_alive};
@@ -47,7 +47,7 @@ WHERE run_id = ANY($1) AND status = 'running'";
 pub(super) async fn claim(
     ledger: &Ledger,
     realm_id: &str,
-    runs: &[(String, EntitySpec)],
+    runs: &[Claim],
     range: Window,
 ) -> Result<Option<OtherRun>> {
     let mut connection = ledger.db.connection().await?;
@@ -55,16 +55,16 @@ pub(super) async fn claim(
     transaction.batch(PIN_SEARCH_PATH).await?;
     transaction.batch(END_WHEN_IDLE).await?;
     transaction.rows(LOCK, params![ledger.schema]).await?;
-    let entities: Vec<&str> = runs.iter().map(|(_, entity)| entity.name).collect();
+    let entities: Vec<&str> = runs.iter().map(|run| run.entity.name).collect();
     let params = params![ledger.schema, realm_id, entities, range.start, range.end];
     for row in transaction.rows(OTHERS, params).await? {
         if let Some(other) = other_run(&row)? {
             return Ok(Some(other));
         }
     }
-    for (run_id, entity) in runs {
+    for run in runs {
         ledger
-            .begin_run_in(&*transaction, (run_id, entity.name), realm_id, range)
+            .begin_run_in(&*transaction, run, realm_id, range)
             .await?;
     }
     transaction.commit().await.map_err(database_error)?;

@@ -364,10 +364,20 @@ async fn bind_company(
     if bound == realm_id || rebind_if_empty(client, schema, realm_id).await? {
         return Ok(());
     }
-    let reason = format!(
-        "'{schema}' holds company {bound}, not {realm_id}: check QBO_REALM_ID first. If both are \
-         right, load this one into a schema of its own (--schema raw_{realm_id}), since ids of two \
-         companies collide"
-    );
+    let own = "SELECT schema_name FROM qbo.schema_realms WHERE realm_id = $1 ORDER BY bound_at_utc, schema_name";
+    let own = client.rows(own, params![realm_id]).await?;
+    let reason = match own.first() {
+        Some(row) => {
+            let own: String = row.column("schema_name")?;
+            format!(
+                "'{schema}' holds company {bound}, and the records of {realm_id} are in another schema: add --schema {own}"
+            )
+        }
+        None => format!(
+            "'{schema}' holds company {bound}, not {realm_id}: check QBO_REALM_ID first. If both are \
+             right, load this one into a schema of its own (--schema raw_{realm_id}), since ids of two \
+             companies collide"
+        ),
+    };
     Err(Error::config("schema", reason))
 }

@@ -1,0 +1,41 @@
+//! The schema of the company that a call names, where it names no schema.
+
+use super::App;
+use crate::error::{Error, Result};
+use crate::postgres::{DEFAULT_SCHEMA, Db};
+use crate::store::Schemas;
+
+impl App {
+    /// Returns the schema that the company of the settings is synced into; `None` if the settings name no
+    /// company, or if it may still get the default one.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the company is in no schema, and the default one holds another.
+    pub async fn schema_of_company(&self) -> Result<Option<String>> {
+        let Some(realm_id) = self.settings.realm_id()? else {
+            return Ok(None);
+        };
+        let db = Db::open(&self.settings.postgres()?, 1).await?;
+        let schemas = Schemas::new(db.clone());
+        // Who may read the records and not the ledger names the schema, or reads the default one.
+        if !db.has_table("qbo", "sync_state").await.unwrap_or_default() {
+            return Ok(None);
+        }
+        let Ok(bound) = schemas.bound_schema(&realm_id).await else {
+            return Ok(None);
+        };
+        if bound.is_some() {
+            return Ok(bound);
+        }
+        match schemas.company_of(DEFAULT_SCHEMA).await? {
+            Some(other) => Err(Error::config(
+                "QBO_REALM_ID",
+                format!(
+                    "no schema holds company {realm_id}, and {DEFAULT_SCHEMA} holds {other}; qbo-rs sync --realm-id \
+                     {realm_id} loads it into a schema of its own"
+                ),
+            )),
+            None => Ok(None),
+        }
+    }
+}
