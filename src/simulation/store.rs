@@ -347,6 +347,7 @@ impl WindowWriter for MemoryWriter {
         }
         let too_far = match self.sink.process.world.sabotage {
             Some(Sabotage::PartTooFar) => TimeDelta::days(1),
+            Some(Sabotage::PartWithinSecond) => TimeDelta::seconds(1),
             _ => TimeDelta::zero(),
         };
         let read = self.read(summary.read_until.map(|until| until + too_far));

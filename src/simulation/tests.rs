@@ -307,6 +307,11 @@ fn the_simulation_finds_a_part_of_a_window_that_ends_too_far() {
 }
 
 #[test]
+fn the_simulation_finds_a_part_that_ends_within_a_crowded_second() {
+    seeds_to_find(Sabotage::PartWithinSecond);
+}
+
+#[test]
 fn the_simulation_finds_a_token_that_is_used_before_it_is_stored() {
     seeds_to_find(Sabotage::LateToken);
 }
