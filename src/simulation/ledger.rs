@@ -52,13 +52,13 @@ impl Row {
     }
 }
 
-/// What a transaction says of its window.
+/// The read of a window, as its transaction states it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Read {
     pub until: Option<DateTime<Utc>>,
-    /// When the transaction began.
+    /// Begin of the transaction.
     pub begun_at: DateTime<Utc>,
-    /// As of when the window's first part is committed.
+    /// The instant as of which the first part is committed.
     pub first_part_at: Option<DateTime<Utc>>,
 }
 

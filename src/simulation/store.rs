@@ -268,7 +268,7 @@ impl Sink for MemorySink {
 pub(super) struct MemoryWriter {
     sink: MemorySink,
     context: WindowContext,
-    /// When the transaction began.
+    /// Begin of the transaction.
     begun_at: Option<DateTime<Utc>>,
     records: Vec<Record>,
     rejects: Vec<Reject>,

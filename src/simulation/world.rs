@@ -43,7 +43,7 @@ pub(super) struct World {
     pub divides_syncs: bool,
     /// Invoices that all changed in one second, the first of a window.
     crowd: Vec<String>,
-    /// What a look after a commit has found.
+    /// Findings of the looks after commits.
     found: Mutex<Vec<String>>,
     /// Neither edits nor failures any more.
     is_calm: AtomicBool,
