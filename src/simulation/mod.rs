@@ -12,12 +12,13 @@
 //! wait of an hour costs nothing. The same seed always makes the same run, so a failure is repeated
 //! with `SEED`. `SEEDS` is the number of seeds, `SIMULATION_SECONDS` a time in place of a number.
 //!
-//! The invariant is that of `docs/exactness.md`. After every process: what the ledger calls complete
-//! is in the table, payload for payload. At the end: the table equals the books, and the stored
+//! The invariant is that of `docs/exactness.md`. After every commit, and after every process: what the
+//! ledger calls complete is in the table, payload for payload. At the end: the table equals the books, and the stored
 //! tokens still work.
 
 #![allow(clippy::print_stdout, reason = "figures of a test")]
 
+mod ledger;
 mod network;
 mod process;
 mod sabotage;

@@ -1,4 +1,4 @@
-//! One process: a backfill with `--resume`, and the operation at which it is killed.
+//! One process: a backfill, or the queries of a sync, and the operation at which it is killed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -15,7 +15,9 @@ use super::shared::{Document, SharedDocument, TokenPlace};
 use super::store::MemorySink;
 use super::world::{ENTITIES, World};
 use crate::app::run::{plan, run_plans};
-use crate::domain::{Chunk, PageSize, Plan, Report, Resumed, Window, chunk_range, select_readable};
+use crate::domain::{
+    Chunk, PageSize, Plan, Report, Resumed, Window, chunk_range, select_readable, split_committed,
+};
 use crate::error::Result;
 use crate::http::{RetryPolicy, Transport};
 use crate::port::{Endpoint, NoProgress, Progress, Secret, Source};
@@ -65,6 +67,8 @@ pub(super) struct Manner {
     pub page_size: i64,
     pub strict_windows: bool,
     pub resume: bool,
+    /// A sync, which reads the years that are not committed.
+    pub is_sync: bool,
 }
 
 impl Process {
@@ -134,6 +138,10 @@ impl Process {
         }
     }
 
+    pub(super) fn is_alive(&self) -> bool {
+        !self.is_dead.load(Ordering::Relaxed)
+    }
+
     /// Runs a backfill until it ends or the process is killed, which returns `None`.
     pub(super) async fn run(self: Arc<Self>, manner: Manner) -> Option<Result<Report>> {
         let outcome = tokio::select! {
@@ -154,14 +162,19 @@ impl Process {
     }
 
     async fn backfill(self: &Arc<Self>, manner: Manner) -> Result<Report> {
-        let sink = Arc::new(MemorySink::new(self.clone()));
+        let sink = Arc::new(MemorySink::new(self.clone(), manner.is_sync));
         let range = Window::parse("2024-01-01", "2027-06-01")?;
         let windows = chunk_range(range, manner.chunk.parse::<Chunk>()?);
         let page_size = PageSize::new(manner.page_size)?;
         let mut plans = Vec::new();
         for entity in select_readable(&ENTITIES.map(|(name, _)| name))? {
+            let store = &self.world.store;
             let resumed = match manner.resume {
-                true => self.world.store.resumed(entity.name, &windows),
+                true if manner.is_sync => Resumed {
+                    remaining: split_committed(&windows, &store.complete_parts(entity.name)).0,
+                    ..Resumed::default()
+                },
+                true => store.resumed(entity.name, &windows),
                 false => Resumed {
                     remaining: windows.clone(),
                     ..Resumed::default()

@@ -23,6 +23,8 @@ pub(super) enum Sabotage {
     LedgerFirst,
     /// A window that is committed in part counts as complete a day too far.
     PartTooFar,
+    /// A part counts as complete a second too far: the second that is being read counts as read.
+    PartWithinSecond,
     /// A new refresh token is used before it is stored.
     LateToken,
 }

@@ -1,13 +1,12 @@
 //! The store: tables and ledger in memory, changed by transactions that can fail before or after
 //! they take effect.
 //!
-//! The rules of the merge and of the ledger's times are written once more in Rust after those of
-//! `merge.sql` and `write_ledger.sql`, for one schema of one company; which windows are complete is
-//! decided by the code of production. It is simpler than the SQL in this: payloads are compared by
-//! their bytes, not as `jsonb`; no row has a time of deletion; the ledger keeps times alone, no counts
-//! and no texts. A window of which only the end was read is as new as what was known of the rest,
-//! without the five minutes for failures that were being committed then, and also if it was newer
-//! before.
+//! The rules of the merge are written once more in Rust after those of `merge.sql`, those of the ledger in
+//! `ledger.rs`, for one schema of one company; which windows are complete is decided by the code of
+//! production. It is simpler than the SQL in this: payloads are compared by their bytes, not as `jsonb`, and
+//! no row has a time of deletion.
+//!
+//! After each commit the world looks whether what the ledger now says of the window is so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use super::ledger::{Ledger, Read};
 use super::process::{PART_COMMITTED, Process};
 use super::sabotage::Sabotage;
 use super::true_time;
@@ -24,7 +24,7 @@ use crate::domain::{
 };
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, Sink, WindowContext, WindowWriter};
-use crate::store::{LedgerTime, complete_parts};
+use crate::store::complete_parts;
 
 /// Tables and ledger of all entities.
 #[derive(Default)]
@@ -33,7 +33,7 @@ pub(super) struct Store(Mutex<Tables>);
 #[derive(Default)]
 struct Tables {
     rows: BTreeMap<&'static str, BTreeMap<String, Record>>,
-    windows: BTreeMap<(&'static str, Window), LedgerTime>,
+    ledger: Ledger,
     rejects: BTreeMap<&'static str, Vec<SetAside>>,
 }
 
@@ -66,23 +66,17 @@ impl Store {
 
     /// Returns the time that the ledger calls complete.
     pub(super) fn complete_parts(&self, entity: &str) -> Vec<Window> {
-        let tables = self.0.lock();
-        let windows = tables.windows.iter();
-        let times = windows.filter(|((of, _), _)| *of == entity);
-        complete_parts(&times.map(|(_, time)| *time).collect::<Vec<_>>())
+        complete_parts(&self.0.lock().ledger.times(entity))
     }
 
     /// Returns windows as a resumed process reads them.
     pub(super) fn resumed(&self, entity: &str, windows: &[Window]) -> Resumed {
         let known_at = true_time();
         let committed = self.complete_parts(entity);
-        let tables = self.0.lock();
-        let times = tables
-            .windows
-            .iter()
-            .filter(|((of, _), time)| *of == entity && time.is_part && time.committed_at.is_some());
-        let begun = times.map(|((_, window), _)| BegunWindow {
-            window: *window,
+        let times = self.0.lock().ledger.times(entity).into_iter();
+        let parts = times.filter(|time| time.is_part && time.committed_at.is_some());
+        let begun = parts.map(|time| BegunWindow {
+            window: time.window,
             parts: PartTotals::default(),
         });
         Resumed::new(windows, &committed, &begun.collect::<Vec<_>>(), known_at)
@@ -95,6 +89,11 @@ impl Store {
             Some(known) => known == id,
             None => reject.at == at,
         })
+    }
+
+    /// Returns the row of a record.
+    pub(super) fn row(&self, entity: &str, id: &str) -> Option<Record> {
+        self.0.lock().rows.get(entity)?.get(id).cloned()
     }
 
     pub(super) fn rejects(&self) -> usize {
@@ -136,101 +135,78 @@ impl Tables {
         counts
     }
 
-    /// Writes that a window is committed up to an instant (`write_part.sql`).
-    fn write_part(
-        &mut self,
-        context: &WindowContext,
-        read_until: Option<DateTime<Utc>>,
-        committed_at: DateTime<Utc>,
-    ) {
-        let WindowContext {
-            window, read_start, ..
-        } = *context;
-        let entity = context.entity.name;
-        let rejects = self.rejects.entry(entity).or_default();
-        let is_inside = |at| read_start <= at && read_until.is_none_or(|until| at < until);
-        rejects.retain(|reject| !is_inside(reject.at));
-        let key = (entity, window);
-        let known = self.windows.get(&key).copied().unwrap_or(unread(window));
-        let time = LedgerTime {
-            read_until,
-            is_part: true,
-            committed_at: Some(committed_at),
-            ..known
-        };
-        self.windows.insert(key, time);
+    /// Takes note that time was read of which nothing is set aside.
+    fn forget_rejects(&mut self, context: &WindowContext, until: DateTime<Utc>) {
+        let rejects = self.rejects.entry(context.entity.name).or_default();
+        rejects.retain(|reject| reject.at < context.read_start || until <= reject.at);
     }
 
-    /// Writes the ledger's row and the rejects of the time that was read (`write_ledger.sql`).
+    /// Writes that a window is committed up to an instant.
+    fn write_part(&mut self, context: &WindowContext, read: Read) -> DateTime<Utc> {
+        if let Some(until) = read.until {
+            self.forget_rejects(context, until);
+        }
+        self.ledger.write_part(context, read)
+    }
+
+    /// Writes the ledger's row and the rejects of the time that was read.
     fn write_ledger(
         &mut self,
         context: &WindowContext,
-        (read_until, first_part_at): (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+        read: Read,
         set_aside: &[Reject],
         has_failed: bool,
     ) {
-        let WindowContext {
-            window, read_start, ..
-        } = *context;
-        let entity = context.entity.name;
-        let rejects = self.rejects.entry(entity).or_default();
+        self.forget_rejects(context, context.window.end);
+        let rejects = self.rejects.entry(context.entity.name).or_default();
         rejects.retain(|reject| {
             let is_again = |new: &Reject| new.id.is_some() && new.id == reject.id;
-            let is_read_again = read_start <= reject.at && reject.at < window.end;
-            !(is_read_again || set_aside.iter().any(is_again))
+            !set_aside.iter().any(is_again)
         });
         rejects.extend(set_aside.iter().map(|reject| SetAside {
             id: reject.id.clone(),
             at: reject.at,
         }));
-        let known = self.windows.get(&(entity, window)).copied();
-        let is_end_only = read_start > window.start;
-        let known = known.unwrap_or(unread(window));
-        let time = match (has_failed, is_end_only) {
-            (false, _) => LedgerTime {
-                window,
-                read_until,
-                is_part: false,
-                committed_at: first_part_at.or_else(|| Some(committed_at(context))),
-                incomplete_since: None,
-            },
-            (true, true) => known,
-            (true, false) => LedgerTime {
-                committed_at: None,
-                incomplete_since: Some(true_time()),
-                ..known
-            },
-        };
-        self.windows.insert((entity, window), time);
+        self.ledger.write(context, read, has_failed);
     }
-}
-
-/// Returns the row of a window of which nothing is known.
-fn unread(window: Window) -> LedgerTime {
-    LedgerTime {
-        window,
-        read_until: None,
-        is_part: false,
-        committed_at: None,
-        incomplete_since: None,
-    }
-}
-
-/// Returns the instant as of which a window is committed that is committed now.
-fn committed_at(context: &WindowContext) -> DateTime<Utc> {
-    let is_end_only = context.read_start > context.window.start;
-    let known_at = context.known_at.filter(|_| is_end_only);
-    known_at.unwrap_or_else(true_time)
 }
 
 /// The sink of one process.
+#[derive(Clone)]
 pub(super) struct MemorySink {
     process: Arc<Process>,
+    /// The sink of a sync.
+    is_in_turn: bool,
 }
 
 impl MemorySink {
-    pub(super) fn new(process: Arc<Process>) -> Self {
-        Self { process }
+    pub(super) fn new(process: Arc<Process>, is_in_turn: bool) -> Self {
+        Self {
+            process,
+            is_in_turn,
+        }
+    }
+
+    /// Returns true if windows are committed whole, as those of a sync are (`commit_part` of production).
+    fn commits_whole(&self) -> bool {
+        self.is_in_turn && !self.process.world.divides_syncs
+    }
+
+    fn tables(&self) -> parking_lot::MutexGuard<'_, Tables> {
+        self.process.world.store.0.lock()
+    }
+
+    /// Ends a window that its run has not read to the end, unless nothing of the process has an effect any
+    /// more.
+    fn end_window(&self, context: &WindowContext, error: Option<&Error>) {
+        if !self.process.is_alive() {
+            return;
+        }
+        let ledger = &mut self.tables().ledger;
+        match error {
+            Some(error) => ledger.fail(context, error.is_of_records()),
+            None => ledger.release(context),
+        }
     }
 
     async fn attempt(&self, what: &str, context: &WindowContext) -> Result<()> {
@@ -250,11 +226,25 @@ impl Sink for MemorySink {
 
     async fn window_started(&self, context: &WindowContext) -> Result<Option<DateTime<Utc>>> {
         self.attempt("begins", context).await?;
-        let tables = self.process.world.store.0.lock();
-        let key = (context.entity.name, context.window);
-        let known = tables.windows.get(&key).copied();
-        let parts = known.map(|time| complete_parts(&[time]));
-        Ok(parts.and_then(|parts| parts.first().map(|part| part.end)))
+        let known = self.tables().ledger.begin(context);
+        Ok(complete_parts(&[known]).first().map(|part| part.end))
+    }
+
+    async fn window_failed(&self, context: &WindowContext, error: &Error) {
+        if self.attempt("fails", context).await.is_ok() {
+            self.end_window(context, Some(error));
+        }
+    }
+
+    async fn window_released(&self, context: &WindowContext) {
+        if self.attempt("releases", context).await.is_ok() {
+            self.end_window(context, None);
+        }
+    }
+
+    fn window_abandoned(&self, context: WindowContext) {
+        let error = (!self.is_in_turn).then_some(&Error::Cancelled);
+        self.end_window(&context, error);
     }
 
     fn is_transient(&self, error: &Error) -> bool {
@@ -264,8 +254,9 @@ impl Sink for MemorySink {
     async fn open_window(&self, context: WindowContext) -> Result<MemoryWriter> {
         self.attempt("opens", &context).await?;
         Ok(MemoryWriter {
-            sink: Self::new(self.process.clone()),
+            sink: self.clone(),
             context,
+            begun_at: None,
             records: Vec::new(),
             rejects: Vec::new(),
             first_part_at: None,
@@ -277,20 +268,33 @@ impl Sink for MemorySink {
 pub(super) struct MemoryWriter {
     sink: MemorySink,
     context: WindowContext,
+    /// Begin of the transaction.
+    begun_at: Option<DateTime<Utc>>,
     records: Vec<Record>,
     rejects: Vec<Reject>,
     first_part_at: Option<DateTime<Utc>>,
 }
 
 impl MemoryWriter {
-    fn store(&self) -> &Mutex<Tables> {
-        &self.sink.process.world.store.0
+    fn read(&self, until: Option<DateTime<Utc>>) -> Read {
+        Read {
+            until,
+            begun_at: self.begun_at.unwrap_or_else(true_time),
+            first_part_at: self.first_part_at,
+        }
+    }
+
+    /// Looks whether what the ledger says of the window is so.
+    fn look(&self) {
+        let WindowContext { entity, window, .. } = self.context;
+        self.sink.process.world.look(entity.name, window);
     }
 }
 
 impl WindowWriter for MemoryWriter {
     async fn write(&mut self, page: Page) -> Result<()> {
         self.sink.attempt("writes", &self.context).await?;
+        self.begun_at.get_or_insert_with(true_time);
         self.records.extend(page.records);
         self.rejects.extend(page.rejects);
         Ok(())
@@ -304,17 +308,17 @@ impl WindowWriter for MemoryWriter {
         let (context, entity) = (&self.context, self.context.entity.name);
         let ledger = |tables: &mut Tables| {
             let has_failed = failure.is_some();
-            let times = (summary.read_until, self.first_part_at);
-            tables.write_ledger(context, times, &self.rejects, has_failed);
+            let read = self.read(summary.read_until);
+            tables.write_ledger(context, read, &self.rejects, has_failed);
         };
         let mut counts = match self.sink.process.world.sabotage {
             Some(Sabotage::LedgerFirst) => {
-                ledger(&mut self.store().lock());
+                ledger(&mut self.sink.tables());
                 self.sink.process.operation("commits the rows").await;
-                self.store().lock().merge(entity, &self.records)
+                self.sink.tables().merge(entity, &self.records)
             }
             _ => {
-                let mut tables = self.store().lock();
+                let mut tables = self.sink.tables();
                 let counts = tables.merge(entity, &self.records);
                 ledger(&mut tables);
                 counts
@@ -322,6 +326,7 @@ impl WindowWriter for MemoryWriter {
         };
         counts.rejected = rejected;
         counts.rows += rejected;
+        self.look();
         // The transaction is committed. Its answer may not arrive.
         self.sink.attempt("has committed", context).await?;
         Ok(CommitSummary {
@@ -337,28 +342,30 @@ impl WindowWriter for MemoryWriter {
         _ahead: u64,
     ) -> Result<Option<LoadCounts>> {
         self.sink.attempt("commits a part", &self.context).await?;
-        if !self.rejects.is_empty() {
+        if !self.rejects.is_empty() || self.sink.commits_whole() {
             return Ok(None);
         }
-        let at = self.first_part_at.unwrap_or(committed_at(&self.context));
         let too_far = match self.sink.process.world.sabotage {
             Some(Sabotage::PartTooFar) => TimeDelta::days(1),
+            Some(Sabotage::PartWithinSecond) => TimeDelta::seconds(1),
             _ => TimeDelta::zero(),
         };
-        let until = summary.read_until.map(|until| until + too_far);
+        let read = self.read(summary.read_until.map(|until| until + too_far));
         let merge_and_write = |tables: &mut Tables| {
             let counts = tables.merge(self.context.entity.name, &self.records);
-            tables.write_part(&self.context, until, at);
-            counts
+            (counts, tables.write_part(&self.context, read))
         };
-        let counts = merge_and_write(&mut self.store().lock());
+        let (counts, at) = merge_and_write(&mut self.sink.tables());
+        self.look();
         self.first_part_at = Some(at);
+        self.begun_at = None;
         self.records.clear();
         self.sink.attempt(PART_COMMITTED, &self.context).await?;
         Ok(Some(counts))
     }
 
     fn back_to_part(&mut self) {
+        self.begun_at = None;
         self.records.clear();
         self.rejects.clear();
     }
@@ -366,6 +373,6 @@ impl WindowWriter for MemoryWriter {
     async fn keep(self) -> Result<LoadCounts> {
         self.sink.attempt("keeps", &self.context).await?;
         let entity = self.context.entity.name;
-        Ok(self.store().lock().merge(entity, &self.records))
+        Ok(self.sink.tables().merge(entity, &self.records))
     }
 }

@@ -74,15 +74,28 @@ fn manner(world: &World) -> Manner {
         },
         strict_windows: world.chance(0.2),
         resume: world.chance(0.85),
+        is_sync: false,
+    }
+}
+
+/// Returns the manner of a sync.
+fn sync(world: &World) -> Manner {
+    Manner {
+        chunk: "year",
+        page_size: world.pick(&[2, 5, 50, 1000]),
+        strict_windows: false,
+        resume: true,
+        is_sync: true,
     }
 }
 
 /// Returns the manner of the next run: often that of the runs before, as whoever was interrupted types
 /// the same command again.
 fn next_manner(world: &World, usual: Manner) -> Manner {
-    match world.chance(0.6) {
-        true => usual,
-        false => manner(world),
+    match world.below(10) {
+        0..6 => usual,
+        6..8 => sync(world),
+        _ => manner(world),
     }
 }
 
@@ -135,6 +148,7 @@ async fn live(world: &Arc<World>) -> Vec<String> {
         page_size: world.pick(&[5, 1000]),
         strict_windows: false,
         resume: true,
+        is_sync: false,
     };
     let mut problems = finish(world, last).await;
     problems.extend(world.problems(false));
@@ -290,6 +304,11 @@ fn the_simulation_finds_a_ledger_that_is_committed_before_its_rows() {
 #[test]
 fn the_simulation_finds_a_part_of_a_window_that_ends_too_far() {
     seeds_to_find(Sabotage::PartTooFar);
+}
+
+#[test]
+fn the_simulation_finds_a_part_that_ends_within_a_crowded_second() {
+    seeds_to_find(Sabotage::PartWithinSecond);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::sabotage::Sabotage;
 use super::shared::{Document, Tokens};
 use super::store::Store;
 use super::{jump, set_skew, true_time};
+use crate::domain::{Payload, Record, Window, find_entity};
 
 /// The entities that are read: our name and that of QuickBooks.
 pub(super) const ENTITIES: [(&str, &str); 3] = [
@@ -38,6 +39,12 @@ pub(super) struct World {
     pub includes: Document,
     pub uncaptured: Document,
     dice: Mutex<Pcg64Mcg>,
+    /// Syncs commit their windows in parts, too, as backfills do.
+    pub divides_syncs: bool,
+    /// Invoices that all changed in one second, the first of a window.
+    crowd: Vec<String>,
+    /// Findings of the looks after commits.
+    found: Mutex<Vec<String>>,
     /// Neither edits nor failures any more.
     is_calm: AtomicBool,
     fault_rate: f64,
@@ -87,7 +94,10 @@ impl World {
             ..SandboxOptions::default()
         };
         let sandbox = Sandbox::without_server(options, true_time).unwrap();
-        let world = Self {
+        let mut world = Self {
+            divides_syncs: dice.random_bool(0.3),
+            crowd: Vec::new(),
+            found: Mutex::default(),
             sabotage,
             store: Store::default(),
             tokens: Tokens::default(),
@@ -108,6 +118,7 @@ impl World {
             sandbox,
         };
         world.remember_ids();
+        world.gather_crowd();
         world.arm_faults();
         world
     }
@@ -215,7 +226,10 @@ impl World {
         let second = true_time().timestamp();
         let position = self.pick(&[0, 1, 2, 2]);
         let (name, entity) = ENTITIES[position];
-        let (id, other) = (self.any_id(name), self.any_id(name));
+        let (mut id, other) = (self.any_id(name), self.any_id(name));
+        if entity == "Invoice" && !self.crowd.is_empty() && self.chance(0.4) {
+            id.clone_from(&self.crowd[self.below(self.crowd.len() as u64) as usize]);
+        }
         let mut company = self.sandbox.company();
         let kind = self.below(10);
         let done = match kind {
@@ -251,10 +265,56 @@ impl World {
         }
     }
 
+    /// Lets more invoices change in one second than a small page holds, in many companies: in the first
+    /// second of a window, or a little later.
+    fn gather_crowd(&mut self) {
+        if self.chance(0.5) {
+            return;
+        }
+        let window = Utc.with_ymd_and_hms(2024, 1, 1, 0, 0, 0).unwrap();
+        let second = window.timestamp() + self.pick(&[0, 0, 1, 16_942]);
+        let all = self.ever.lock()["invoices"].clone();
+        let size = self.pick(&[3, 8, 30]).min(all.len());
+        self.crowd = all[..size].to_vec();
+        let mut company = self.sandbox.company();
+        for id in &self.crowd {
+            company.touch("Invoice", id, second).unwrap();
+        }
+        drop(company);
+        // What was changed so long ago is visible to everybody.
+        jump(TimeDelta::minutes(1));
+    }
+
+    /// Looks after a commit whether the table holds what the ledger says of a window: each record of that
+    /// time, in the version of this instant or a newer one. One that was edited is of a later time.
+    pub(super) fn look(&self, name: &'static str, window: Window) {
+        let Some((_, entity)) = ENTITIES.iter().find(|(of, _)| *of == name) else {
+            return;
+        };
+        let complete = self.store.complete_parts(name);
+        let identity = find_entity(name).unwrap().identity;
+        let (start, end) = (window.start.timestamp(), window.end.timestamp());
+        for (id, text) in self.sandbox.company().truth(entity, start, end) {
+            let book = Record::read(identity, Payload::from_valid_json(text.into())).unwrap();
+            let at = book.updated_at;
+            let is_due = complete
+                .iter()
+                .any(|part| part.start <= at && at < part.end);
+            let row = self.store.row(name, &id);
+            let is_there =
+                row.is_some_and(|row| (row.updated_at, row.sync_token) >= (at, book.sync_token));
+            if is_due && !is_there && !self.store.is_set_aside(name, &id, at) {
+                let what = format!("{entity} {id} of {at} is lacking after a commit of {window}");
+                self.note(&what);
+                self.found.lock().push(what);
+            }
+        }
+    }
+
     /// Returns what is wrong with the time that the ledger calls complete; with `is_end`, with any
     /// time, and with rejects too.
     pub(super) fn problems(&self, is_end: bool) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut problems = std::mem::take(&mut *self.found.lock());
         let company = self.sandbox.company();
         for (name, entity) in ENTITIES {
             let rows = self.store.rows(name);

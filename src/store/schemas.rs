@@ -12,6 +12,12 @@ ORDER BY (
 ) DESC NULLS LAST, bound.schema_name <> $2, bound.bound_at_utc, bound.schema_name
 LIMIT 1";
 
+/// The schema of a company, and the company of `raw`, as of one instant: another process may bind `raw` to
+/// this very company between two looks, and it would then seem to be taken.
+const CHOICE: &str = "
+SELECT ({bound}) AS own, (
+    SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $2) AS owner_of_default";
+
 /// The binding of schemas to companies, in `qbo.schema_realms`. All errors are
 /// [`Error::Database`](crate::error::Error).
 #[derive(Debug, Clone)]
@@ -33,13 +39,18 @@ impl Schemas {
     /// Returns the schema for a company's records: its own one ([`Self::bound_schema`]); otherwise `raw` if
     /// no company has it; otherwise one named after the company.
     pub async fn schema_for(&self, realm_id: &str) -> Result<String> {
-        if let Some(schema) = self.bound_schema(realm_id).await? {
-            return Ok(schema);
+        let choice = CHOICE.replace("{bound}", BOUND);
+        let params = params![realm_id, DEFAULT_SCHEMA];
+        let Some(row) = self.0.optional(&choice, params).await? else {
+            return Ok(DEFAULT_SCHEMA.to_owned());
+        };
+        if let Some(own) = row.column("own")? {
+            return Ok(own);
         }
-        let is_taken = self.company_of(DEFAULT_SCHEMA).await?.is_some();
-        Ok(match is_taken {
-            true => format!("{DEFAULT_SCHEMA}_{realm_id}"),
-            false => DEFAULT_SCHEMA.to_owned(),
+        let owner: Option<String> = row.column("owner_of_default")?;
+        Ok(match owner {
+            Some(_) => format!("{DEFAULT_SCHEMA}_{realm_id}"),
+            None => DEFAULT_SCHEMA.to_owned(),
         })
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use qbo_rs::app::{App, MigrateRequest};
@@ -15,8 +16,8 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Database, assert_complete, change, everything, let_time_pass, living, seconds_ago, syncing_app,
-    whole_range,
+    Database, app, assert_complete, change, everything, let_time_pass, living, seconds_ago,
+    small_sandbox, syncing_app, whole_range,
 };
 
 /// Starts a sandbox with small companies and connects all of them.
@@ -639,5 +640,38 @@ async fn processes_share_the_schedule_and_failing_companies_back_off() {
     synced.sort();
     assert_eq!(synced, realms);
     drop(sandbox);
+    database.drop().await;
+}
+
+/// A backfill binds `raw` to its company at any instant, also while a sync of the company looks for its
+/// schema. Two schemas would be two tables, each with a part of the records.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_company_that_is_bound_while_its_schema_is_looked_for_has_one_schema() {
+    let database = Database::create().await;
+    let settings = app(&small_sandbox(), &database).settings;
+    let postgres = settings.postgres().unwrap();
+    let schemas = Schemas::new(Db::open(&postgres, 1).await.unwrap());
+    schemas.prepare_operations().await.unwrap();
+    let found = AtomicU64::new(0);
+    for _ in 0..100 {
+        let unbind = "DELETE FROM qbo.schema_realms";
+        database.client.batch_execute(unbind).await.unwrap();
+        let is_bound = AtomicBool::new(false);
+        let look = async {
+            while !is_bound.load(Ordering::Relaxed) {
+                assert_eq!(schemas.schema_for("1").await.unwrap(), "raw");
+                found.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let bind = async {
+            let bind = "INSERT INTO qbo.schema_realms (schema_name, realm_id) VALUES ('raw', '1')";
+            database.client.batch_execute(bind).await.unwrap();
+            is_bound.store(true, Ordering::Relaxed);
+        };
+        tokio::join!(look, bind);
+        assert_eq!(schemas.schema_for("1").await.unwrap(), "raw");
+        assert_eq!(schemas.schema_for("2").await.unwrap(), "raw_2");
+    }
+    assert!(found.into_inner() >= 100);
     database.drop().await;
 }
