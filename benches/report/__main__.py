@@ -51,6 +51,7 @@ def main() -> None:
         *(measures.loading(server, arguments.rows) for server in measures.servers()),
         measures.plan(),
         measures.growth(arguments.sizes),
+        measures.instructions(),
     ):
         figures.append(figure._asdict())
         print(f"{figure.group}: {figure.name}: {figure.value:,.2f} {figure.unit} {figure.verdict}", flush=True)

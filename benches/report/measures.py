@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import backfill
 import merge
 import psycopg
+from instructions.counts import COUNTS, Counts
 from with_postgres import throw_away_postgres, url  # found through backfill, which adds its directory
 
 import qbo_rs
@@ -31,6 +32,7 @@ LATENCIES_MS = 0, 50, 500
 FIRST_REQUESTS, ALLOWED_A_MINUTE = 60, 500
 LOADING, MEMORY, START, REQUESTS = "Loading", "Memory", "Start", "Requests"
 PROCESSORS = "Processor time of the largest load, for a million rows"
+INSTRUCTIONS = "Instructions"
 #: Every time of a start is the median of this many.
 STARTS = 21
 MONTH, WHOLE = "month", "900d"
@@ -222,6 +224,12 @@ def wait(is_so: Callable[[], bool]) -> None:
         if time.monotonic() > end:
             sys.exit("the command sent no requests within a minute")
         time.sleep(0.05)
+
+
+def instructions() -> Iterator[Figure]:
+    """Return the counts that ``make bench-check`` holds."""
+    for work, count in Counts.read(COUNTS).cases.items():
+        yield Figure(INSTRUCTIONS, work.capitalize(), count / 1e6, "million")
 
 
 def plan() -> Iterator[Figure]:

@@ -23,7 +23,7 @@ import qbo_rs
 import qbo_rs.lake
 
 if TYPE_CHECKING:
-    from conftest import Database
+    from own_database import Database
 
 
 @pytest.fixture

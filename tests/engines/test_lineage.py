@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import attr
 import pytest
-from conftest import END, START
+from companies import END, START
 from openlineage.client import event_v2, facet_v2
 
 import qbo_rs

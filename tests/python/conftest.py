@@ -1,4 +1,4 @@
-"""Fixtures: a real Postgres, a sandbox over real HTTP, and the installed command."""
+"""Fixtures: a sandbox over real HTTP, and the installed command. The database is that of the plugin."""
 
 from __future__ import annotations
 
@@ -6,44 +6,17 @@ import json
 import os
 import subprocess
 import sys
-import uuid
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import psycopg
 import pytest
+from companies import UNLIMITED, VARIABLES
 
 import qbo_rs
 
+pytest_plugins = ["own_database"]
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = str(Path(sys.executable).parent / "qbo-rs")
-# Every variable that the command reads; the tests remove them from the environment of the machine.
-VARIABLES = {name for name, _ in qbo_rs._core.settings()}
-UNLIMITED = {"requests_per_minute": 0, "requests_per_second": 0, "max_in_flight": 0}
-
-
-class Database:
-    """The database of one test."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        parts = urlsplit(url)
-        self.settings = {
-            "pg_host": parts.hostname,
-            "pg_port": parts.port,
-            "pg_db": parts.path.lstrip("/"),
-            "pg_user": parts.username,
-            "pg_password": parts.password,
-        }
-        self.environment = {name.upper(): str(value) for name, value in self.settings.items()}
-
-    def query(self, statement: str) -> list[tuple]:
-        with psycopg.connect(self.url) as connection:
-            return connection.execute(statement).fetchall()
-
-    def execute(self, statement: str) -> None:
-        with psycopg.connect(self.url) as connection:
-            connection.execute(statement)
 
 
 @pytest.fixture(autouse=True)
@@ -55,19 +28,6 @@ def state_home(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture
-def database():
-    server = os.environ.get("TEST_DATABASE_URL")
-    if server is None:
-        pytest.exit("TEST_DATABASE_URL is not set: run make test-python", returncode=2)
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    yield Database(f"{server.rsplit('/', 1)[0]}/{name}")
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
 def qbo():
     with qbo_rs.sandbox(customers=60, items=40, invoices=300, limits=False) as sandbox:
         yield sandbox
@@ -76,7 +36,7 @@ def qbo():
 def keywords(sandbox: qbo_rs.Sandbox) -> dict:
     """Return the sandbox's settings as keywords, without limits."""
     names = dict(qbo_rs._core.settings())
-    return {names[name]: value for name, value in sandbox.environment.items()} | UNLIMITED
+    return {names[name]: value for name, value in (sandbox.environment | UNLIMITED).items()}
 
 
 @pytest.fixture
@@ -88,8 +48,7 @@ def settings(qbo, database):
 def environment(qbo, database):
     """Return the environment of a service: a company, a database, and a token store in it."""
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    unlimited = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
-    return inherited | qbo.environment | unlimited | database.environment | {"QBO_TOKEN_STORE": "postgres"}
+    return inherited | qbo.environment | UNLIMITED | database.environment | {"QBO_TOKEN_STORE": "postgres"}
 
 
 @pytest.fixture
@@ -98,8 +57,7 @@ def run(qbo, database):
 
     def run(*arguments: str, timeout: int = 60, **environment: str | None) -> subprocess.CompletedProcess:
         inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-        unlimited = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
-        merged = inherited | qbo.environment | unlimited | database.environment | environment
+        merged = inherited | qbo.environment | UNLIMITED | database.environment | environment
         merged = {name: value for name, value in merged.items() if value is not None}
         line = [COMMAND, *arguments]
         return subprocess.run(line, env=merged, capture_output=True, text=True, timeout=timeout, check=False)

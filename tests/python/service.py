@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 from conftest import COMMAND
 
 if TYPE_CHECKING:
-    from conftest import Database
+    from own_database import Database
 
     import qbo_rs
 

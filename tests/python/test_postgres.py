@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from conftest import Database, report_of
+from conftest import report_of
+from own_database import Database
 from postgres_server import EmbeddedPostgres
 from test_crash import wait_for
 from test_tokens import environment_of, finish, free_port, run, start

@@ -10,7 +10,8 @@ import sys
 from decimal import Decimal
 
 import pytest
-from conftest import COMPANIES, END, ROOT, START, requests
+from companies import COMPANIES, END, START
+from conftest import ROOT, requests
 
 import qbo_rs
 import qbo_rs.spark

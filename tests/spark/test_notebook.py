@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import ROOT, VARIABLES
+from companies import VARIABLES
+from conftest import ROOT
 
 
 def test_the_notebook_runs_without_java(database, tmp_path, monkeypatch):

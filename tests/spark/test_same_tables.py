@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import START
+from companies import START
 
 import qbo_rs
 import qbo_rs.spark

@@ -8,7 +8,8 @@ import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from conftest import COMPANIES, requests
+from companies import COMPANIES
+from conftest import requests
 
 import qbo_rs
 from qbo_rs.spark import _source

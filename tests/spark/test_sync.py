@@ -6,7 +6,8 @@ import threading
 import time
 
 import pytest
-from conftest import COMPANIES, END, START, requests
+from companies import COMPANIES, END, START
+from conftest import requests
 
 import qbo_rs
 import qbo_rs.spark
@@ -187,7 +188,7 @@ def verified_by(qbo, found) -> bool:
 
 
 def test_many_companies_of_a_task_wait_for_quickbooks_together(spark, database, monkeypatch, tmp_path):
-    from conftest import connect
+    from companies import connect
 
     few = {"customers": 5, "items": 5, "invoices": 5, "others": 1}
     with qbo_rs.sandbox(**few, companies=12, limits=False) as slow:
@@ -202,7 +203,7 @@ def test_many_companies_of_a_task_wait_for_quickbooks_together(spark, database, 
 
 
 def test_tokens_are_refreshed_once_each_whoever_asks(spark, database, monkeypatch, tmp_path):
-    from conftest import connect
+    from companies import connect
 
     few = {"customers": 5, "items": 5, "invoices": 5, "others": 1}
     # Every refresh replaces the refresh token at once, and a replaced one is refused.
@@ -225,7 +226,7 @@ def test_tokens_are_refreshed_once_each_whoever_asks(spark, database, monkeypatc
 def test_limits_are_kept_by_all_tasks_together_and_reads_are_counted_in_postgres(
     spark, database, monkeypatch, tmp_path
 ):
-    from conftest import connect
+    from companies import connect
 
     few = {"customers": 15, "items": 15, "invoices": 15, "others": 1}
     with qbo_rs.sandbox(**few, limits=False) as company:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from conftest import COMPANIES, END, START, requests
+from companies import COMPANIES, END, START
+from conftest import requests
 
 import qbo_rs
 import qbo_rs.spark

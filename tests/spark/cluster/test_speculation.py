@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pyspark
 import pytest
-from conftest import COMPANIES, requests
+from companies import COMPANIES
+from conftest import requests
 from test_cluster import CONF, ENTITIES, assert_in_step, places, statuses
 
 import qbo_rs
