@@ -42,6 +42,14 @@ impl QueryAnswer {
     pub(super) fn has_rows(&self) -> bool {
         !self.records.is_empty() || !self.unreadable.is_empty()
     }
+
+    /// Returns an instant that is not later than the one at which QuickBooks read the rows, also if our
+    /// clock is ahead of its one: a deletion between that and the arrival of the answer must not seem
+    /// to be the older of the two.
+    pub(super) fn read_at(&self) -> DateTime<Utc> {
+        let now = crate::clock::now();
+        self.time.map_or(now, |time| time.min(now))
+    }
 }
 
 /// A row that cannot be read as a record.
