@@ -21,7 +21,8 @@ def many_rejects(qbo):
 
 
 def last_lines(process) -> list[str]:
-    return [line for line in process.stderr.splitlines() if line.startswith("error: ")]
+    """Return the errors and, indented below them, what helps."""
+    return [line for line in process.stderr.splitlines() if line.startswith(("error: ", "  "))]
 
 
 def fail_months(qbo, months):
