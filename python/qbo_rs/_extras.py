@@ -1,4 +1,4 @@
-"""What to install for modules that need packages on which this one does not depend."""
+"""Packages that some modules need and this one does not depend on: how to install them."""
 
 from __future__ import annotations
 
