@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _core
+from qbo_rs._extras import needing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,18 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
-
-
-@contextmanager
-def needing(package: str) -> Iterator[None]:
-    """Say of an import that fails how to install its package, which is no dependency of this one."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name != package:
-            raise
-        reason = f"{package} is not installed, and this table needs it: pip install {package}"
-        raise ModuleNotFoundError(reason, name=package) from None
 
 
 @contextmanager
@@ -97,7 +86,7 @@ class Columns:
             ConfigError: The entity has no such list.
 
         """
-        with needing("pyarrow"):
+        with needing("pyarrow", what="this table", install="pyarrow"):
             import pyarrow as pa  # noqa: PLC0415 - only tables of Arrow need it
         with raising():
             return pa.table(self._shaped(flatten=flatten, explode=explode))
@@ -114,7 +103,7 @@ class Columns:
             ConfigError: The entity has no such list.
 
         """
-        with needing("pandas"):
+        with needing("pandas", what="this table", install="pandas"):
             import pandas as pd  # noqa: PLC0415 - only tables of pandas need it
         # pandas' own types have no decimals, and no days.
         return self.to_arrow(flatten=flatten, explode=explode).to_pandas(types_mapper=pd.ArrowDtype)
@@ -131,7 +120,7 @@ class Columns:
             ConfigError: The entity has no such list.
 
         """
-        with needing("polars"):
+        with needing("polars", what="this table", install="polars"):
             import polars as pl  # noqa: PLC0415 - only tables of polars need it
         with raising():
             return pl.DataFrame(self._shaped(flatten=flatten, explode=explode))
@@ -155,7 +144,7 @@ class Columns:
             ConfigError: The entity has no such list.
 
         """
-        with needing("duckdb"):
+        with needing("duckdb", what="this table", install="duckdb"):
             import duckdb  # noqa: PLC0415 - only relations of DuckDB need it
         table = self.to_arrow(flatten=flatten, explode=explode)
         return duckdb.from_arrow(table) if connection is None else connection.from_arrow(table)

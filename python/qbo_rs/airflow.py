@@ -15,13 +15,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseHook, BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from airflow.sdk.log import mask_secret
-
 from qbo_rs import _core, _scheduled, lineage
+from qbo_rs._extras import needing
 from qbo_rs._verbs import sync
 from qbo_rs.exceptions import QboError
+
+with needing("airflow", what="qbo_rs.airflow", install="'apache-airflow>=3'"):
+    from airflow.sdk import BaseHook, BaseOperator
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+    from airflow.sdk.log import mask_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

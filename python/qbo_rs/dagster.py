@@ -16,12 +16,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import dagster as dg
-
 from qbo_rs import _scheduled, lineage
+from qbo_rs._extras import needing
 from qbo_rs._verbs import entities as known_entities
 from qbo_rs._verbs import status, sync
 from qbo_rs.exceptions import ConfigError, QboError
+
+with needing("dagster", what="qbo_rs.dagster", install="dagster"):
+    import dagster as dg
 
 _PREFIX = ("quickbooks",)
 

@@ -15,14 +15,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
-from prefect.futures import wait
-from prefect.runtime import task_run
-
 from qbo_rs import _scheduled, buckets, lineage
+from qbo_rs._extras import needing
 from qbo_rs._verbs import sync as sync_verb
 from qbo_rs.exceptions import QboError
+
+with needing("prefect", what="qbo_rs.prefect", install="prefect"):
+    from prefect import flow, task
+    from prefect.cache_policies import NO_CACHE
+    from prefect.futures import wait
+    from prefect.runtime import task_run
 
 if TYPE_CHECKING:
     from prefect.states import State

@@ -270,12 +270,15 @@ fn log_skipped(
         ""
     };
     let skips = match skipped.len() {
-        0 => "skips nothing".to_owned(),
+        0 => "skips no window".to_owned(),
         count => format!("skips {count} windows that are committed: {named}{more}"),
     };
     let next = match remaining.first() {
         Some(window) => match read_from.iter().find(|known| known.is_within(*window)) {
-            Some(known) => format!("goes on with {window} at {}", format_instant(known.from)),
+            Some(known) => {
+                let from = format_instant(known.from);
+                format!("goes on within {window} at {from}, up to which it is committed")
+            }
             None => format!("begins with {window}"),
         },
         None => "nothing is left".to_owned(),

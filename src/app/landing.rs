@@ -17,9 +17,11 @@ use crate::domain::{
 use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingSink, LandingSource, LandingTarget};
 use crate::port::Source;
+use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::PostgresSink;
+use crate::store::Schemas;
 
 /// A request to copy windows of records from QuickBooks into landing files.
 #[derive(Debug, Clone, Deserialize)]
@@ -227,6 +229,21 @@ impl App {
             asks_for_counts: request.estimate,
         };
         self.cost_of(&realm_id, intents, manner).await
+    }
+
+    /// Returns the schema that a load of a company's files names, if a database is configured and says which.
+    ///
+    /// # Errors
+    /// Those of the settings and of the database.
+    pub async fn schema_to_load(&self, realm_id: &str) -> Result<Option<String>> {
+        if !self.settings.has_database() {
+            return Ok(None);
+        }
+        let db = Db::open(&self.settings.postgres()?, 1).await?;
+        match db.has_table("qbo", "schema_realms").await? {
+            true => Schemas::new(db).schema_for(realm_id).await.map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Copies landing files into Postgres.

@@ -104,9 +104,14 @@ pub(super) fn note(text: &str) {
 
 /// Prints an error that ended the command, and with `--json` an object on stdout if nothing is there.
 pub(super) fn report(error: &Error, as_json: bool) {
+    report_as(error, spoken(error), as_json);
+}
+
+/// Prints an error as [`report`] does, with another text for people.
+fn report_as(error: &Error, spoken: String, as_json: bool) {
     let text = match logging::is_json() {
         true => error.to_string(),
-        false => spoken(error),
+        false => spoken,
     };
     print(&hint::with_flags(&text));
     if as_json && !output::has_printed() {
@@ -163,14 +168,14 @@ pub(super) fn report_usage(error: clap::Error, args: &[OsString], early: Early) 
         .source()
         .and_then(|cause| cause.downcast_ref::<Error>())
     {
-        report(cause, early.json);
+        report_as(cause, typed(cause, args), early.json);
         return ExitCode::Refused;
     }
     if let Some(error) = of_ours(&error) {
-        report(&error, early.json);
+        report_as(&error, typed(&error, args), early.json);
         return ExitCode::Refused;
     }
-    let error = with_tips_of_ours(without_escapes(error, args, early));
+    let error = with_tips_of_ours(without_escapes(error, args, early), args);
     match language::usage(&error) {
         Some(text) => _ = write!(anstream::stderr().lock(), "{text}"),
         None => _ = error.print(),
@@ -179,6 +184,37 @@ pub(super) fn report_usage(error: clap::Error, args: &[OsString], early: Early) 
         output::text(&format!("{}\n", usage_object(&error)));
     }
     ExitCode::Refused
+}
+
+/// Other spellings of flags, whose mistakes have the name of the flag.
+const ALIASES: [(&str, &str); 2] = [("--fecha-inicio", "start"), ("--fecha-fin", "end")];
+
+/// Returns the text of a mistake in a flag, which is called as it was typed.
+fn typed(error: &Error, args: &[OsString]) -> String {
+    let text = spoken(error);
+    let Error::Config { setting, .. } = error else {
+        return text;
+    };
+    let Some(rest) = text
+        .strip_prefix(setting.as_str())
+        .filter(|rest| rest.starts_with(": "))
+    else {
+        return text;
+    };
+    let is_typed = |flag: &str| {
+        let alias = ALIASES.iter().find(|(alias, _)| *alias == flag);
+        alias
+            .map(|(_, name)| *name)
+            .or_else(|| flag.strip_prefix("--"))
+            == Some(setting.as_str())
+    };
+    let words = args.iter().skip(1).filter_map(|arg| arg.to_str());
+    let flags = words.take_while(|word| *word != "--");
+    let mut flags = flags.map(|word| word.split_once('=').map_or(word, |(flag, _)| flag));
+    match flags.find(|flag| is_typed(flag)) {
+        Some(flag) => format!("{flag}{rest}"),
+        None => text,
+    }
 }
 
 /// The setting of a mistake that is about no single argument.
@@ -199,8 +235,8 @@ fn of_ours(error: &clap::Error) -> Option<Error> {
 }
 
 /// Leaves out the advice of clap to put an unknown flag behind `--`, where it would be taken for a name, and
-/// says which command lists the names that are missing.
-fn with_tips_of_ours(mut error: clap::Error) -> clap::Error {
+/// says which command lists the names that are missing, or does what a flag of another command does there.
+fn with_tips_of_ours(mut error: clap::Error, args: &[OsString]) -> clap::Error {
     let tips = match error.remove(ContextKind::Suggested) {
         Some(ContextValue::StyledStrs(tips)) => tips,
         _ => Vec::new(),
@@ -221,6 +257,15 @@ fn with_tips_of_ours(mut error: clap::Error) -> clap::Error {
     }
     if is_missing("<NAME>...") {
         tips.push("qbo-rs reports --list lists the reports".into());
+    }
+    let is_of_sync = args.iter().any(|word| word == "sync");
+    let unknown = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    if is_of_sync
+        && error.kind() == ErrorKind::UnknownArgument
+        && unknown.as_deref() == Some("--schema")
+    {
+        let tip = "a sync goes on in the schema that a company is in; `qbo-rs backfill` with --schema puts it there";
+        tips.push(tip.into());
     }
     if !tips.is_empty() {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
@@ -333,13 +378,21 @@ mod tests {
         let tips = |line: &str| {
             let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
             let error = super::super::parse(&args, Early::of(&args)).unwrap_err();
-            let value = usage_object(&with_tips_of_ours(error));
+            let value = usage_object(&with_tips_of_ours(error, &args));
             value["error"]["hint"].as_str().unwrap().to_owned()
         };
         let tip = tips("qbo-rs backfill --last 9d");
         assert!(tip.contains("qbo-rs entities lists"), "{tip}");
         let tip = tips("qbo-rs reports");
         assert!(tip.contains("qbo-rs reports --list"), "{tip}");
+        for line in [
+            "qbo-rs sync --schema raw_2",
+            "qbo-rs sync items --schema=raw_2",
+        ] {
+            let tip = tips(line);
+            assert!(tip.contains("`qbo-rs backfill` with --schema"), "{tip}");
+        }
+        assert!(!tips("qbo-rs sync --schemas x").contains("backfill"));
         for line in ["qbo-rs sync --colour", "qbo-rs show items --limit -1"] {
             let tip = tips(line);
             assert!(!tip.contains("to pass"), "{tip}");
@@ -369,6 +422,36 @@ mod tests {
                 setting
             );
             assert_eq!(value["error"]["message"], message);
+        }
+    }
+
+    #[test]
+    fn a_flag_is_called_as_it_was_typed() {
+        for (line, text) in [
+            (
+                "--fecha-inicio soon --fecha-fin 2025",
+                "--fecha-inicio: cannot read 'soon'",
+            ),
+            (
+                "--fecha-inicio=2025 --fecha-fin=2024",
+                "--fecha-fin: '2024' is not after",
+            ),
+            ("--start soon --end 2025", "--start: cannot read 'soon'"),
+            ("--quarter 2024-Q5 -- --quarter", "--quarter: "),
+        ] {
+            let line = format!("qbo-rs backfill items {line}");
+            let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let error = super::super::parse(&args, Early::of(&args)).unwrap_err();
+            let error = of_ours(&error).unwrap();
+            let told = typed(&error, &args);
+            assert!(told.starts_with(text), "{told}");
+            // Programs and Python know it by its name.
+            assert!(
+                !object(&error)["error"]["setting"]
+                    .as_str()
+                    .unwrap()
+                    .contains('-')
+            );
         }
     }
 

@@ -59,7 +59,7 @@ const NO_SENTENCES: &[&str] = &[
     "qbo-rs backfill {entity} --start {start} --end {end}",
     "qbo-rs backfill {entity} --start {start} --end {end} --schema {schema} --realm-id {realm_id}",
     "qbo-rs db migrate",
-    "qbo-rs load {path}{env_file}",
+    "qbo-rs load {path}{flags}",
     "qbo-rs rejects {name}{flag}",
     "qbo-rs rejects {}{flags}",
     "qbo-rs show {entity}{flags}{sync}",

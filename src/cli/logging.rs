@@ -26,6 +26,9 @@ pub(super) enum LogFormat {
 
 /// Target of the last lines of a command, which say why it failed. They are printed at every level.
 pub(super) const LAST_LINES: &str = "qbo_rs::last_lines";
+/// Target of the one among them that says how to go on. It stands below the others, as advice does below an
+/// error.
+pub(super) const ADVICE: &str = "qbo_rs::last_lines::advice";
 
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 /// Whether the command goes on until it is stopped, and has no last lines.
@@ -116,6 +119,9 @@ fn style_of(record: &Record<'_>) -> Style {
 
 fn human(record: &Record<'_>, style: Style) -> String {
     let text = record.args();
+    if record.target() == ADVICE {
+        return format!("  {text}");
+    }
     if record.target() == LAST_LINES {
         return format!("{style}error:{style:#} {text}");
     }

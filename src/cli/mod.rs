@@ -246,9 +246,7 @@ fn run_database(app: &App, command: DatabaseCommand, printer: Printer) -> Outcom
     match command {
         DatabaseCommand::Archive(request) => {
             let archived = block_on(app.archive(&request))?;
-            printer.print_translated(&archived, || {
-                tables::archived(&archived, (&request.out, &request.schema))
-            })?;
+            printer.print_translated(&archived, || tables::archived(&archived, &request))?;
         }
         DatabaseCommand::Migrate(request) => {
             let upgrade = block_on(app.migrate(&request))?;

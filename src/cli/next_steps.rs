@@ -15,6 +15,7 @@ pub(super) fn sandbox(sandbox: &Sandbox) {
     for (name, value) in sandbox.environment() {
         let _ = writeln!(out, "export {name}={}", shell_quote(&value));
     }
+    out.push_str(&further_companies(sandbox));
     let mut counts = sandbox.company().counts();
     let is_common = |name: &str| matches!(name, "Customer" | "Item" | "Invoice");
     counts.sort_by_key(|(name, count)| (!is_common(name), std::cmp::Reverse(*count)));
@@ -38,6 +39,25 @@ pub(super) fn sandbox(sandbox: &Sandbox) {
     };
     let _ = writeln!(out, "{comment}");
     output::text(&out);
+}
+
+/// The most companies whose settings are printed beside those of the first one.
+const MAX_COMPANIES: usize = 10;
+
+/// Returns the settings that the companies after the first one have of their own. They are comments: the
+/// shell takes the lines above them.
+fn further_companies(sandbox: &Sandbox) -> String {
+    let realm_ids: Vec<&str> = sandbox.realm_ids().skip(1).collect();
+    let mut out = String::new();
+    for realm_id in realm_ids.iter().take(MAX_COMPANIES) {
+        let token = sandbox.refresh_token(realm_id).unwrap_or_default();
+        let (id, token) = (shell_quote(realm_id), shell_quote(&token));
+        let _ = writeln!(out, "# export QBO_REALM_ID={id} QBO_REFRESH_TOKEN={token}");
+    }
+    if let Some(last) = realm_ids.get(MAX_COMPANIES..).and_then(<[_]>::last) {
+        let _ = writeln!(out, "# ... QBO_REALM_ID={last}");
+    }
+    out
 }
 
 /// Shows records of the demo, and says how to see more of them and how to stop it.

@@ -6,7 +6,7 @@ use super::exit::{ExitCode, Outcome};
 use super::output::{self, Printer};
 use super::planned::planned;
 use super::shortfall::{self, Place};
-use super::signals::block_on_run;
+use super::signals::{block_on, block_on_run};
 use super::summary::{Ending, Verb, summary};
 use super::tally::Tally;
 use super::to_stdout;
@@ -15,6 +15,7 @@ use crate::app::{App, BackfillRequest, LoadRequest};
 use crate::config::Settings;
 use crate::domain::{Report, chunk_range_in};
 use crate::language::{Language, say};
+use crate::sink::postgres::DEFAULT_SCHEMA;
 
 pub(super) fn backfill(
     app: &App,
@@ -67,9 +68,22 @@ pub(super) fn extract(
         output::text(&output::filas(&report));
     } else {
         let verb = Verb::Extract(shell_quote(&out));
-        print(&report, printer, &ending(verb, &app.settings, tally))?;
+        let schema = schema_to_load(app, &report);
+        print(
+            &report,
+            printer,
+            &ending(verb, &app.settings, tally).schema(&schema),
+        )?;
     }
     Ok(explained(app, &report, Place::Landing))
+}
+
+/// Returns the schema of the next command. A database that does not answer fails no extract: the load tells it.
+fn schema_to_load(app: &App, report: &Report) -> String {
+    let company = report.runs.first().map(|run| run.realm_id.as_str());
+    let asked = company.map(|realm_id| block_on(app.schema_to_load(realm_id)));
+    let known = asked.and_then(|answer| answer.ok().flatten());
+    known.unwrap_or_else(|| DEFAULT_SCHEMA.to_owned())
 }
 
 pub(super) fn load(app: &App, tally: &Tally, request: &LoadRequest, printer: Printer) -> Outcome {

@@ -56,7 +56,7 @@ pub(super) struct SandboxArguments {
     #[arg(long, hide_short_help = true, default_value = "127.0.0.1")]
     host: IpAddr,
     /// Number of companies; the first has the id QBO_REALM_ID
-    #[arg(long, hide_short_help = true, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N")]
     companies: u32,
     /// Seed of the sample company's records
     #[arg(long, hide_short_help = true, default_value_t = 1)]

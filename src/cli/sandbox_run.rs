@@ -98,11 +98,15 @@ pub(super) fn detach(line: &[OsString], printer: Printer) -> Outcome {
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.spawn().map_err(failed)?;
     let settings = BufReader::new(child.stdout.take().ok_or_else(no_output)?);
-    let mut exports = Vec::new();
+    let (mut exports, mut others) = (Vec::new(), Vec::new());
     for line in settings.lines() {
         let line = line.map_err(failed)?;
         if line.starts_with("export ") {
             exports.push(line);
+            continue;
+        }
+        if !line.starts_with("# sandbox") {
+            others.push(line);
             continue;
         }
         // Its last line, which names its address and speaks of Ctrl-C.
@@ -118,6 +122,7 @@ pub(super) fn detach(line: &[OsString], printer: Printer) -> Outcome {
                 "# sandbox at {url} in the background; stop it with: qbo-rs sandbox control stop --url {url}",
                 url
             );
+            exports.append(&mut others);
             exports.push(comment);
             exports.join("\n") + "\n"
         })?;

@@ -5,7 +5,7 @@ use tracing::error;
 
 use super::error_text;
 use super::hint::with_flags;
-use super::logging::{LAST_LINES, is_json, language};
+use super::logging::{ADVICE, LAST_LINES, is_json, language};
 use super::signals::block_on;
 use super::words::number_in;
 use crate::app::health::schema_flag;
@@ -395,7 +395,7 @@ impl Shortfall {
             "and {count} more records that are set aside", count = number_in(language(), unnamed));
         self.print_count(unnamed, &text);
         error!(
-            target: LAST_LINES,
+            target: ADVICE,
             phase = self.phase,
             event = "rest_shown_by",
             "{}",

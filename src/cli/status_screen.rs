@@ -9,7 +9,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::entity_health::{mark, read_until, state};
 use super::local::LocalTime;
 use super::summary::reads;
-use super::words::{MAX_WIDTH, archived, cut, days, entities, flow, instant, number, width};
+use super::words::{
+    MAX_WIDTH, archived_on_screen, cut, days, entities, flow, instant, number, width,
+};
 use crate::app::health::{MAX_AGE, schema_flag};
 use crate::app::{CompanyReport, EntityStatus, StatusReport, TieOut};
 use crate::domain::{ConnectionState, Finding, Level, Reason, Window};
@@ -140,9 +142,7 @@ fn archives(report: &StatusReport, view: View<'_>) -> String {
         MAX_ARCHIVES
     };
     let all = || report.entities.iter().flat_map(|entity| &entity.archives);
-    let lines = all()
-        .take(limit)
-        .map(|one| cut(&archived(one), MAX_WIDTH) + "\n");
+    let lines = all().take(limit).map(|one| archived_on_screen(one) + "\n");
     let mut out: String = lines.collect();
     if let more @ 1.. = all().count().saturating_sub(limit) {
         let _ = writeln!(out, "{} (-v)", say!("and {more} more", more));

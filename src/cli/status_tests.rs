@@ -95,7 +95,7 @@ fn the_largest_tables_are_shown_and_the_smallest_are_hidden() {
 #[test]
 fn what_was_archived_is_told_below_the_table() {
     let mut items = entity("items", 3);
-    items.archives = vec![crate::app::Archive {
+    let archive = crate::app::Archive {
         realm_id: "9".to_owned(),
         schema: "raw".to_owned(),
         entity: "items".to_owned(),
@@ -104,9 +104,15 @@ fn what_was_archived_is_told_below_the_table() {
         records: 1234,
         archived_at: now(),
         has_emptied: false,
-    }];
+    };
+    let mut elsewhere = archive.clone();
+    elsewhere.file = format!("/srv/{}/old.jsonl.zst", "archives".repeat(8));
+    items.archives = vec![archive, elsewhere.clone()];
     let text = shown(&mut report(vec![items]), false);
     let told = "items: 1,234 records archived before 2024-01-01, in /srv/old.jsonl.zst";
     assert!(text.lines().any(|line| line == told), "{text}");
+    // The name of the file is not cut.
+    let below = format!("2024-01-01, in\n  {}\n", elsewhere.file);
+    assert!(text.contains(&below), "{text}");
     assert!(text.contains("Everything is in step."), "{text}");
 }

@@ -373,7 +373,7 @@ fn next(report: &Report, ending: &Ending) -> Option<String> {
         .collect();
     let command = match &ending.verb {
         Verb::Demo => return None,
-        Verb::Extract(path) => format!("qbo-rs load {path}{env_file}"),
+        Verb::Extract(path) => format!("qbo-rs load {path}{flags}"),
         _ if !with_rejects.is_empty() => {
             format!("qbo-rs rejects {}{flags}", with_rejects.join(" "))
         }

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::words::{instant, number};
 use crate::app::health::schema_flag;
-use crate::app::{LedgerReport, ViewChanges};
+use crate::app::{ArchiveRequest, LedgerReport, ViewChanges};
 use crate::language::{say, translated};
 use crate::sink::postgres::{ArchiveSummary, Upgrade};
 use crate::terminal::{one_line, shell_quote};
@@ -114,18 +115,23 @@ fn dropped(into: &str, count: usize, names: String) -> String {
 }
 
 /// Returns a line for each entity with the number of records that were archived.
-pub(super) fn archived(archived: &[ArchiveSummary], (file, schema): (&Path, &str)) -> String {
+pub(super) fn archived(archived: &[ArchiveSummary], request: &ArchiveRequest) -> String {
+    let (file, schema) = (&request.out, &request.schema);
+    if archived.iter().all(|done| done.rows == 0) {
+        let before = instant(request.before);
+        return say!(
+            "No record was last changed before {before}; no file was written",
+            before
+        ) + "\n";
+    }
     let line = |done: &ArchiveSummary| {
-        let (count, file) = (done.rows, file.display());
-        say!(count count; "{entity}: {count} record into {file}", "{entity}: {count} records into {file}",
+        let (count, file) = (number(done.rows), file.display());
+        say!(count done.rows; "{entity}: {count} record into {file}", "{entity}: {count} records into {file}",
             entity = done.entity, count, file)
             + "\n"
     };
     let lines: String = archived.iter().map(line).collect();
-    match archived.iter().all(|done| done.rows == 0) {
-        true => lines,
-        false => lines + &what_follows(file, schema),
-    }
+    lines + &what_follows(file, schema)
 }
 
 /// Says what becomes of records that are in a file alone.

@@ -184,6 +184,15 @@ pub(super) fn archived(archive: &Archive) -> String {
         "{entity}: {n} records archived before {before}, in {file}", entity, n, before, file)
 }
 
+/// Says it on a screen. A path that the line has no room for stands below it, whole, so that it can be copied.
+pub(super) fn archived_on_screen(archive: &Archive) -> String {
+    let (text, file) = (archived(archive), one_line(&archive.file));
+    match text.strip_suffix(&*file) {
+        Some(before) if width(&text) > MAX_WIDTH => format!("{}\n  {file}", before.trim_end()),
+        _ => text,
+    }
+}
+
 /// Writes parts one after the other, with a separator, in as many lines as they need. Each line
 /// begins with `indent`, and no part is divided.
 pub(super) fn flow(indent: &str, parts: &[String], separator: &str) -> String {

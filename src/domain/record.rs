@@ -295,7 +295,8 @@ pub struct Page {
     /// The request as JSON text, for `request_payload`. If a page serves several windows, this is the
     /// request of the window.
     pub request: Arc<str>,
-    /// Instant of the answer's arrival, by the local clock.
+    /// Instant at which the source read the records, or an earlier one: by the clock of QuickBooks or our
+    /// own, whichever is behind.
     pub ingested_at: DateTime<Utc>,
     /// Instant before which all changes of the span have been delivered, including this page.
     pub covered_until: DateTime<Utc>,

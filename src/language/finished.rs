@@ -21,9 +21,18 @@ const MAX_LENGTH: usize = 4096;
 const SHORT: usize = 12;
 /// The deepest nesting of texts in texts.
 const MAX_DEPTH: usize = 8;
-/// Bytes that are compared with all templates for one text. A sentence of ours needs a few thousand; the words
-/// of others may have so many joints that trying all of their clauses would take minutes.
+/// Placeholders whose values are names: of columns, tables, schemas, entities and what else keeps its name in
+/// every language, also where it is a word of ours.
+const NAMES: [&str; 12] = [
+    "name", "names", "named", "column", "columns", "table", "tables", "schema", "into", "entity",
+    "property", "role",
+];
+/// Bytes that are compared with all templates for one text, and more of them for each of its own: the longer a
+/// text of ours, the more clauses it has. The words of others may have so many joints that trying all of their
+/// clauses would take minutes.
 const MAX_COMPARED: usize = 64 << 10;
+/// Bytes that are compared for each byte of the text.
+const COMPARED_PER_BYTE: usize = 64;
 /// Least bytes that a comparison counts as.
 const LEAST_COMPARED: usize = 64;
 
@@ -39,7 +48,7 @@ pub(super) fn translate<'t>(
     let search = Search {
         language,
         catalogue,
-        left: Cell::new(MAX_COMPARED),
+        left: Cell::new(MAX_COMPARED + COMPARED_PER_BYTE * text.len()),
     };
     if let Some(known) = search.known(text, 0) {
         return Cow::Owned(known);
@@ -83,7 +92,7 @@ impl Search<'_> {
                 .zip(entry.pattern.quoted())
                 .map(|((name, value), is_quoted)| match is_quoted {
                     true => (name, value.to_owned()),
-                    false => (name, self.value(value, depth + 1)),
+                    false => (name, self.value(name, value, depth + 1)),
                 })
                 .collect();
             Some(entry.translation.fill(&values))
@@ -91,9 +100,10 @@ impl Search<'_> {
     }
 
     /// Translates the value of a placeholder.
-    fn value(&self, text: &str, depth: usize) -> String {
+    fn value(&self, name: &str, text: &str, depth: usize) -> String {
         match count(text) {
             Some(count) => number_in(self.language, count),
+            None if NAMES.contains(&name) => text.to_owned(),
             None => self.clauses(text, depth),
         }
     }
@@ -177,7 +187,8 @@ fn quotations(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Returns where all joints begin and end, in order. What is quoted has none.
+/// Returns where all joints begin and end, in order. What is quoted has none, and commas between single words
+/// are those of a list of names.
 fn joints(text: &str) -> Vec<(usize, usize)> {
     let quotations = quotations(text);
     let is_quoted = |at: usize| quotations.iter().any(|quoted| quoted.contains(&at));
@@ -190,5 +201,12 @@ fn joints(text: &str) -> Vec<(usize, usize)> {
         .filter(|(at, _)| !is_quoted(*at))
         .collect();
     joints.sort_unstable();
-    joints
+    let ends = joints.iter().skip(1).map(|(at, _)| *at);
+    let ends: Vec<usize> = ends.chain([text.len()]).collect();
+    let is_in_list = |(at, end): (usize, usize), next: usize| {
+        &text[at..end] == ", " && !text[end..next].trim().contains(' ')
+    };
+    let numbered = joints.into_iter().zip(ends);
+    let kept = numbered.filter(|(joint, next)| !is_in_list(*joint, *next));
+    kept.map(|(joint, _)| joint).collect()
 }

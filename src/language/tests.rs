@@ -139,3 +139,26 @@ fn what_is_quoted_stays_as_it_is() {
         assert_eq!(spanish, format!("Intuit's words about '{value}': nada"));
     }
 }
+
+/// Names are the same in every language, also where they are words of ours, and however many there are.
+#[test]
+fn names_stay_and_the_sentence_around_many_of_them_is_translated() {
+    let spanish = |text: &str| translated_into(Language::Es, text).into_owned();
+    let names: Vec<String> = (0..200).map(|number| format!("column_{number}")).collect();
+    for names in [
+        "id, extra",
+        "extra",
+        &format!("{}, extra", names.join(", ")),
+    ] {
+        let text = format!("columns: invoices have no column 'numero'; they have {names}");
+        let known = format!("columns: invoices no tienen la columna 'numero'; tienen {names}");
+        assert_eq!(spanish(&text), known);
+        // Also where no template knows them.
+        let text = format!("words of others; missing, extra, done, {names}");
+        assert_eq!(spanish(&text), text);
+    }
+    assert_eq!(
+        spanish("books: 2 created: gaps, rows"),
+        "books: 2 creadas: gaps, rows"
+    );
+}

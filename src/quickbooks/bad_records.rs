@@ -259,7 +259,8 @@ impl SpanReader<'_> {
         );
         let rejects = vec![reject_bad_record(&error, from)];
         self.cursor.skip_to(until);
-        self.send_page(1, Rows::of_many(Vec::new(), rejects)).await
+        let rows = Rows::of_many(Vec::new(), rejects, crate::clock::now());
+        self.send_page(1, rows).await
     }
 
     /// Checks that records, and not the service, are the cause of a failure: the service must still

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use ahash::RandomState;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -20,6 +20,10 @@ use crate::domain::{EntitySpec, Head, Held, MAX_RECORD, MAX_SHOWN, Payload, Reco
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::quickbooks::client::Verdict;
+
+/// So much earlier than its arrival an answer may say that it was made: by a slow answer, or by a clock of
+/// ours that is ahead.
+const MAX_BEHIND: TimeDelta = TimeDelta::minutes(10);
 
 /// Rows of an answer, and the server's clock.
 #[derive(Debug, Default)]
@@ -41,6 +45,16 @@ impl QueryAnswer {
     /// Returns true if the answer holds rows, readable or not.
     pub(super) fn has_rows(&self) -> bool {
         !self.records.is_empty() || !self.unreadable.is_empty()
+    }
+
+    /// Returns an instant that is not later than the one at which QuickBooks read the rows, also if our
+    /// clock is ahead of its one: a deletion between that and the arrival of the answer must not seem
+    /// to be the older of the two. A clock that is far away says nothing about the order of the two.
+    pub(super) fn read_at(&self) -> DateTime<Utc> {
+        let now = crate::clock::now();
+        let is_near =
+            |time: &DateTime<Utc>| (TimeDelta::zero()..MAX_BEHIND).contains(&(now - time));
+        self.time.filter(is_near).unwrap_or(now)
     }
 }
 

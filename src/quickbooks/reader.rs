@@ -58,16 +58,23 @@ pub(super) struct SpanReader<'s> {
 pub(super) struct Rows {
     pub records: Vec<Record>,
     pub rejects: Vec<Reject>,
+    /// Instant at which they were read.
+    read_at: DateTime<Utc>,
     /// Memory of their answer.
     held: Held,
 }
 
 impl Rows {
     /// Returns rows that hold no memory of the answers that brought them.
-    pub(super) fn of_many(records: Vec<Record>, rejects: Vec<Reject>) -> Self {
+    pub(super) fn of_many(
+        records: Vec<Record>,
+        rejects: Vec<Reject>,
+        read_at: DateTime<Utc>,
+    ) -> Self {
         Self {
             records,
             rejects,
+            read_at,
             held: Held::default(),
         }
     }
@@ -223,6 +230,7 @@ impl<'s> SpanReader<'s> {
     }
 
     pub(super) async fn accept(&mut self, step: &Step, answer: QueryAnswer) -> Result<()> {
+        let read_at = answer.read_at();
         let QueryAnswer {
             records,
             unreadable,
@@ -246,6 +254,7 @@ impl<'s> SpanReader<'s> {
         let rows = Rows {
             records,
             rejects,
+            read_at,
             held,
         };
         self.send_page(step.max_results, rows).await
@@ -334,6 +343,7 @@ impl<'s> SpanReader<'s> {
     async fn read_rows(&mut self, second: DateTime<Utc>, count: u64) -> Result<Rows> {
         let until = second + TimeDelta::seconds(1);
         let (mut records, mut rejects) = (Vec::<Record>::new(), Vec::new());
+        let mut read_at = crate::clock::now();
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let mut pending: Vec<RowRange> = Vec::new();
         for first in (1..=count).step_by(PageSize::MAX as usize) {
@@ -349,6 +359,7 @@ impl<'s> SpanReader<'s> {
             self.is_retry = true;
             match self.query_once(&step).await {
                 Ok(answer) => {
+                    read_at = read_at.min(answer.read_at());
                     records.extend(answer.records);
                     let unreadable = answer.unreadable.into_iter();
                     rejects.extend(unreadable.map(|row| self.reject_unreadable(row, &step)));
@@ -372,7 +383,7 @@ impl<'s> SpanReader<'s> {
         }
         records.sort_by(|a, b| a.id.cmp(&b.id));
         records.dedup_by(|a, b| a.id == b.id);
-        Ok(Rows::of_many(records, rejects))
+        Ok(Rows::of_many(records, rejects, read_at))
     }
 
     /// Makes a reject of a row that cannot be read. It is given the time of the record before it, or the
@@ -389,6 +400,7 @@ impl<'s> SpanReader<'s> {
         let Rows {
             mut records,
             mut rejects,
+            read_at,
             held,
         } = rows;
         let horizon = self.source.horizon.get().copied();
@@ -408,7 +420,7 @@ impl<'s> SpanReader<'s> {
             size,
             // A page of a span serves several windows; the pipeline adds each window's request.
             request: Arc::default(),
-            ingested_at: crate::clock::now(),
+            ingested_at: read_at,
             covered_until: horizon.map_or(covered, |horizon| covered.min(horizon)),
             horizon,
             records,

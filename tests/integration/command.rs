@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use qbo_sandbox::Sandbox;
 
-use crate::support::small_sandbox;
+use crate::companies::companies;
+use crate::support::{Database, everything, small_sandbox};
 use crate::transport::{TOKEN, http, serve};
 
 /// The command, or the one of the variable `COMMAND`.
@@ -284,6 +285,87 @@ fn a_sandbox_in_the_background_is_an_object_for_programs_and_ends_with_a_sentenc
     let refused = run(&line, directory.path(), &missing);
     let told = String::from_utf8_lossy(&refused.stderr);
     assert!(told.contains("TMPDIR: /nowhere/tmp: "), "{told}");
+}
+
+/// The shell takes the settings of the first company; those of the others are there to be copied.
+#[test]
+fn a_sandbox_prints_the_settings_of_every_company() {
+    let directory = tempfile::tempdir().unwrap();
+    let line =
+        "sandbox --detach --port 0 --companies 12 --customers 3 --items 3 --invoices 3 --others 1";
+    let line: Vec<&str> = line.split(' ').collect();
+    let script = r#"
+        settings="$("$COMMAND" "$@")" && eval "$settings" && echo "$settings" && echo "first $QBO_REALM_ID"
+        eval "$(echo "$settings" | sed -n 's/^# export/export/p' | head -n 1)"
+        "$COMMAND" extract customers --last 9000d --chunk 9999d --out -
+        code=$?
+        "$COMMAND" sandbox --stop
+        exit $code"#;
+    let ended = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .args(line)
+        .env("COMMAND", command())
+        .env("XDG_STATE_HOME", directory.path())
+        .env("QBO_LANG", "es")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success(), "{ended:?}");
+    let (first, second) = ("9341450000000001", "9341450000000002");
+    assert!(told.contains(&format!("first {first}\n")), "{told}");
+    let others = |begin: &str| told.lines().filter(|line| line.starts_with(begin)).count();
+    assert_eq!(
+        (
+            others("# export QBO_REALM_ID="),
+            others("# ... QBO_REALM_ID=")
+        ),
+        (10, 1)
+    );
+    assert!(
+        told.lines().any(|line| line.starts_with("# sandbox ")),
+        "{told}"
+    );
+    let record = format!("\"realm_id\":\"{second}\"");
+    assert!(told.contains(&record), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_extract_advises_a_load_into_the_schema_of_its_company() {
+    let database = Database::create().await;
+    let (sandbox, app, _) = companies(2, &database).await;
+    assert!(app.sync(&everything(&["items"])).await.unwrap().is_ok());
+    let home = tempfile::tempdir().unwrap();
+    let run = |words: &[&str]| {
+        let mut command = crate::files::command(&sandbox, Some(&database), home.path(), words);
+        command.env("QBO_TOKEN_STORE", "postgres");
+        let command = command
+            .env_remove("QBO_REFRESH_TOKEN")
+            .env_remove("QBO_REALM_ID");
+        let ended = command.output().unwrap();
+        assert!(ended.status.success(), "{words:?}: {ended:?}");
+        String::from_utf8_lossy(&ended.stdout).into_owned()
+    };
+    let bound = "SELECT realm_id, schema_name FROM qbo.schema_realms";
+    for row in database.client.query(bound, &[]).await.unwrap() {
+        let (realm_id, schema): (String, String) = (row.get(0), row.get(1));
+        let file = home.path().join(format!("{realm_id}.jsonl"));
+        let file = file.to_str().unwrap();
+        let line = [
+            "extract", "items", "--last", "9000d", "--chunk", "9999d", "--out", file,
+        ];
+        let told = run(&[&line[..], &["--realm-id", &realm_id]].concat());
+        let advised = told
+            .lines()
+            .find_map(|line| line.strip_prefix("Next: qbo-rs "));
+        let words: Vec<&str> = advised.unwrap().split(' ').collect();
+        let flags: &[&str] = match schema.as_str() {
+            "raw" => &[],
+            other => &["--schema", other],
+        };
+        assert_eq!(words, [&["load", file], flags].concat());
+        run(&words);
+    }
+    database.drop().await;
 }
 
 #[test]

@@ -12,6 +12,7 @@
 mod advice;
 mod alerts;
 mod architecture;
+mod archive_races;
 mod archives;
 mod backfill;
 mod bad_input;

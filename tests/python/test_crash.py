@@ -133,7 +133,8 @@ def test_a_killed_window_of_a_hundred_pages_is_read_on_from_its_last_page(databa
             print(f"killed while page {page} was asked for: {asked} further requests")
             assert table(database) == expected
             assert database.query("SELECT status, is_part, rows FROM qbo.windows") == [("done", False, 1000)]
-            assert "goes on with [2024-01-01T00:00:00Z" in resumed.stderr
+            assert "resume skips no window; goes on within [2024-01-01T00:00:00Z" in resumed.stderr
+            assert ", up to which it is committed" in resumed.stderr
             # Nothing that was stored is read again.
             rest = (*line[:3], part_end.isoformat(), *line[4:], "--schema", "rest")
             assert asked == report_of(run(rest, environment, tmp_path))["runs"][0]["totals"]["requests"]

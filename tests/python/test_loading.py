@@ -177,6 +177,10 @@ def test_archive_moves_old_records_into_a_file_and_load_restores_them(run, datab
     assert moved["customers"] > 10
     assert len(lines(path)) == sum(moved.values())
     assert database.query("SELECT count(*) FROM raw.qb_customers") == [(len(before) - moved["customers"],)]
+    none = tmp_path / "none.jsonl"
+    nothing = run("db", "archive", "customers", "--before", "2020-01-01", "--out", str(none))
+    told = "No record was last changed before 2020-01-01; no file was written\n"
+    assert (nothing.returncode, nothing.stdout, none.exists()) == (0, told, False)
     refused = run(*line)
     assert (refused.returncode, "is not written over" in refused.stderr) == (2, True)
     assert run("load", str(path)).returncode == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +59,55 @@ def test_the_command_imports_no_modules_of_results():
         timeout=60,
     ).stdout
     assert loaded.split() == []
+
+
+WITHOUT = """
+import sys
+sys.modules[{package!r}] = None  # as if it were not installed
+{code}
+"""
+
+
+def without(package: str, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-c", WITHOUT.format(package=package, code=code)]
+    return subprocess.run(line, check=False, capture_output=True, text=True, timeout=60, env=os.environ | environment)
+
+
+@pytest.mark.parametrize(
+    ("code", "package", "install"),
+    [
+        ("import qbo_rs.lake", "deltalake", "'qbo-rs[lake]'"),
+        ("import qbo_rs.lake", "pyarrow", "'qbo-rs[lake]'"),
+        ("import qbo_rs.spark; qbo_rs.spark.QboDataSource", "pyspark", "'qbo-rs[spark]'"),
+        ("import qbo_rs.airflow", "airflow", "'apache-airflow>=3'"),
+        ("import qbo_rs.dagster", "dagster", "dagster"),
+        ("import qbo_rs.prefect", "prefect", "prefect"),
+    ],
+)
+def test_a_module_without_its_package_says_how_to_install_it(code, package, install):
+    module = code.removeprefix("import ").partition(";")[0]
+    last = without(package, code).stderr.splitlines()[-1]
+    # Others of its packages may be absent here, too.
+    assert re.fullmatch(
+        rf"ModuleNotFoundError: \w+ is not installed, and {module} needs it: pip install {re.escape(install)}", last
+    )
+
+
+def test_events_without_their_client_end_the_command_before_it_runs():
+    code = "import runpy; sys.argv = ['lineage', 'sync']; runpy.run_module('qbo_rs.lineage', run_name='__main__')"
+    ended = without("openlineage", code, OPENLINEAGE_URL="http://127.0.0.1:1")
+    reason = "error: openlineage is not installed, and qbo_rs.lineage needs it: pip install 'qbo-rs[lineage]'\n"
+    assert (ended.returncode, ended.stderr, ended.stdout) == (2, reason, "")
+
+
+def test_events_without_their_client_are_told_once_in_a_run():
+    code = """
+from qbo_rs.lineage._outcome import Outcome
+from qbo_rs.lineage._teller import Teller
+teller = Teller("sync", [], None, {})
+teller.start()
+teller.end(Outcome())
+"""
+    told = without("openlineage", code).stderr
+    reason = "openlineage is not installed, and qbo_rs.lineage needs it: pip install 'qbo-rs[lineage]'"
+    assert told == f"no OpenLineage events: {reason}\n"

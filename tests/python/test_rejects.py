@@ -21,7 +21,10 @@ def many_rejects(qbo):
 
 
 def last_lines(process) -> list[str]:
-    return [line for line in process.stderr.splitlines() if line.startswith("error: ")]
+    """Return the errors and, indented below them, the last line, which says what helps."""
+    lines = process.stderr.splitlines()
+    errors = [line for line in lines if line.startswith("error: ")]
+    return errors + [line for line in lines[-1:] if line.startswith("  ")]
 
 
 def fail_months(qbo, months):

@@ -16,7 +16,10 @@ Example:
 
 from __future__ import annotations
 
-from qbo_rs.lake._delta import Written, write_delta
-from qbo_rs.lake._parquet import Snapshot, read_manifest, write_parquet
+from qbo_rs._extras import needing
+
+with needing("deltalake", "pyarrow", what="qbo_rs.lake", install="'qbo-rs[lake]'"):
+    from qbo_rs.lake._delta import Written, write_delta
+    from qbo_rs.lake._parquet import Snapshot, read_manifest, write_parquet
 
 __all__ = ["Snapshot", "Written", "read_manifest", "write_delta", "write_parquet"]

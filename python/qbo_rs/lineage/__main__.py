@@ -6,6 +6,7 @@ else to stderr, and the exit code is the command's.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from qbo_rs import _core
 from qbo_rs.lineage._database import database_of
 from qbo_rs.lineage._outcome import Outcome, outcome_of
-from qbo_rs.lineage._teller import Teller, is_configured
+from qbo_rs.lineage._teller import Teller, client_needed, is_configured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,13 @@ def main(arguments: Sequence[str]) -> int:
             return _USAGE
     if not is_configured():
         os.execv(sys.executable, _command(arguments))  # noqa: S606 - the command of this package
+    try:
+        with client_needed():
+            importlib.import_module("qbo_rs.lineage._events")
+    except ModuleNotFoundError as error:
+        # Whoever calls this command wants events: without any, success would not be true.
+        sys.stderr.write(f"error: {error}\n")
+        return _USAGE
     settings = {name: flags[name.replace("_", "-")] for _, name in _core.settings() if name.replace("_", "-") in flags}
     return _tell(arguments, flags, settings)
 

@@ -7,10 +7,12 @@ import os
 from typing import TYPE_CHECKING
 
 from qbo_rs import _core
+from qbo_rs._extras import needing
 from qbo_rs.lineage._outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from qbo_rs.lineage._database import Database
     from qbo_rs.lineage._events import Sender
@@ -29,6 +31,11 @@ def is_configured() -> bool:
     return any(value and name.startswith(_PLACES) for name, value in os.environ.items())
 
 
+def client_needed() -> AbstractContextManager[None]:
+    """Say of an import that fails how to install the client that makes and sends events."""
+    return needing("openlineage", "pyarrow", what="qbo_rs.lineage", install="'qbo-rs[lineage]'")
+
+
 class Teller:
     """Tells OpenLineage of one run. Nothing that goes wrong with it fails the run."""
 
@@ -38,6 +45,7 @@ class Teller:
         self._settings = settings
         self._job = self._clean(f"{verb}.{entities[0]}") if len(entities) == 1 else verb
         self._sender: Sender | None = None
+        self._lacks_client = False
 
     def start(self) -> None:
         """Send START."""
@@ -50,14 +58,19 @@ class Teller:
         self._tell(state, Outcome(outcome.written, failure))
 
     def _tell(self, state: str, outcome: Outcome) -> None:
+        if self._lacks_client:
+            return
         try:
-            from qbo_rs.lineage._events import Sender  # noqa: PLC0415 - only who is configured needs the client
+            with client_needed():
+                from qbo_rs.lineage._events import Sender  # noqa: PLC0415 - only who is configured needs the client
 
             if self._sender is None:
                 self._sender = Sender(self._job, self._database)
             self._sender.send(state, outcome)
         except ModuleNotFoundError as error:
-            LOG.warning("no OpenLineage events: %s is not installed: pip install 'qbo-rs[lineage]'", error.name)
+            # Once a run: its end lacks the same.
+            self._lacks_client = True
+            LOG.warning("no OpenLineage events: %s", error)
         except Exception as error:  # noqa: BLE001 - lineage never fails a run
             LOG.warning("OpenLineage did not take the event %s of %s: %s", state, self._job, self._clean(str(error)))
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qbo_rs._extras import needing
 from qbo_rs.spark._frame import frame
 from qbo_rs.spark._sync import SyncFailedError, sync
 
@@ -43,9 +44,7 @@ def register(spark: Any) -> None:
         ImportError: This version of pyspark has no data sources in Python; use :func:`frame` and :func:`sync`.
 
     """
-    from qbo_rs.spark._source import QboDataSource
-
-    spark.dataSource.register(QboDataSource)
+    spark.dataSource.register(_source())
 
 
 def __getattr__(name: str) -> object:
@@ -53,6 +52,10 @@ def __getattr__(name: str) -> object:
     if name != "QboDataSource":
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    from qbo_rs.spark._source import QboDataSource
+    return _source()
 
+
+def _source() -> type[QboDataSource]:
+    with needing("pyspark", "pyarrow", what="qbo_rs.spark", install="'qbo-rs[spark]'"):
+        from qbo_rs.spark._source import QboDataSource
     return QboDataSource

@@ -44,14 +44,18 @@ UPDATE qbo.archives SET records = $2, has_emptied = NOT EXISTS (SELECT FROM {tab
 WHERE archive_id = $1 AND $2 > 0";
 
 /// Rows that others have put into the table may lack what a line needs, or hold impossible times.
-/// They stay where they are.
+/// They stay where they are. So does a row that somebody else is writing at this moment: a merge locks rows
+/// in the order of their times, and this statement in that of the table, so that each could wait for a row of
+/// the other one. As it is, an archive waits for no row, and a merge that waits for an archive holds none
+/// that the archive wants.
 const DELETE: &str = "
 WITH moved AS (
-DELETE FROM {table} WHERE {is_live_before}
+DELETE FROM {table} WHERE id = ANY(ARRAY(SELECT id FROM {table} WHERE {is_live_before}
     AND ingested_at_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
     AND extract_window_start_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
     AND extract_window_end_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
     AND page_number IS NOT NULL AND page_size IS NOT NULL AND request_payload IS NOT NULL
+    FOR UPDATE SKIP LOCKED))
 RETURNING id, payload, ingested_at_utc, extract_window_start_utc,
     extract_window_end_utc, page_number, page_size, request_payload, {changed_at} AS changed_at, {token} AS token
 ), recorded AS (
@@ -65,8 +69,8 @@ FROM moved";
 impl PostgresSink {
     /// Moves the records that were last changed before `before` into a new file, and records which. The
     /// file is on disk under its name before the rows are deleted, and replaces no other file: a failure
-    /// loses no row, and of two archives into one file the second fails. Rows that were stored before a
-    /// property was masked go into the file without it.
+    /// loses no row, and of two archives into one file the second fails. Without a record there is no file.
+    /// Rows that were stored before a property was masked go into the file without it.
     ///
     /// # Errors
     /// [`Error::Config`] if the file exists already, nothing has been loaded into the schema, or a
@@ -134,6 +138,9 @@ impl PostgresSink {
                 entity: entity.name.to_owned(),
                 rows: count,
             });
+        }
+        if archived.iter().all(|done| done.rows == 0) {
+            return Ok(archived);
         }
         transaction.batch(WAIT_FOR_DISK).await?;
         writer.publish()?;

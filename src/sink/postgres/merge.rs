@@ -79,6 +79,13 @@ fn is_newer(entity: &EntitySpec, row: &str, (payload, arrival): (&str, &str)) ->
     )
 }
 
+/// Returns the condition that a row was deleted after a record of it was read, which is null for a row that
+/// is not deleted. A deletion at the begin of the second of the read may be one of any instant of that second.
+fn stays_deleted(row: &str, read_at: &str) -> String {
+    let at = format!("{row}.deleted_at_utc");
+    format!("({at} >= {read_at} OR {at} = date_trunc('second', {read_at}))")
+}
+
 /// Returns the statement that merges the staging table. In a partitioned table the system columns
 /// of a written row cannot be read, so every written row counts as inserted there until the recount.
 pub(super) fn merge_statement(schema: &str, entity: &EntitySpec, is_partitioned: bool) -> String {
@@ -94,6 +101,14 @@ pub(super) fn merge_statement(schema: &str, entity: &EntitySpec, is_partitioned:
     );
     MERGE
         .replace("{there_is_newer}", &there)
+        .replace(
+            "{there_is_deleted}",
+            &stays_deleted("there", "page.ingested_at"),
+        )
+        .replace(
+            "{known_is_deleted}",
+            &stays_deleted("known", "EXCLUDED.ingested_at_utc"),
+        )
         .replace("{known_is_newer}", &known)
         .replace("{is_new}", is_new)
         .replace("{table}", &table_name(schema, entity))

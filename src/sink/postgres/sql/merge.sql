@@ -5,8 +5,9 @@
 -- them, which is written to disk like a change. They are looked up one by one, by a subquery, which
 -- the planner cannot turn into a join: a join would put whole payloads into its hash table, and
 -- that onto disk. The lookup is null for a record that the table does not hold. The conflict's own
--- condition is for rows that others commit meanwhile. A record that was received after its deletion
--- is no longer deleted.
+-- condition is for rows that others commit meanwhile. A record that was read after its deletion is no
+-- longer deleted. QuickBooks tells deletions by the second: one of a second may be later than a read of
+-- that second.
 WITH requests AS MATERIALIZED (
     SELECT request::jsonb, request_place
     FROM unnest($4::text[]) WITH ORDINALITY AS sent(request, request_place)
@@ -16,7 +17,7 @@ WITH requests AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT staged.seq, (
         SELECT CASE WHEN there.payload = staged.payload
-            THEN coalesce(there.deleted_at_utc >= page.ingested_at, true)
+            THEN coalesce({there_is_deleted}, true)
             ELSE {there_is_newer} END
         FROM {table} there WHERE there.id = staged.id
     ) AS stays
@@ -36,9 +37,9 @@ WITH requests AS MATERIALIZED (
         page_number = EXCLUDED.page_number,
         page_size = EXCLUDED.page_size, request_payload = EXCLUDED.request_payload,
         deleted_at_utc = CASE
-            WHEN known.deleted_at_utc >= EXCLUDED.ingested_at_utc THEN known.deleted_at_utc END
+            WHEN {known_is_deleted} THEN known.deleted_at_utc END
     WHERE (known.payload IS DISTINCT FROM EXCLUDED.payload
-        OR known.deleted_at_utc < EXCLUDED.ingested_at_utc)
+        OR NOT {known_is_deleted})
       AND NOT {known_is_newer}
     RETURNING {is_new} AS is_new
 )
