@@ -23,7 +23,7 @@ use crate::quickbooks::client::Verdict;
 
 /// So much earlier than its arrival an answer may say that it was made: by a slow answer, or by a clock of
 /// ours that is ahead.
-const MAX_BEHIND: TimeDelta = TimeDelta::minutes(10);
+const MAX_BEHIND: TimeDelta = TimeDelta::hours(1);
 
 /// Rows of an answer, and the server's clock.
 #[derive(Debug, Default)]
