@@ -29,7 +29,7 @@ SPARK := .venv/spark/cluster
 ENGINES := $(patsubst tests/engines/requirements/%.txt,%,$(wildcard tests/engines/requirements/*.txt))
 
 .PHONY: help demo stop-demo wheel prepare test lint wheel-portable test-rust test-postgres test-oldest-postgres \
-	openapi test-python test-mage test-sail test-spark test-schedulers simulation soak bench bench-report \
+	openapi test-python test-mage test-sail test-spark test-schedulers simulation soak bench bench-check bench-report \
 	bench-merge bench-views bench-books bench-fivetran bench-growth bench-mage bench-companies bench-fleet \
 	bench-hostile bench-peers house-metrics docs clean
 .DEFAULT_GOAL := help
@@ -122,6 +122,12 @@ soak: .venv/.dev .venv/.wheel .venv/.debian ## Run the randomised tests for long
 bench: .venv/.dev .venv/.wheel ## Measure rows a second against a hand-written COPY, and pages a second of the sandbox
 	$(BIN)/python benches/backfill.py
 	$(BIN)/python benches/sandbox.py
+
+# Not in `make test`: it builds the tests once more, with optimisations, which takes minutes. Only root can install valgrind.
+bench-check: ## Count instructions and fail if some work takes 10 % more than recorded; RECORD=1 records, COUNTS=file is another record
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v valgrind >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq valgrind >/dev/null; fi
+	cd benches && $(PYTHON) -m instructions $(if $(RECORD),--record) $(if $(COUNTS),--counts $(abspath $(COUNTS)))
 
 bench-report: .venv/.dev .venv/.wheel .venv/peers/plot/.installed ## Measure loading, memory, starts and requests in one run, and write docs/benchmarks.md; takes ten minutes and 8 GB
 	cd benches && ../$(BIN)/python -m report --json ../target/benchmarks.json

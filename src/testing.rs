@@ -1,7 +1,12 @@
-//! Shared configuration of unit tests, and documents as strangers may send them.
+//! Shared configuration of unit tests, documents as strangers may send them, and the work whose
+//! instructions are counted.
+
+mod instructions;
 
 use proptest::prelude::*;
 use proptest::test_runner::Config;
+
+pub(crate) use self::instructions::{answer_of, invoices, measured};
 
 /// Configures a property test with `default` cases. `PROPTEST_CASES` overrides the number; `make soak`
 /// uses more.

@@ -43,6 +43,7 @@ def main() -> None:
         measures.loading(arguments.rows),
         measures.plan(),
         measures.memory(arguments.memory),
+        measures.instructions(),
     ):
         figures.append(figure._asdict())
         print(f"{figure.group}: {figure.name}: {figure.value:,.2f} {figure.unit} {figure.verdict}", flush=True)

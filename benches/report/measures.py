@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import backfill
 import merge
 import psycopg
+from instructions.counts import COUNTS, Counts
 from with_postgres import throw_away_postgres, url  # found through backfill, which adds its directory
 
 import qbo_rs
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOADING, MEMORY, START, REQUESTS = "Loading", "Memory", "Start", "Requests"
+INSTRUCTIONS = "Instructions"
 #: Every time of a start is the median of this many.
 STARTS = 21
 MONTH, WHOLE = "month", "900d"
@@ -107,6 +109,12 @@ def requests() -> Iterator[Figure]:
         asked = qbo.stats()["data_requests"] - before
     entities = len(json.loads(told)["accounts"][0]["entities"])
     yield Figure(REQUESTS, f"A sync of {entities} entities in which nothing is new", asked, "requests", 2, "at most")
+
+
+def instructions() -> Iterator[Figure]:
+    """Return the counts that ``make bench-check`` holds."""
+    for work, count in Counts.read(COUNTS).cases.items():
+        yield Figure(INSTRUCTIONS, work.capitalize(), count / 1e6, "million")
 
 
 def plan() -> Iterator[Figure]:

@@ -284,6 +284,7 @@ pub fn chunk_range_in(range: Window, chunk: Chunk, zone: Zone) -> Vec<Window> {
 mod tests {
     use super::*;
     use crate::domain::instant::parse_instant;
+    use crate::testing::measured;
     use proptest::prelude::*;
 
     const ZONES: &[&str] = &[
@@ -480,5 +481,18 @@ mod tests {
             }
             prop_assert!(merged(&others).windows(2).all(|pair| pair[0].end < pair[1].start));
         }
+    }
+
+    #[test]
+    fn instructions_of_dividing_a_range() {
+        let range = window("2005-01-01", "2025-01-01");
+        let zone = "America/New_York".parse().unwrap();
+        let (remaining, skipped) = measured(|| {
+            let days = chunk_range_in(range, Chunk::Days(1), zone);
+            let months: Vec<Window> = chunk_range_in(range, Chunk::Months(1), zone);
+            let committed: Vec<Window> = months.into_iter().step_by(2).collect();
+            split_committed(&days, &merged(&committed))
+        });
+        assert_eq!(remaining.len() + skipped.len(), 7305);
     }
 }

@@ -336,6 +336,7 @@ fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
 mod tests {
     use super::*;
     use crate::domain::{ENTITIES, Held, Identity};
+    use crate::testing::{invoices, measured};
 
     #[test]
     fn a_payload_is_read_back_byte_for_byte_from_one_line() {
@@ -412,5 +413,32 @@ mod tests {
                 let (_, _) = (read.record(&text, customers).is_ok(), read.reject(&text));
             }
         }
+    }
+
+    #[test]
+    fn instructions_of_writing_landing_lines() {
+        let read = |json: String| {
+            Record::read(Identity::Id, Payload::from_valid_json(json.into())).unwrap()
+        };
+        let page = Page {
+            number: 1,
+            size: 1000,
+            request: r#"{"query":"SELECT * FROM Invoice"}"#.into(),
+            ingested_at: DateTime::UNIX_EPOCH,
+            covered_until: DateTime::UNIX_EPOCH,
+            horizon: None,
+            records: invoices(1000).into_iter().map(read).collect(),
+            rejects: Vec::new(),
+            held: Held::default(),
+        };
+        let lines = PageLines {
+            entity: "invoices",
+            realm_id: "9130357",
+            window: Window::parse("2025-05-01", "2025-06-01").unwrap(),
+            page: &page,
+        };
+        let mut out = Vec::new();
+        measured(|| lines.write(&mut out)).unwrap();
+        assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1000);
     }
 }

@@ -117,6 +117,7 @@ mod tests {
     use super::*;
     use crate::domain::{EntitySpec, Held, find_entity};
     use crate::quickbooks::client::Verdict;
+    use crate::testing::{answer_of, invoices, measured};
 
     fn customers() -> &'static EntitySpec {
         find_entity("customers").unwrap()
@@ -336,5 +337,16 @@ mod tests {
         let answer = compared(body.as_bytes()).unwrap();
         assert_eq!((answer.records.len(), answer.unreadable.len()), (2, 2));
         assert!(!answer.unreadable[1].row.is_plain());
+    }
+
+    #[test]
+    fn instructions_of_parsing_a_page_of_invoices() {
+        let body = answer_of("Invoice", &invoices(1000));
+        let response = response(body.as_bytes());
+        let asked = Asked::by(find_entity("invoices").unwrap(), "SELECT * FROM Invoice");
+        let answers = measured(|| [0, 1, 2].map(|_| read_ordinary(asked, &response)));
+        for answer in answers {
+            assert_eq!(answer.unwrap().records.len(), 1000);
+        }
     }
 }

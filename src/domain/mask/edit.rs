@@ -321,3 +321,20 @@ fn custom_action(node: &Node, mut scanner: Scanner<'_>) -> Option<Option<Action>
     }
     Some(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{answer_of, invoices, measured};
+
+    #[test]
+    fn instructions_of_masking_a_page_of_invoices() {
+        let rules = "Invoice.BillEmail,Invoice.CustomerMemo,Invoice.DocNumber:hash";
+        let mask = Mask::parse(rules, Some("0123456789abcdef0123456789abcdef")).unwrap();
+        let body = answer_of("Invoice", &invoices(1000));
+        let masked = measured(|| mask.answer(body.as_bytes())).unwrap().unwrap();
+        let text = String::from_utf8(masked).unwrap();
+        assert!(!text.contains("books7@") && !text.contains("Have a great day"));
+        assert_eq!(text.matches(r#""DocNumber":"hmac:"#).count(), 1000);
+    }
+}

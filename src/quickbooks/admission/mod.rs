@@ -401,6 +401,7 @@ fn paused_until(until: DateTime<Utc>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::measured;
     use std::pin::Pin;
 
     /// A shared state with tokio's clock, which tests can pause.
@@ -1022,5 +1023,22 @@ mod tests {
                 .await;
         }
         assert_eq!(control.traffic().await.monthly_reads, 2);
+    }
+
+    #[test]
+    fn instructions_of_admitting_requests() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        // Time passes by the waits alone, so that all of them are the same in every run.
+        let sent = measured(|| {
+            runtime.block_on(async {
+                let control = control(Limits::default(), &shared());
+                send(&control, 1000).await
+            })
+        });
+        assert_eq!(sent.len(), 1000);
     }
 }

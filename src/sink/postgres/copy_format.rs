@@ -107,7 +107,8 @@ fn postgres_micros(instant: DateTime<Utc>) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Held;
+    use crate::domain::{Held, Identity};
+    use crate::testing::{invoices, measured};
 
     #[test]
     fn rows_in_pieces_are_the_same_rows() {
@@ -157,5 +158,28 @@ mod tests {
             .count(),
             0
         );
+    }
+
+    #[test]
+    fn instructions_of_encoding_pages_for_copy() {
+        let read = |json: String| {
+            Record::read(Identity::Id, Payload::from_valid_json(json.into())).unwrap()
+        };
+        let page = Page {
+            number: 1,
+            size: 1000,
+            request: "{}".into(),
+            ingested_at: DateTime::UNIX_EPOCH,
+            covered_until: DateTime::UNIX_EPOCH,
+            horizon: None,
+            records: invoices(1000).into_iter().map(read).collect(),
+            rejects: Vec::new(),
+            held: Held::default(),
+        };
+        let bytes: usize = measured(|| {
+            let pages = (1..=40).flat_map(|place| encode(&page, place, 1));
+            pages.map(|piece| piece.len()).sum()
+        });
+        assert!(bytes > 40 * 1000 * 1000);
     }
 }
