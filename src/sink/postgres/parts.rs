@@ -1,6 +1,7 @@
 //! The parts of a window that its writer has committed, and the numbers of the window as a whole.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use crate::domain::{DistinctIds, LoadCounts, PartTotals};
 use crate::port::ReadSummary;
@@ -63,16 +64,26 @@ pub(super) fn without(counts: LoadCounts, mut records: u64) -> LoadCounts {
     }
 }
 
-/// The numbers of a ledger row.
+/// The numbers of a ledger row, by the names of its columns.
+#[derive(Debug, Serialize)]
 pub(super) struct WindowSums {
-    pub pages: i32,
-    /// Rows, inserted, updated, unchanged, rejected.
-    pub counts: [i64; 5],
-    /// Requests, retries, bytes, milliseconds of waiting and of storing.
-    pub costs: [i64; 5],
+    pub pages: u32,
+    pub rows: u64,
+    pub inserted: u64,
+    pub updated: u64,
+    pub unchanged: u64,
+    pub rejected: u64,
+    pub requests: u64,
+    pub retries: u64,
+    pub bytes: u64,
+    pub extract_ms: u64,
+    pub load_ms: u64,
 }
 
 impl WindowSums {
+    /// The columns, for the statements that write them.
+    pub(super) const COLUMNS: &str = include_str!("sql/window_sums.sql").trim_ascii_end();
+
     /// Adds what a run has read to the parts that earlier runs have committed.
     pub(super) fn of(
         begun: PartTotals,
@@ -80,25 +91,18 @@ impl WindowSums {
         counts: LoadCounts,
         busy_ms: u64,
     ) -> Self {
-        let add = |(before, now): (u64, u64)| (before + now) as i64;
         Self {
-            pages: summary.pages as i32,
-            counts: [
-                (begun.counts.rows, counts.rows),
-                (begun.counts.inserted, counts.inserted),
-                (begun.counts.updated, counts.updated),
-                (begun.counts.unchanged, counts.unchanged),
-                (begun.counts.rejected, counts.rejected),
-            ]
-            .map(add),
-            costs: [
-                (begun.requests, summary.requests),
-                (begun.retries, summary.retries),
-                (begun.bytes, summary.bytes),
-                (begun.extract_ms, summary.extract_ms),
-                (begun.load_ms, busy_ms),
-            ]
-            .map(add),
+            pages: summary.pages,
+            rows: begun.counts.rows + counts.rows,
+            inserted: begun.counts.inserted + counts.inserted,
+            updated: begun.counts.updated + counts.updated,
+            unchanged: begun.counts.unchanged + counts.unchanged,
+            rejected: begun.counts.rejected + counts.rejected,
+            requests: begun.requests + summary.requests,
+            retries: begun.retries + summary.retries,
+            bytes: begun.bytes + summary.bytes,
+            extract_ms: begun.extract_ms + summary.extract_ms,
+            load_ms: begun.load_ms + busy_ms,
         }
     }
 }
@@ -132,5 +136,21 @@ mod tests {
         assert_eq!(parts.with(counts(1, 2, 1), &second), counts(3, 0, 2));
         assert_eq!(parts.with(counts(1, 1, 2), &second), counts(3, 0, 2));
         assert_eq!(without(counts(3, 1, 2), 5), counts(0, 0, 1));
+    }
+
+    #[test]
+    fn the_numbers_are_sent_by_the_names_of_their_columns() {
+        let sums = WindowSums::of(
+            PartTotals::default(),
+            ReadSummary::default(),
+            LoadCounts::default(),
+            0,
+        );
+        let sent = serde_json::to_value(sums).unwrap();
+        let mut columns: Vec<_> = WindowSums::COLUMNS.split(", ").collect();
+        columns.sort_unstable();
+        let mut names: Vec<_> = sent.as_object().unwrap().keys().collect();
+        names.sort_unstable();
+        assert_eq!(names, columns);
     }
 }

@@ -1,10 +1,11 @@
 //! The writer of one window: a transaction that ends with the ledger row.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
+use tokio_postgres::types::Json;
 use tracing::warn;
 
 use super::archived::ArchivedOf;
@@ -25,11 +26,18 @@ use crate::postgres::{Columns, Db, Query, params};
 /// Records of a window that are logged one by one when Postgres cannot store them.
 const MAX_LOGGED_REJECTS: u64 = 10;
 
-const WRITE_LEDGER: &str = include_str!("sql/write_ledger.sql");
-const WRITE_PART: &str = include_str!("sql/write_part.sql");
+static WRITE_LEDGER: LazyLock<String> =
+    LazyLock::new(|| with_sums(include_str!("sql/write_ledger.sql")));
+static WRITE_PART: LazyLock<String> =
+    LazyLock::new(|| with_sums(include_str!("sql/write_part.sql")));
 const NOW: &str = "SELECT now() AS committed_at_utc";
 const RESOLVE_REJECTS: &str = include_str!("sql/resolve_rejects.sql");
 const COMPANY: &str = "SELECT 1 FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2";
+
+/// Completes a statement that writes the numbers of a window.
+fn with_sums(statement: &str) -> String {
+    statement.replace("{sums}", WindowSums::COLUMNS)
+}
 
 /// Streams a window's pages into a staging table, then merges them, writes the ledger row and
 /// commits.
@@ -142,16 +150,9 @@ impl PostgresWriter {
             known_at,
             ..
         } = &self.context;
-        let WindowSums {
-            pages,
-            counts: [rows, inserted, updated, unchanged, rejected],
-            costs: [requests, retries, bytes, extract_ms, busy_ms],
-        } = self.sums(summary, counts);
+        let sums = Json(self.sums(summary, counts));
         let committed_at = self.parts.committed_at;
         let failure = failure.map(ToString::to_string);
-        let of_archive = summary
-            .read_until
-            .is_some_and(|until| until <= window.start);
         let params = params![
             self.schema,
             realm_id,
@@ -160,30 +161,22 @@ impl PostgresWriter {
             window.end,
             run_id,
             summary.read_until,
-            pages,
-            rows,
-            inserted,
-            updated,
-            unchanged,
-            rejected,
-            requests,
-            retries,
-            bytes,
-            extract_ms,
-            busy_ms,
+            sums,
+            failure,
+            read_start,
+            known_at,
+            committed_at,
             self.rejects.ids,
             self.rejects.changed_at,
             self.rejects.errors,
             self.rejects.tids,
             self.rejects.payloads,
             self.rejects.requests,
-            failure,
-            read_start,
-            known_at,
-            committed_at,
-            of_archive,
         ];
-        let written = transaction.connection()?.rows(WRITE_LEDGER, params).await?;
+        let written = transaction
+            .connection()?
+            .rows(&WRITE_LEDGER, params)
+            .await?;
         self.expect_company(!written.is_empty())
     }
 
@@ -204,11 +197,11 @@ impl PostgresWriter {
             known_at,
             ..
         } = &self.context;
-        let WindowSums {
-            pages,
-            counts: [rows, inserted, updated, unchanged, _],
-            costs: [requests, retries, bytes, extract_ms, busy_ms],
-        } = self.sums(summary, counts);
+        // Of a window that has rejects, no part is committed.
+        let sums = Json(WindowSums {
+            rejected: 0,
+            ..self.sums(summary, counts)
+        });
         let committed_at = self.parts.committed_at;
         let params = params![
             self.schema,
@@ -218,23 +211,14 @@ impl PostgresWriter {
             window.end,
             run_id,
             summary.read_until,
-            pages,
-            rows,
-            inserted,
-            updated,
-            unchanged,
-            requests,
-            retries,
-            bytes,
-            extract_ms,
-            busy_ms,
+            sums,
             read_start,
             known_at,
             committed_at,
         ];
         self.check_company(transaction).await?;
         let client = transaction.connection()?;
-        let written = client.rows(WRITE_PART, params).await?;
+        let written = client.rows(&WRITE_PART, params).await?;
         // Without a row, another run is at the window or has committed it. What was read is stored, and
         // the end of the window decides.
         let rows = match written.is_empty() {
