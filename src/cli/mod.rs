@@ -43,6 +43,7 @@ mod signals;
 mod states;
 mod status;
 mod status_details;
+mod status_notes;
 mod status_screen;
 mod summary;
 mod sync;

@@ -8,10 +8,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::entity_health::{mark, read_until, state};
 use super::local::LocalTime;
+use super::status_notes::{archives, differences, never_read, other_schemas};
 use super::summary::reads;
-use super::words::{
-    MAX_WIDTH, archived_on_screen, cut, days, entities, flow, instant, number, width,
-};
+use super::words::{MAX_WIDTH, cut, days, entities, flow, number, width};
 use crate::app::health::{MAX_AGE, schema_flag};
 use crate::app::{CompanyReport, EntityStatus, StatusReport, TieOut};
 use crate::domain::{ConnectionState, Finding, Level, Reason, Window};
@@ -20,16 +19,8 @@ use crate::terminal::one_line;
 
 /// The most entities in the table.
 const MAX_ROWS: usize = 9;
-/// The most entities that are named of those which were never read.
-const MAX_NAMED: usize = 5;
 /// The most commands that are named.
 const MAX_COMMANDS: usize = 4;
-/// The most entities whose differences are told.
-const MAX_DIFFERENT: usize = 3;
-/// The most archives that are told.
-const MAX_ARCHIVES: usize = 3;
-/// The most other schemas that are named.
-const MAX_SCHEMAS: usize = 3;
 /// The longest name of an entity that is not cut.
 const MAX_NAME: usize = 22;
 
@@ -94,80 +85,6 @@ pub(super) fn screen(report: &StatusReport, view: View<'_>) -> String {
     verdict(report, view, &mut out);
     out.push_str(&other_schemas(report));
     out
-}
-
-/// Names the other schemas, of which this screen says nothing.
-fn other_schemas(report: &StatusReport) -> String {
-    let all = &report.other_schemas;
-    if all.is_empty() {
-        return String::new();
-    }
-    let mut names: Vec<String> = all.iter().take(MAX_SCHEMAS).cloned().collect();
-    if let more @ 1.. = all.len() - names.len() {
-        names.push(say!("and {more} more", more));
-    }
-    let names = names.join(", ");
-    let text = say!("Other schemas (--schema): {names}", names);
-    cut(&text, MAX_WIDTH) + "\n"
-}
-
-/// Names what `verify` has found: the entity, the range, and when.
-fn differences(report: &StatusReport, view: View<'_>) -> String {
-    let limit = if view.is_whole {
-        usize::MAX
-    } else {
-        MAX_DIFFERENT
-    };
-    let mut out = String::new();
-    for found in report.differences.iter().take(limit) {
-        let Window { start, end } = found.range;
-        let range = format!("{} .. {}", instant(start), instant(end));
-        let time = view.zone.clock(found.found_at, view.now);
-        let (entity, n) = (&found.entity, number(found.ranges));
-        let text = say!(count found.ranges; "{entity}: {n} range differs, {range}, verified {time}",
-            "{entity}: {n} ranges differ, in {range}, verified {time}", entity, n, range, time);
-        let _ = writeln!(out, "{}", cut(&text, MAX_WIDTH));
-    }
-    if let more @ 1.. = report.differences.len().saturating_sub(limit) {
-        let _ = writeln!(out, "{} (-v)", say!("and {more} more", more));
-    }
-    out
-}
-
-/// Names what is in files of archives, and in no table.
-fn archives(report: &StatusReport, view: View<'_>) -> String {
-    let limit = if view.is_whole {
-        usize::MAX
-    } else {
-        MAX_ARCHIVES
-    };
-    let all = || report.entities.iter().flat_map(|entity| &entity.archives);
-    let lines = all().take(limit).map(|one| archived_on_screen(one) + "\n");
-    let mut out: String = lines.collect();
-    if let more @ 1.. = all().count().saturating_sub(limit) {
-        let _ = writeln!(out, "{} (-v)", say!("and {more} more", more));
-    }
-    out
-}
-
-fn never_read(report: &StatusReport, view: View<'_>) -> String {
-    let left: Vec<&str> = report.left().collect();
-    if left.is_empty() {
-        return String::new();
-    }
-    let limit = if view.is_whole { usize::MAX } else { MAX_NAMED };
-    let mut names: Vec<String> = left
-        .iter()
-        .take(limit)
-        .map(|name| (*name).to_owned())
-        .collect();
-    if let more @ 1.. = left.len() - names.len() {
-        names.push(say!("and {more} more", more));
-    }
-    let count = left.len() as u64;
-    names[0] = say!(count count; "{n} entity was never read: {first}", "{n} entities were never read: {first}",
-        n = number(count), first = names[0]);
-    flow("", &names, ", ")
 }
 
 fn heading(report: &StatusReport, view: View<'_>, out: &mut String) {

@@ -194,7 +194,7 @@ fn describe_all(mut entities: Vec<&EntitySync>, out: &mut String) {
     }
 }
 
-/// How many records have changed in which way.
+/// Numbers of records by what became of them.
 #[derive(Debug, Clone, Copy)]
 struct Changes {
     inserted: u64,
