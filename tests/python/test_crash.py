@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from conftest import report_of
 from own_database import Database
-from postgres_server import EmbeddedPostgres
+from postgres_server import EmbeddedPostgres, open_directory
 from test_tokens import environment_of, finish, run, start
 
 import qbo_rs
@@ -195,15 +195,11 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("postgres")
-    for above in (directory, *directory.parents):
-        if above.owner() == "root" and str(above).startswith("/tmp/"):  # noqa: S108
-            # A server started by root runs as the user nobody, who must be able to enter the directory.
-            above.chmod(above.stat().st_mode | 0o011)
-    server = Server(directory)
-    yield server
-    server.running.stop()
+def server():
+    with open_directory() as directory:
+        server = Server(directory)
+        yield server
+        server.running.stop()
 
 
 @pytest.mark.timeout(300)

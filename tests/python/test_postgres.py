@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from conftest import report_of
 from own_database import Database
-from postgres_server import EmbeddedPostgres
+from postgres_server import EmbeddedPostgres, open_directory
 from test_crash import wait_for
 from test_tokens import environment_of, finish, free_port, run, start
 
@@ -44,12 +44,6 @@ def certificate_for(directory, name, ca):
     return certificate, key
 
 
-def open_to_nobody(directory):
-    for above in (directory, *directory.parents):
-        if above.owner() == "root" and str(above).startswith("/tmp/"):  # noqa: S108
-            above.chmod(above.stat().st_mode | 0o011)
-
-
 def database_of(server):
     names = ("PG_USER", "PG_PASSWORD", "PG_HOST", "PG_PORT", "PG_DB")
     return Database("postgresql://{}:{}@{}:{}/{}".format(*(server.environment[name] for name in names)))
@@ -58,23 +52,23 @@ def database_of(server):
 @pytest.fixture(scope="module")
 def tls_server(tmp_path_factory):
     """Yield a Debian Postgres that accepts only TLS connections, its authority, and another authority."""
-    directory, certificates = tmp_path_factory.mktemp("tls"), tmp_path_factory.mktemp("ca")
-    open_to_nobody(directory)
+    certificates = tmp_path_factory.mktemp("ca")
     ours, other = authority(certificates, "ours"), authority(certificates, "other")
     certificate, key = certificate_for(certificates, "localhost", ours)
-    server = EmbeddedPostgres(DEBIAN[-1].parent, directory)
-    data = directory / "data"
-    for source, name in ((certificate, "server.crt"), (key, "server.key")):
-        shutil.copy(source, data / name)
-        shutil.chown(data / name, data.owner(), data.group())
-        (data / name).chmod(0o600)
-    (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256\nhostnossl all all all reject\n")
-    with (data / "postgresql.auto.conf").open("a") as settings:
-        settings.write("ssl = on\n")
-    server.stop()
-    server = EmbeddedPostgres(DEBIAN[-1].parent, directory)
-    yield server, ours[0], other[0]
-    server.stop()
+    with open_directory() as directory:
+        server = EmbeddedPostgres(DEBIAN[-1].parent, directory)
+        data = directory / "data"
+        for source, name in ((certificate, "server.crt"), (key, "server.key")):
+            shutil.copy(source, data / name)
+            shutil.chown(data / name, data.owner(), data.group())
+            (data / name).chmod(0o600)
+        (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256\nhostnossl all all all reject\n")
+        with (data / "postgresql.auto.conf").open("a") as settings:
+            settings.write("ssl = on\n")
+        server.stop()
+        server = EmbeddedPostgres(DEBIAN[-1].parent, directory)
+        yield server, ours[0], other[0]
+        server.stop()
 
 
 MODES = [
@@ -158,35 +152,35 @@ def test_payloads_are_compressed_by_the_fastest_method_of_the_server(tls_server,
 
 
 @pytest.fixture
-def pooler(database, tmp_path):
+def pooler(database):
     """Yield the test's database behind a pooler in transaction mode."""
     settings, port = database.settings, free_port()
-    users = tmp_path / "users.txt"
-    users.write_text(f'"{settings["pg_user"]}" "{settings["pg_password"]}"\n')
-    configuration = tmp_path / "pgbouncer.ini"
-    configuration.write_text(
-        f"[databases]\n* = host={settings['pg_host']} port={settings['pg_port']}\n[pgbouncer]\n"
-        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = scram-sha-256\nauth_file = {users}\n"
-        f"pool_mode = transaction\ndefault_pool_size = 24\nunix_socket_dir =\n"
-    )
-    open_to_nobody(tmp_path)
-    for file in (users, configuration):
-        file.chmod(0o644)
-    line = [PGBOUNCER, *(("-u", "nobody") if os.geteuid() == 0 else ()), str(configuration)]
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    through = Database(database.url.replace(f":{settings['pg_port']}/", f":{port}/"))
+    with open_directory() as directory:
+        users = directory / "users.txt"
+        users.write_text(f'"{settings["pg_user"]}" "{settings["pg_password"]}"\n')
+        configuration = directory / "pgbouncer.ini"
+        configuration.write_text(
+            f"[databases]\n* = host={settings['pg_host']} port={settings['pg_port']}\n[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = scram-sha-256\nauth_file = {users}\n"
+            f"pool_mode = transaction\ndefault_pool_size = 24\nunix_socket_dir =\n"
+        )
+        for file in (users, configuration):
+            file.chmod(0o644)
+        line = [PGBOUNCER, *(("-u", "nobody") if os.geteuid() == 0 else ()), str(configuration)]
+        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        through = Database(database.url.replace(f":{settings['pg_port']}/", f":{port}/"))
 
-    def answers():
-        assert process.poll() is None, process.stderr.read()
-        try:
-            return through.query("SELECT 1") == [(1,)]
-        except psycopg.OperationalError:
-            return False
+        def answers():
+            assert process.poll() is None, process.stderr.read()
+            try:
+                return through.query("SELECT 1") == [(1,)]
+            except psycopg.OperationalError:
+                return False
 
-    wait_for(answers)
-    yield through
-    process.terminate()
-    process.communicate(timeout=20)
+        wait_for(answers)
+        yield through
+        process.terminate()
+        process.communicate(timeout=20)
 
 
 @NEEDS_POOLER
