@@ -64,7 +64,17 @@ def test_a_new_environment_has_its_own_passwords_and_keeps_the_rest(new_settings
 
 
 WELL_KNOWN = ["change-me", "change-me-too", "CHANGEME", "", "seven77", "password1", "postgres"]
-TRIED_FIRST = ["12345678", "87654321", "aaaaaaaa", "abababab", "qwertyui", "1qaz2wsx", "postgres1", "secretsecret", "Welcome2024"]
+TRIED_FIRST = [
+    "12345678",
+    "87654321",
+    "aaaaaaaa",
+    "abababab",
+    "qwertyui",
+    "1qaz2wsx",
+    "postgres1",
+    "secretsecret",
+    "Welcome2024",
+]
 
 
 @pytest.mark.parametrize("value", WELL_KNOWN + TRIED_FIRST)
@@ -82,7 +92,11 @@ def test_the_stack_does_not_start_with_a_password_that_everybody_knows(new_setti
 def test_no_password_of_the_stack_is_made_of_the_name_of_a_user(new_settings):
     check = ROOT / "docker" / "check-settings.sh"
     good = {name: new_settings[name] for name in PASSWORDS}
-    names = {"PG_USER": "warehouse", "MAGE_OWNER_EMAIL": "josephine@example.com", "PGADMIN_EMAIL": "bartholomew@example.com"}
+    names = {
+        "PG_USER": "warehouse",
+        "MAGE_OWNER_EMAIL": "josephine@example.com",
+        "PGADMIN_EMAIL": "bartholomew@example.com",
+    }
     for value in ("warehouse1", "Warehouse2024", "josephine99", "bartholomew"):
         tried = good | {"PG_PASSWORD": value}
         assert run_script(check, **tried).returncode == 0
