@@ -180,6 +180,15 @@ async fn nothing_that_others_have_made_is_called_though_it_is_found_first() {
          CREATE TABLE public.pg_attribute (a int)"
     );
     database.client.batch_execute(&statements).await.unwrap();
+    for clock in ["now", "clock_timestamp"] {
+        // A result of another type would make a statement fail before it calls.
+        let statements = format!(
+            "DROP FUNCTION public.{clock}(); CREATE FUNCTION public.{clock}() RETURNS timestamptz \
+             LANGUAGE plpgsql AS $$BEGIN PERFORM pg_catalog.nextval('trap.calls'); \
+             RETURN pg_catalog.{clock}(); END$$; DROP FUNCTION {role}.{clock}()"
+        );
+        database.client.batch_execute(&statements).await.unwrap();
+    }
     let mut app = syncing_app(&sandbox, &database);
     let url = database.url_as(&format!("{role}:x"));
     app.settings.set("DATABASE_URL", &url).unwrap();
