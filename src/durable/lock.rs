@@ -99,12 +99,12 @@ fn no_file(path: &Path) -> Option<io::Error> {
     let found = path.symlink_metadata().ok()?.file_type();
     let what = match found {
         _ if found.is_file() => return None,
-        _ if found.is_symlink() => "a link",
-        _ if found.is_dir() => "a directory",
-        _ => "a pipe or a device",
+        _ if found.is_symlink() => "a link, and no file",
+        _ if found.is_dir() => "a directory, and no file",
+        _ => "a pipe or a device, and no file",
     };
     let reason = format!(
-        "the lock {} is {what}, and no file, so that it locks nothing or something else; remove it",
+        "the lock {} is {what}, so that it locks nothing or something else; remove it",
         path.display()
     );
     Some(io::Error::new(io::ErrorKind::InvalidInput, reason))
