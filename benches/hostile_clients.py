@@ -1,7 +1,7 @@
 """Attacks ``qbo-rs serve`` with idle, slow and hostile clients, beside signed webhooks and a health probe.
 
 An eighth each of the clients connect and send nothing, send a head byte by byte, send the body of a call or of a
-falsely signed webhook byte by byte, stall after 32 KB or 1 MB of one, send one of 64 MiB, and ask without reading.
+falsely signed webhook byte by byte, stall after 32 KB or 1 MB of one, send one of 16 MiB, and ask without reading.
 Others post falsely signed webhooks as fast as they are answered. All come from one address. Meanwhile 30 signed
 webhooks, and 2 probes each of `/healthz` and `/readyz`, a second must be answered with 200 within a second each, and
 the service must stay below 200 MB. Exits with 1 if not.

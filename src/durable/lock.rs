@@ -78,7 +78,11 @@ fn open(path: &Path) -> io::Result<File> {
         .create(true)
         .write(true)
         .truncate(false)
-        .open(path)?;
+        .open(path)
+        .map_err(|error| no_file(path).unwrap_or(error))?;
+    if !file.metadata()?.is_file() {
+        return no_file(path).map_or(Ok(file), Err);
+    }
     let Some(owner) = stranger(&file, path)? else {
         return Ok(file);
     };
@@ -88,6 +92,22 @@ fn open(path: &Path) -> io::Result<File> {
         path.display()
     );
     Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
+}
+
+/// Says what stands in the place of a lock, unless it is a file or nothing.
+fn no_file(path: &Path) -> Option<io::Error> {
+    let found = path.symlink_metadata().ok()?.file_type();
+    let what = match found {
+        _ if found.is_file() => return None,
+        _ if found.is_symlink() => "a link, and no file",
+        _ if found.is_dir() => "a directory, and no file",
+        _ => "a pipe or a device, and no file",
+    };
+    let reason = format!(
+        "the lock {} is {what}, so that it locks nothing or something else; remove it",
+        path.display()
+    );
+    Some(io::Error::new(io::ErrorKind::InvalidInput, reason))
 }
 
 impl Drop for Lock {
@@ -139,7 +159,7 @@ mod tests {
         let path = directory.path().join("a.txt");
         let elsewhere = directory.path().join("elsewhere");
         std::os::unix::fs::symlink(&elsewhere, directory.path().join(".a.txt.lock")).unwrap();
-        assert!(Lock::of_writing(&path).await.is_err());
+        assert_refused(Lock::of_writing(&path).await, "a link");
         assert!(!elsewhere.exists());
     }
 
@@ -155,6 +175,21 @@ mod tests {
         // A thread of its own, since the one that waits for a pipe cannot be stopped.
         std::thread::spawn(move || tell.send(open(&pipe).is_err()));
         assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(true));
-        assert!(Lock::of_writing(&path).await.is_err());
+        assert_refused(Lock::of_writing(&path).await, "a pipe or a device");
+        // One that somebody reads can be opened.
+        let pipe = directory.path().join(".a.txt.lock");
+        let _reader = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(pipe)
+            .unwrap();
+        assert_refused(Lock::of_writing(&path).await, "a pipe or a device");
+    }
+
+    fn assert_refused(taken: io::Result<Lock>, what: &str) {
+        let said = taken.unwrap_err().to_string();
+        let why = format!(".a.txt.lock is {what}, and no file");
+        assert!(said.contains(&why) && said.ends_with("remove it"), "{said}");
+        assert!(!said.contains("os error"), "{said}");
     }
 }

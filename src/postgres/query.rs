@@ -326,8 +326,9 @@ impl Db {
             .await
     }
 
-    /// Runs one statement in a transaction of its own. Its beginning is sent together with it.
-    async fn alone<T>(&self, run: impl AsyncFnOnce(&Object) -> Result<T>) -> Result<T> {
+    /// Runs one statement, or a few, in a transaction of their own. Its beginning is sent together with
+    /// the first. On a bare connection the names of a statement would be looked up in the path of the role.
+    pub(crate) async fn alone<T>(&self, run: impl AsyncFnOnce(&Object) -> Result<T>) -> Result<T> {
         let open = OpenTransaction::new(self.connection().await?);
         let connection = open.connection()?;
         let (begun, outcome) = tokio::join!(connection.batch(&BEGIN), run(connection));

@@ -15,8 +15,8 @@ use rand_pcg::Pcg64;
 use serde_json::Value;
 
 use crate::support::{
-    Database, app, assert_complete, everything, settings, small_sandbox, syncing_app, truth, until,
-    whole_range,
+    Database, NEEDS_ROOT, app, assert_complete, everything, settings, small_sandbox, syncing_app,
+    tell_untested, truth, until, whole_range,
 };
 
 pub(crate) const COMMAND: &str = env!("CARGO_BIN_EXE_qbo-rs");
@@ -909,7 +909,7 @@ fn a_lock_of_another_user_is_refused_and_not_waited_for() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
     let directory = tempfile::tempdir().unwrap();
     if directory.path().metadata().unwrap().uid() != 0 {
-        return;
+        return tell_untested("a lock of another user", NEEDS_ROOT);
     }
     let for_all = PermissionsExt::from_mode(0o1777);
     std::fs::set_permissions(directory.path(), for_all).unwrap();

@@ -1,8 +1,12 @@
 //! Functions and operators that somebody else has made, in schemas that are looked through for names:
 //! none of them is called by the role that loads.
 
-use qbo_rs::app::{ArchiveRequest, RejectsRequest, StatusRequest, VerifyRequest};
+use qbo_rs::app::{
+    ArchiveRequest, BooksRequest, ExtractRequest, LedgerRequest, LoadRequest, RejectsRequest,
+    StatusRequest, VerifyRequest,
+};
 use qbo_rs::domain::{Chunk, Window};
+use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::json;
 
 use crate::support::{
@@ -73,9 +77,8 @@ END $$"#,
     )
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_others_have_made_is_called() {
-    let (sandbox, database) = (small_sandbox(), Database::create().await);
+/// Makes a role that loads, and traps in the schemas that it looks through.
+async fn role_among_traps(database: &Database) -> String {
     let role = database
         .with_role("GRANT CREATE ON DATABASE {database} TO {role}")
         .await;
@@ -100,6 +103,25 @@ async fn nothing_that_others_have_made_is_called() {
     let made = "SELECT count(*) FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
                 WHERE n.nspname = 'public'";
     assert!(database.number(made).await > 2000);
+    role
+}
+
+async fn assert_nothing_was_called(database: Database, role: &str) {
+    let calls = "SELECT count(*) FROM trap.calls WHERE is_called";
+    assert_eq!(database.number(calls).await, 0, "a trap was called");
+    database
+        .client
+        .batch_execute(&format!("DROP SCHEMA {role} CASCADE"))
+        .await
+        .unwrap();
+    database.drop_role(role).await;
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_others_have_made_is_called() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let role = role_among_traps(&database).await;
     let mut app = syncing_app(&sandbox, &database);
     let url = database.url_as(&format!("{role}:x"));
     app.settings.set("DATABASE_URL", &url).unwrap();
@@ -137,13 +159,58 @@ async fn nothing_that_others_have_made_is_called() {
     let archive = ArchiveRequest::new(entities, before, directory.path().join("old.jsonl"));
     app.archive(&archive).await.unwrap();
 
-    let calls = "SELECT count(*) FROM trap.calls WHERE is_called";
-    assert_eq!(database.number(calls).await, 0, "a trap was called");
-    database
-        .client
-        .batch_execute(&format!("DROP SCHEMA {role} CASCADE"))
-        .await
-        .unwrap();
-    database.drop_role(&role).await;
-    database.drop().await;
+    assert_nothing_was_called(database, &role).await;
+}
+
+/// What is made is found before the system's own here: functions of the same parameters, and tables of
+/// the names of the catalog.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_others_have_made_is_called_though_it_is_found_first() {
+    let sandbox = Sandbox::start(SandboxOptions {
+        books: Some(60),
+        throttle: ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    })
+    .unwrap();
+    let database = Database::create().await;
+    let role = role_among_traps(&database).await;
+    let statements = format!(
+        "ALTER ROLE {role} SET search_path = \"$user\", public, pg_catalog; \
+         CREATE TABLE public.pg_class (a int); CREATE TABLE public.pg_namespace (a int); \
+         CREATE TABLE public.pg_attribute (a int)"
+    );
+    database.client.batch_execute(&statements).await.unwrap();
+    for clock in ["now", "clock_timestamp"] {
+        // A result of another type would make a statement fail before it calls.
+        let statements = format!(
+            "DROP FUNCTION public.{clock}(); CREATE FUNCTION public.{clock}() RETURNS timestamptz \
+             LANGUAGE plpgsql AS $$BEGIN PERFORM pg_catalog.nextval('trap.calls'); \
+             RETURN pg_catalog.{clock}(); END$$; DROP FUNCTION {role}.{clock}()"
+        );
+        database.client.batch_execute(&statements).await.unwrap();
+    }
+    let mut app = syncing_app(&sandbox, &database);
+    let url = database.url_as(&format!("{role}:x"));
+    app.settings.set("DATABASE_URL", &url).unwrap();
+
+    let items = whole_range(&["items"], "year", 1000);
+    assert_complete(&app.backfill(&items).await.unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("items.jsonl");
+    let range = Window::parse("2018-01-01", "2026-01-01").unwrap();
+    let extract = ExtractRequest::new(["items"], [range]).out(Some(file.clone()));
+    assert_complete(&app.extract(&extract).await.unwrap());
+    assert_complete(&app.load(&LoadRequest::new(&file)).await.unwrap());
+    let synced = app.sync(&everything(&[])).await.unwrap();
+    assert!(synced.is_ok(), "{synced:?}");
+    for _ in 0..2 {
+        // The second one reads what the first has written.
+        let ledger = app.post_ledger(&LedgerRequest::default()).await.unwrap();
+        assert!(ledger.entries > 0, "{ledger:?}");
+    }
+    let books = BooksRequest::new("2025-12-31".parse().unwrap());
+    app.verify_books(&books).await.unwrap();
+    let status = StatusRequest::default().validate(true);
+    assert!(!app.status(&status).await.unwrap().entities.is_empty());
+    assert_nothing_was_called(database, &role).await;
 }

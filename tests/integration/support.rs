@@ -28,6 +28,15 @@ pub(crate) fn small_sandbox() -> Sandbox {
     .unwrap()
 }
 
+/// What tests with files of other users say where they cannot make them.
+pub(crate) const NEEDS_ROOT: &str = "only root can give files to others, and this is another user";
+
+/// Tells on the standard error output, which the harness does not capture so, that something was not tested.
+pub(crate) fn tell_untested(what: &str, reason: &str) {
+    let line = format!("NOT TESTED: {what}: {reason}\n");
+    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+}
+
 /// Settings for a sandbox, without a database and without the process's environment. Tokens go to a
 /// state directory of the test's own.
 pub(crate) fn settings(sandbox: &Sandbox) -> Settings {

@@ -16,7 +16,9 @@ use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
 use crate::files;
-use crate::support::{Database, change, settings, until_it_holds, with_state_directory};
+use crate::support::{
+    Database, NEEDS_ROOT, change, settings, tell_untested, until_it_holds, with_state_directory,
+};
 
 fn sandbox() -> Sandbox {
     sandbox_that_rotates_after(Duration::ZERO)
@@ -540,7 +542,10 @@ async fn nothing_is_put_into_a_directory_that_another_user_made() {
             vec![0, NOBODY],
             vec![Squat::Nothing, Squat::Directory, Squat::Link],
         ),
-        _ => (vec![me], vec![Squat::Nothing, Squat::Link]),
+        _ => {
+            tell_untested("a directory of another user", NEEDS_ROOT);
+            (vec![me], vec![Squat::Nothing, Squat::Link])
+        }
     };
     let cases = users
         .iter()
@@ -691,7 +696,7 @@ const OWNERS: [(u32, u32, u32, bool); 5] = [
 async fn a_token_file_of_another_user_is_refused() {
     use std::os::unix::fs::chown;
     if !is_root() {
-        return;
+        return tell_untested("a token file of another user", NEEDS_ROOT);
     }
     for (owner, directory_owner, user, is_refused) in OWNERS {
         let case = format!("{owner} in a directory of {directory_owner}, used by {user}");

@@ -21,6 +21,7 @@ COMMAND = Path(sys.executable).parent / "qbo-rs"
 
 
 PASSWORDS = {"PG_PASSWORD", "JWT_SECRET", "MAGE_OWNER_PASSWORD", "PGADMIN_PASSWORD"}
+NAMES = {"PG_USER", "MAGE_OWNER_EMAIL", "PGADMIN_EMAIL"}
 
 
 def settings(file: Path) -> dict[str, str]:
@@ -62,7 +63,21 @@ def test_a_new_environment_has_its_own_passwords_and_keeps_the_rest(new_settings
     assert all(len(new_settings[name]) == 32 for name in PASSWORDS)
 
 
-@pytest.mark.parametrize("value", ["change-me", "change-me-too", "CHANGEME", "", "seven77", "password1", "postgres"])
+WELL_KNOWN = ["change-me", "change-me-too", "CHANGEME", "", "seven77", "password1", "postgres"]
+TRIED_FIRST = [
+    "12345678",
+    "87654321",
+    "aaaaaaaa",
+    "abababab",
+    "qwertyui",
+    "1qaz2wsx",
+    "postgres1",
+    "secretsecret",
+    "Welcome2024",
+]
+
+
+@pytest.mark.parametrize("value", WELL_KNOWN + TRIED_FIRST)
 def test_the_stack_does_not_start_with_a_password_that_everybody_knows(new_settings, value):
     check = ROOT / "docker" / "check-settings.sh"
     good = {name: new_settings[name] for name in PASSWORDS}
@@ -74,9 +89,25 @@ def test_the_stack_does_not_start_with_a_password_that_everybody_knows(new_setti
         assert value not in done.stderr or value == ""
 
 
+def test_no_password_of_the_stack_is_made_of_the_name_of_a_user(new_settings):
+    check = ROOT / "docker" / "check-settings.sh"
+    good = {name: new_settings[name] for name in PASSWORDS}
+    names = {
+        "PG_USER": "warehouse",
+        "MAGE_OWNER_EMAIL": "josephine@example.com",
+        "PGADMIN_EMAIL": "bartholomew@example.com",
+    }
+    for value in ("warehouse1", "Warehouse2024", "josephine99", "bartholomew"):
+        tried = good | {"PG_PASSWORD": value}
+        assert run_script(check, **tried).returncode == 0
+        assert run_script(check, **tried, **names).returncode == 1
+    for value in ("correct horse battery", "h7Kq9zR2", "warehouse-v3Xk9"):
+        assert run_script(check, **good | {"PG_PASSWORD": value}, **names).returncode == 0
+
+
 def test_every_part_of_the_stack_waits_for_the_check_of_its_passwords():
     services = compose()["services"]
-    assert set(services["settings-check"]["environment"]) == PASSWORDS
+    assert set(services["settings-check"]["environment"]) == PASSWORDS | NAMES
     for name in ("postgres", "mage", "pgadmin"):
         assert services[name]["depends_on"]["settings-check"] == {"condition": "service_completed_successfully"}
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,26 @@ def interpreter(version: str) -> str | None:
         if said.startswith(f"Python {version}."):
             return python
     return None
+
+
+def test_the_wheel_lists_what_is_in_it_and_no_place_of_the_build_but_in_the_ids_of_its_own_crates():
+    [wheel] = (ROOT / "dist").glob("qbo_rs-*.whl")
+    with zipfile.ZipFile(wheel) as files:
+        [name] = [name for name in files.namelist() if "/sboms/" in name and name.endswith(".cyclonedx.json")]
+        text = files.read(name).decode()
+    listed = json.loads(text)
+    assert listed["bomFormat"] == "CycloneDX"
+    parts = {part["name"]: part["version"] for part in listed["components"]}
+    assert len(parts) > 200
+    assert {"rustls", "tokio-postgres", "qbo-sandbox"} <= set(parts)
+    # Ids of packages, which maturin writes as Cargo has them.
+    ours = re.compile(r"path\+file://[^\s#]+#(qbo_rs|qbo-sandbox)@[0-9.]+( bin-target-[0-9]+)?")
+    ids = re.findall(r'"([^"]*path\+file:[^"]*)"', text)
+    assert [one for one in ids if not ours.fullmatch(one)] == []
+    without_ids = re.sub(r'"[^"]*path\+file:[^"]*"', '""', text)
+    for place in (ROOT, Path.home()):
+        assert str(place) + "/" not in without_ids
+    assert "file:///" not in without_ids
 
 
 @pytest.mark.parametrize("version", VERSIONS)

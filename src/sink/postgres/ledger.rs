@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use deadpool_postgres::Object;
 use tracing::warn;
 
 use crate::domain::{
@@ -198,13 +199,15 @@ impl Ledger {
 
     /// Records that a run has begun.
     pub(super) async fn begin_run(&self, run: &RunContext) -> Result<()> {
-        let connection = self.db.connection().await?;
         let claim = Claim::of_run(&run.run_id, run.entity);
-        self.begin_run_in(&**connection, &claim, &run.realm_id, run.range)
-            .await
+        let begin = async |connection: &Object| {
+            self.begin_run_in(&***connection, &claim, &run.realm_id, run.range)
+                .await
+        };
+        self.db.alone(begin).await
     }
 
-    /// Records that a run has begun, on a connection or in a transaction.
+    /// Records that a run has begun, in a transaction.
     pub(super) async fn begin_run_in(
         &self,
         client: &(impl Query + Sync),

@@ -1,5 +1,7 @@
 //! The entries that earlier comparisons found in reports only.
 
+use deadpool_postgres::Object;
+
 use crate::books::{Entry, EntryKind, EntrySource, parse_amount};
 use crate::error::{Error, Result};
 use crate::postgres::{Columns, Db, Query, params};
@@ -11,10 +13,14 @@ use super::write::{full_name, is_there};
 ///
 /// # Errors
 /// [`Error::Config`] if another object has the name of the table.
-pub(super) async fn report_entries(db: &Db, (schema, into): (&str, &str)) -> Result<Vec<Entry>> {
-    let connection = db.connection().await?;
+pub(super) async fn report_entries(db: &Db, names: (&str, &str)) -> Result<Vec<Entry>> {
+    db.alone(async |connection: &Object| entries(connection, names).await)
+        .await
+}
+
+async fn entries(connection: &Object, (schema, into): (&str, &str)) -> Result<Vec<Entry>> {
     let names = (schema, into);
-    if !is_there(&**connection, names, "gl_entries", ENTRY_COLUMNS).await? {
+    if !is_there(&***connection, names, "gl_entries", ENTRY_COLUMNS).await? {
         return Ok(Vec::new());
     }
     let table = full_name(into, "gl_entries");

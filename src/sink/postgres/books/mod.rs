@@ -9,6 +9,8 @@ mod rows;
 mod write;
 
 pub(crate) use self::posted::PostedRecords;
+use deadpool_postgres::Object;
+
 use crate::books::{Drafts, Entry, LISTS, Lists, POSTING};
 use crate::error::{Error, Result};
 use crate::postgres::{Db, migrations, server};
@@ -71,9 +73,9 @@ impl<'d> Books<'d> {
         if !self.db.has_table("qbo", "sync_turns").await? {
             return Ok(None);
         }
-        let connection = self.db.connection().await?;
         let names = read::names(&all_entities())?;
-        writer_of(&**connection, self.schema, &names).await
+        let find = async |connection: &Object| writer_of(&***connection, self.schema, &names).await;
+        self.db.alone(find).await
     }
 
     /// Reads lists and transactions, and posts nothing yet.
