@@ -21,6 +21,8 @@ const MAX_LISTED: usize = 20;
 const FEW: usize = 3;
 /// The cause of what no record shows.
 const REPORT_ONLY: &str = "report_only";
+/// The cause of what was not read yet: a line about what is unverified counts it.
+const NOT_READ: &str = "not_read";
 /// An amount without a cent.
 const NOTHING: &str = "0.00";
 /// The place of the column of what is not explained.
@@ -236,7 +238,7 @@ fn transactions(books: &CompanyBooks, out: &mut String) {
     let news: Vec<_> = books
         .transactions
         .iter()
-        .filter(|it| !is_expected(it))
+        .filter(|it| !is_expected(it) && it.cause != NOT_READ)
         .collect();
     let expected: Vec<_> = books.transactions.iter().filter(is_expected).collect();
     let few = if expected.len() > FEW {

@@ -155,6 +155,7 @@ impl<'c> Comparison<'c> {
                     "{name}: they were never loaded; `qbo-rs sync {name}` loads them"
                 ));
             }
+            self.note_unread();
         }
         self.findings.closing = closing;
         self.work(Findings::compare_closing).await?;
@@ -223,6 +224,31 @@ impl<'c> Comparison<'c> {
         }
         let stock = self.findings.landed.lists.opening_stock.clone();
         self.findings.landed.repost(stock).await
+    }
+
+    /// Notes the records of which only the reports were read.
+    fn note_unread(&self) {
+        let never_loaded = &self.findings.landed.missing;
+        let mut missing = self.findings.unqueried();
+        missing.retain(|(entity, _)| !never_loaded.contains(&entity.name));
+        for of_entity in missing.chunk_by(|(one, _), (other, _)| one.name == other.name) {
+            let Some((entity, _)) = of_entity.first() else {
+                continue;
+            };
+            let name = entity.name;
+            let left = self.unqueried.left(of_entity);
+            if left > 0 {
+                self.reports.note(format!(
+                    "{name}: {left} not read yet, because each takes a request; compare again, which reads more of them"
+                ));
+            }
+            let failed = of_entity.len() - left;
+            if failed > 0 {
+                self.reports.note(format!(
+                    "{name}: {failed} could not be read by id; the log says why"
+                ));
+            }
+        }
     }
 
     /// Reads what the reports show of all earlier transactions. Returns false if they could not be read.

@@ -246,7 +246,7 @@ impl Findings {
         let is_shown = |name: &str| {
             self.differences.iter().any(|difference| {
                 let entity = find_entity(&difference.entity);
-                difference.cause == Some(Cause::NotLanded)
+                matches!(difference.cause, Some(Cause::NotLanded | Cause::NotRead))
                     && entity.is_ok_and(|entity| entity.name == name)
             })
         };
@@ -341,7 +341,7 @@ impl Findings {
     pub(super) fn entries_of_reports(&self) -> Vec<Entry> {
         let differences = self.differences.iter();
         let only: HashSet<(&str, &str)> = differences
-            .filter(|difference| difference.cause == Some(Cause::ReportOnly))
+            .filter(|difference| difference.cause.is_some_and(Cause::is_only_reported))
             .map(key)
             .collect();
         let reported = self.reported.iter().flatten();
