@@ -425,6 +425,26 @@ async fn a_report_that_contradicts_the_others_agrees_with_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_in_another_currency_is_compared_with_nothing() {
+    let (sandbox, database) = (company(5, 100), Database::create().await);
+    let app = synced(&sandbox, &database).await;
+    let rule = json!({"fault": "report-header", "key": "Currency", "value": "EUR", "times": 0});
+    change(&sandbox, "fault", rule);
+    let books = tied_out(&app, &BooksRequest::new(day("2025-12-31"))).await;
+    let reason = "TrialBalance: its Header says EUR, and the home currency is USD";
+    assert!(
+        books.unverified.iter().any(|it| it == reason),
+        "{:?}",
+        books.unverified
+    );
+    assert_eq!(books.unverified.len(), 7, "{:?}", books.unverified);
+    assert_eq!(books.status, BooksStatus::Different);
+    assert_eq!(books.accounts.len(), 0);
+    assert_eq!(books.currency.as_deref(), Some("USD"));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_open_amount_of_another_currency_is_not_taken_for_one_at_home() {
     let (sandbox, database) = (company(5, 100), Database::create().await);
     let app = synced(&sandbox, &database).await;

@@ -127,6 +127,8 @@ impl<'c> Comparison<'c> {
     }
 
     async fn run(&mut self, asked: Asked) -> Result<()> {
+        let home = self.findings.landed.lists.home_currency.clone();
+        self.reports.expect_currency(home);
         let (days, before) = (
             (self.findings.from, self.findings.end),
             self.findings.before(),
