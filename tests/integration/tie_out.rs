@@ -492,6 +492,9 @@ async fn what_is_known_of_the_books_outlasts_a_report_that_cannot_be_trusted() {
     change(&sandbox, "fault", rule);
     let broken = tied_out(&app, &request).await;
     assert_eq!(broken.status, BooksStatus::Different);
+    // The balances are still compared, and what is known explains them: nothing else has changed.
+    assert_eq!(broken.accounts, first.accounts);
+    assert_eq!(broken.unverified.len(), 1, "{:?}", broken.unverified);
     let after = [database.number(known).await, database.number(kept).await];
     assert_eq!(after, before);
 
@@ -503,6 +506,19 @@ async fn what_is_known_of_the_books_outlasts_a_report_that_cannot_be_trusted() {
     let id = planted["id"].as_str().unwrap();
     let named = ("Purchase", id, "not_landed");
     assert!(causes(&again).contains(&named));
+
+    // What no known difference explains is not compared, rather than unexplained.
+    change(&sandbox, "plant", json!({"kind": "report-only"}));
+    let rule = json!({ "fault": "report-cut", "path": "GeneralLedger", "times": 0 });
+    change(&sandbox, "fault", rule);
+    let broken = tied_out(&app, &request).await;
+    assert_eq!(broken.status, BooksStatus::Different);
+    assert!(broken.accounts.iter().all(|it| it.unexplained == "0.00"));
+    let untraced = broken.unverified.iter();
+    let untraced = untraced.filter(|it| it.starts_with("account ") && it.contains("it differs"));
+    assert_eq!(untraced.count(), 2, "{:?}", broken.unverified);
+    let unexplained = "SELECT count(*) FROM qbo.tie_outs WHERE unexplained <> 0";
+    assert_eq!(database.number(unexplained).await, 0);
     database.drop().await;
 }
 

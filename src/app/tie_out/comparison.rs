@@ -122,6 +122,16 @@ impl<'c> Comparison<'c> {
         Ok(())
     }
 
+    /// Leaves out and notes what may differ for a cause that only the transactions show, which could not be read.
+    async fn leave_untraced(&mut self) -> Result<()> {
+        for what in self.work(Findings::leave_unexplained).await? {
+            self.reports.note(format!(
+                "{what}: it differs, and the transactions that may say why could not be read"
+            ));
+        }
+        Ok(())
+    }
+
     pub(super) fn into_unqueried(self) -> Unqueried<'c> {
         self.unqueried
     }
@@ -160,8 +170,15 @@ impl<'c> Comparison<'c> {
             self.note_unread();
         }
         self.findings.closing = closing;
+        if self.findings.reported.is_none() {
+            self.findings.recall();
+        }
         self.work(Findings::compare_closing).await?;
-        self.compare_parties(asked.ages).await
+        self.compare_parties(asked.ages).await?;
+        if self.findings.reported.is_none() {
+            self.leave_untraced().await?;
+        }
+        Ok(())
     }
 
     /// Does work that takes a while on a thread of its own.
