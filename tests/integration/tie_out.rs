@@ -549,6 +549,18 @@ async fn an_entity_that_was_never_loaded_is_named_with_the_command_that_loads_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_database_has_nothing_to_compare_and_the_error_names_the_next_command() {
+    let (sandbox, database) = (company(1, 20), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let compared = app
+        .verify_books(&BooksRequest::new(day("2025-12-31")))
+        .await;
+    let error = compared.unwrap_err().to_string();
+    assert!(error.contains("'raw' holds no accounts; `qbo-rs sync`"), "{error}");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_records_of_one_company_are_not_compared_with_the_reports_of_another() {
     let (sandbox, database) = (company(1, 100), Database::create().await);
     let mut app = synced(&sandbox, &database).await;
