@@ -170,6 +170,9 @@ fn kind(party: &PartyBooks, language: Language) -> String {
 fn verdict(books: &CompanyBooks, different: usize) -> String {
     let accounts = books.accounts.len();
     match (books.status, different, books.transactions.len()) {
+        (BooksStatus::Ok, 0, 0) if accounts == 0 => {
+            say!("there is nothing to compare: neither QuickBooks nor the records have an amount")
+        }
         (BooksStatus::Ok, 0, 0) => {
             say!(count accounts; "the books agree with QuickBooks: {accounts} account, no difference",
                 "the books agree with QuickBooks: {accounts} accounts, no difference", accounts)
@@ -366,6 +369,12 @@ mod tests {
         assert_eq!(
             verdict(&unverified, 0),
             "nothing that was compared disagrees, and not everything could be compared: see what is unverified"
+        );
+        let mut new = unverified.clone();
+        (new.status, new.transactions) = (BooksStatus::Ok, Vec::new());
+        assert_eq!(
+            verdict(&new, 0),
+            "there is nothing to compare: neither QuickBooks nor the records have an amount"
         );
         assert_eq!(
             reasons(&books),

@@ -549,6 +549,23 @@ async fn an_entity_that_was_never_loaded_is_named_with_the_command_that_loads_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn days_before_the_first_transaction_do_not_count_as_agreed() {
+    let (sandbox, database) = (company(1, 20), Database::create().await);
+    let app = synced(&sandbox, &database).await;
+    let books = tied_out(&app, &BooksRequest::new(day("2009-03-31"))).await;
+    assert_eq!((books.accounts.len(), books.transactions.len()), (0, 0));
+    assert_eq!(books.status, BooksStatus::Different);
+    assert_eq!(books.unverified.len(), 1, "{:?}", books.unverified);
+    assert!(
+        books.unverified[0]
+            .starts_with("nothing is there up to 2009-03-31: the first transaction is of 20"),
+        "{:?}",
+        books.unverified
+    );
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_database_has_nothing_to_compare_and_the_error_names_the_next_command() {
     let (sandbox, database) = (company(1, 20), Database::create().await);
     let app = syncing_app(&sandbox, &database);

@@ -122,6 +122,21 @@ impl<'c> Comparison<'c> {
         Ok(())
     }
 
+    /// Notes that nothing was there to compare, although there are records of later days. A company without any has
+    /// books that agree.
+    fn note_emptiness(&self) {
+        let findings = &self.findings;
+        let is_empty = findings.accounts.is_empty()
+            && findings.parties.is_empty()
+            && findings.differences.is_empty();
+        if let Some(first) = findings.first_day().filter(|first| is_empty && *first > findings.end) {
+            let end = findings.end;
+            self.reports.note(format!(
+                "nothing is there up to {end}: the first transaction is of {first}"
+            ));
+        }
+    }
+
     /// Leaves out and notes what may differ for a cause that only the transactions show, which could not be read.
     async fn leave_untraced(&mut self) -> Result<()> {
         for what in self.work(Findings::leave_unexplained).await? {
@@ -178,6 +193,7 @@ impl<'c> Comparison<'c> {
         if self.findings.reported.is_none() {
             self.leave_untraced().await?;
         }
+        self.note_emptiness();
         Ok(())
     }
 
