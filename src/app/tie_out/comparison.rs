@@ -129,7 +129,10 @@ impl<'c> Comparison<'c> {
         let is_empty = findings.accounts.is_empty()
             && findings.parties.is_empty()
             && findings.differences.is_empty();
-        if let Some(first) = findings.first_day().filter(|first| is_empty && *first > findings.end) {
+        if let Some(first) = findings
+            .first_day()
+            .filter(|first| is_empty && *first > findings.end)
+        {
             let end = findings.end;
             self.reports.note(format!(
                 "nothing is there up to {end}: the first transaction is of {first}"

@@ -83,7 +83,11 @@ impl Reports {
 
     pub(super) fn currency(&self) -> Option<String> {
         let state = self.state.lock();
-        state.home_currency.as_ref().or(state.currency.as_ref()).cloned()
+        state
+            .home_currency
+            .as_ref()
+            .or(state.currency.as_ref())
+            .cloned()
     }
 
     /// Remembers the home currency, in which every report must be.
@@ -128,7 +132,11 @@ impl Reports {
 
     /// Notes something that could not be compared.
     pub(super) fn note(&self, reason: String) {
-        self.state.lock().unverified.push(reason);
+        let noted = &mut self.state.lock().unverified;
+        // Reports of two days may have the same fault.
+        if !noted.contains(&reason) {
+            noted.push(reason);
+        }
     }
 
     /// Counts requests that were no reports.

@@ -156,12 +156,7 @@ impl App {
         source.prepare().await?;
         let sink = PostgresSink::new(db.clone(), &request.schema, &postgres, RunRecords::Skip)?;
         let sink = Arc::new(sink);
-        let unqueried = Unqueried::new(
-            source.clone(),
-            &sink,
-            &self.progress,
-            request.read_by_id,
-        );
+        let unqueried = Unqueried::new(source.clone(), &sink, &self.progress, request.read_by_id);
         let watched = Watched::new(
             self.progress.clone(),
             source.realm_id(),

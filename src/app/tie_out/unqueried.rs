@@ -111,8 +111,9 @@ impl<'s> Unqueried<'s> {
 
     /// Returns how many of these records were not asked for, because others were.
     pub(super) fn left(&self, missing: &[(&'static EntitySpec, String)]) -> usize {
-        let is_left =
-            |(entity, id): &&(&EntitySpec, String)| !self.asked.contains(&(entity.name, id.clone()));
+        let is_left = |(entity, id): &&(&EntitySpec, String)| {
+            !self.asked.contains(&(entity.name, id.clone()))
+        };
         missing.iter().filter(is_left).count()
     }
 

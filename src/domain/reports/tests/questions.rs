@@ -52,9 +52,16 @@ fn an_answer_to_another_question_is_refused() {
     assert_eq!(check(&filtered, &set("Customer", "2,1")), Ok(()));
     // Filters that nobody asked for, beside one that was.
     let statement_or = [&statement, &filtered];
-    for (member, request) in ["Vendor", "Class", "Department", "Item", "Employee", "Account"]
-        .iter()
-        .flat_map(|member| statement_or.map(|request| (*member, request)))
+    for (member, request) in [
+        "Vendor",
+        "Class",
+        "Department",
+        "Item",
+        "Employee",
+        "Account",
+    ]
+    .iter()
+    .flat_map(|member| statement_or.map(|request| (*member, request)))
     {
         let error = check(request, &|body| {
             body["Header"]["Customer"] = if request.parameters.is_empty() {
@@ -75,7 +82,10 @@ fn an_answer_to_another_question_is_refused() {
         ("SummarizeColumnsBy", "Total"),
         ("Customer", ""),
     ] {
-        assert_eq!(check(&statement, &|body| body["Header"][member] = value.into()), Ok(()));
+        assert_eq!(
+            check(&statement, &|body| body["Header"][member] = value.into()),
+            Ok(())
+        );
     }
     let by_month = ask(
         "ProfitAndLoss",
