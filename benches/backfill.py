@@ -134,11 +134,11 @@ def backfill(name: str, environment: dict[str, str], chunk: str, page_size: int 
     return Measure(name, totals["rows"], usage.seconds, usage.peak_mb, usage.cpu_s)
 
 
-def run(line: list[str], environment: dict[str, str]) -> tuple[bytes, Usage]:
-    """Run a command; return what it printed and what it took. Its failure ends the benchmark."""
+def run(line: list[str], environment: dict[str, str], accepted: int = 0) -> tuple[bytes, Usage]:
+    """Run a command; return what it printed and what it took. Its failure ends the benchmark, with another code."""
     with TemporaryDirectory() as folder:
         try:
-            usage = measured_process.run([line], os.environ | environment, Path(folder), LIMIT_S)
+            usage = measured_process.run([line], os.environ | environment, Path(folder), LIMIT_S, accepted)
         except measured_process.ProcessError as error:
             sys.exit(f"{' '.join(line)}: {error}")
         return (Path(folder) / "output").read_bytes(), usage

@@ -39,11 +39,14 @@ class Usage(NamedTuple):
     peak_mb: float
 
 
-def run(pipeline: Sequence[Sequence[str]], environment: Mapping[str, str], folder: Path, limit_s: float) -> Usage:
+def run(
+    pipeline: Sequence[Sequence[str]], environment: Mapping[str, str], folder: Path, limit_s: float, accepted: int = 0
+) -> Usage:
     """Run the commands side by side, each fed by the one before it.
 
     Processor time is that of all processes that ended, with their children. Memory is the highest sum of what they
     held at the same time, looked at ten times a second, or the highest that one of them ever held, if that is more.
+    An exit code of ``accepted`` is no failure.
 
     Raises:
         ProcessError: A command failed, or the limit passed.
@@ -79,7 +82,7 @@ def run(pipeline: Sequence[Sequence[str]], environment: Mapping[str, str], folde
         raise ProcessError(f"not done after {limit_s:.0f} s")
     # A reader that fails ends its writer, so that the last one knows why.
     for index, process in reversed(list(enumerate(processes))):
-        if process.returncode:
+        if process.returncode not in (0, accepted):
             raise ProcessError(_last_words(folder / f"errors-{index}", process.returncode))
     cpu = sum(usage.ru_utime + usage.ru_stime for *_, usage in ended)
     return Usage(seconds, cpu, peak / MEGABYTE)

@@ -21,6 +21,8 @@ const MAX_LISTED: usize = 20;
 const FEW: usize = 3;
 /// The cause of what no record shows.
 const REPORT_ONLY: &str = "report_only";
+/// The cause of what was not read yet: a line about what is unverified counts it.
+const NOT_READ: &str = "not_read";
 /// An amount without a cent.
 const NOTHING: &str = "0.00";
 /// The place of the column of what is not explained.
@@ -168,6 +170,9 @@ fn kind(party: &PartyBooks, language: Language) -> String {
 fn verdict(books: &CompanyBooks, different: usize) -> String {
     let accounts = books.accounts.len();
     match (books.status, different, books.transactions.len()) {
+        (BooksStatus::Ok, 0, 0) if accounts == 0 => {
+            say!("there is nothing to compare: neither QuickBooks nor the records have an amount")
+        }
         (BooksStatus::Ok, 0, 0) => {
             say!(count accounts; "the books agree with QuickBooks: {accounts} account, no difference",
                 "the books agree with QuickBooks: {accounts} accounts, no difference", accounts)
@@ -236,7 +241,7 @@ fn transactions(books: &CompanyBooks, out: &mut String) {
     let news: Vec<_> = books
         .transactions
         .iter()
-        .filter(|it| !is_expected(it))
+        .filter(|it| !is_expected(it) && it.cause != NOT_READ)
         .collect();
     let expected: Vec<_> = books.transactions.iter().filter(is_expected).collect();
     let few = if expected.len() > FEW {
@@ -364,6 +369,12 @@ mod tests {
         assert_eq!(
             verdict(&unverified, 0),
             "nothing that was compared disagrees, and not everything could be compared: see what is unverified"
+        );
+        let mut new = unverified.clone();
+        (new.status, new.transactions) = (BooksStatus::Ok, Vec::new());
+        assert_eq!(
+            verdict(&new, 0),
+            "there is nothing to compare: neither QuickBooks nor the records have an amount"
         );
         assert_eq!(
             reasons(&books),

@@ -251,13 +251,17 @@ impl ColumnsBuilder {
     pub fn log_misfits(&self, phase: &'static str) {
         let entity = self.columns.entity().name;
         for (column, count) in self.misfits() {
+            let values = match count {
+                1 => "1 value does".to_owned(),
+                more => format!("{more} values do"),
+            };
             warn!(
                 phase,
                 event = "values_do_not_fit",
                 entity,
                 column,
                 count,
-                "{entity}: {count} values do not fit the column {column}; they are null there, and in extra"
+                "{entity}: {values} not fit the column {column}: null there, and kept in extra"
             );
         }
     }

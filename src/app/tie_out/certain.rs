@@ -21,7 +21,7 @@ impl<'d> Certain<'d> {
     /// Returns whether a difference is one of them. Payroll and its like stand in reports only, in each of them.
     pub(super) fn has(&self, difference: &TransactionDifference) -> bool {
         let known = self.0.get(&key(difference));
-        difference.cause == Some(Cause::ReportOnly)
+        difference.cause.is_some_and(Cause::is_only_reported)
             || difference.cause.is_some() && known.is_some_and(|known| known.contains(&difference))
     }
 }

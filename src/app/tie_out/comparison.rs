@@ -122,11 +122,41 @@ impl<'c> Comparison<'c> {
         Ok(())
     }
 
+    /// Notes that nothing was there to compare, although there are records of later days. A company without any has
+    /// books that agree.
+    fn note_emptiness(&self) {
+        let findings = &self.findings;
+        let is_empty = findings.accounts.is_empty()
+            && findings.parties.is_empty()
+            && findings.differences.is_empty();
+        if let Some(first) = findings
+            .first_day()
+            .filter(|first| is_empty && *first > findings.end)
+        {
+            let end = findings.end;
+            self.reports.note(format!(
+                "nothing is there up to {end}: the first transaction is of {first}"
+            ));
+        }
+    }
+
+    /// Leaves out and notes what may differ for a cause that only the transactions show, which could not be read.
+    async fn leave_untraced(&mut self) -> Result<()> {
+        for what in self.work(Findings::leave_unexplained).await? {
+            self.reports.note(format!(
+                "{what}: it differs, and the transactions that may say why could not be read"
+            ));
+        }
+        Ok(())
+    }
+
     pub(super) fn into_unqueried(self) -> Unqueried<'c> {
         self.unqueried
     }
 
     async fn run(&mut self, asked: Asked) -> Result<()> {
+        let home = self.findings.landed.lists.home_currency.clone();
+        self.reports.expect_currency(home);
         let (days, before) = (
             (self.findings.from, self.findings.end),
             self.findings.before(),
@@ -155,10 +185,19 @@ impl<'c> Comparison<'c> {
                     "{name}: they were never loaded; `qbo-rs sync {name}` loads them"
                 ));
             }
+            self.note_unread();
         }
         self.findings.closing = closing;
+        if self.findings.reported.is_none() {
+            self.findings.recall();
+        }
         self.work(Findings::compare_closing).await?;
-        self.compare_parties(asked.ages).await
+        self.compare_parties(asked.ages).await?;
+        if self.findings.reported.is_none() {
+            self.leave_untraced().await?;
+        }
+        self.note_emptiness();
+        Ok(())
     }
 
     /// Does work that takes a while on a thread of its own.
@@ -223,6 +262,31 @@ impl<'c> Comparison<'c> {
         }
         let stock = self.findings.landed.lists.opening_stock.clone();
         self.findings.landed.repost(stock).await
+    }
+
+    /// Notes the records of which only the reports were read.
+    fn note_unread(&self) {
+        let never_loaded = &self.findings.landed.missing;
+        let mut missing = self.findings.unqueried();
+        missing.retain(|(entity, _)| !never_loaded.contains(&entity.name));
+        for of_entity in missing.chunk_by(|(one, _), (other, _)| one.name == other.name) {
+            let Some((entity, _)) = of_entity.first() else {
+                continue;
+            };
+            let name = entity.name;
+            let left = self.unqueried.left(of_entity);
+            if left > 0 {
+                self.reports.note(format!(
+                    "{name}: {left} not read yet, because each takes a request; compare again, which reads more of them"
+                ));
+            }
+            let failed = of_entity.len() - left;
+            if failed > 0 {
+                self.reports.note(format!(
+                    "{name}: {failed} could not be read by id; the log says why"
+                ));
+            }
+        }
     }
 
     /// Reads what the reports show of all earlier transactions. Returns false if they could not be read.

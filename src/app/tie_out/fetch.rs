@@ -61,6 +61,8 @@ struct State {
     seen: HashMap<ReportKey, u64>,
     seen_before: HashMap<ReportKey, u64>,
     currency: Option<String>,
+    /// The home currency, if the records say it.
+    home_currency: Option<String>,
     /// The time of the oldest answer.
     made_at: Option<DateTime<Utc>>,
 }
@@ -80,7 +82,17 @@ impl Reports {
     }
 
     pub(super) fn currency(&self) -> Option<String> {
-        self.state.lock().currency.clone()
+        let state = self.state.lock();
+        state
+            .home_currency
+            .as_ref()
+            .or(state.currency.as_ref())
+            .cloned()
+    }
+
+    /// Remembers the home currency, in which every report must be.
+    pub(super) fn expect_currency(&self, home: Option<String>) {
+        self.state.lock().home_currency = home;
     }
 
     pub(super) fn unverified(&self) -> Vec<String> {
@@ -120,7 +132,11 @@ impl Reports {
 
     /// Notes something that could not be compared.
     pub(super) fn note(&self, reason: String) {
-        self.state.lock().unverified.push(reason);
+        let noted = &mut self.state.lock().unverified;
+        // Reports of two days may have the same fault.
+        if !noted.contains(&reason) {
+            noted.push(reason);
+        }
     }
 
     /// Counts requests that were no reports.
@@ -221,7 +237,24 @@ impl Reports {
 
     /// Returns answers that can be trusted, and notes the reason otherwise.
     pub(super) fn noted(&self, answers: Answers) -> Option<Vec<ReportAnswer>> {
-        answers.map_err(|reason| self.note(reason)).ok()
+        answers
+            .and_then(|answers| match self.in_another_currency(&answers) {
+                Some(reason) => Err(reason),
+                None => Ok(answers),
+            })
+            .map_err(|reason| self.note(reason))
+            .ok()
+    }
+
+    /// Returns the reason why amounts cannot be compared, if they are in another currency than those of the records.
+    fn in_another_currency(&self, answers: &[ReportAnswer]) -> Option<String> {
+        let home = self.state.lock().home_currency.clone()?;
+        answers.iter().find_map(|answer| {
+            let (name, found) = (&answer.name, answer.currency.as_ref()?);
+            (!found.eq_ignore_ascii_case(&home)).then(|| {
+                format!("{name}: its Header says {found}, and the home currency is {home}")
+            })
+        })
     }
 
     /// Fetches the balances of a day.

@@ -143,18 +143,42 @@ impl Findings {
         }
     }
 
+    /// Takes the differences of the last comparison, if the transactions could not be read.
+    pub(super) fn recall(&mut self) {
+        let end = self.end;
+        let known = self.known.iter();
+        let known = known.filter(|difference| difference.days().all(|day| day <= end));
+        self.differences = known.cloned().collect();
+    }
+
+    /// Leaves out the accounts and the parties that the differences do not explain. Returns what was left out.
+    pub(super) fn leave_unexplained(&mut self) -> Vec<String> {
+        let mut open = self.leave_accounts();
+        let parties = self.parties.len();
+        self.parties.retain(|party| party.unexplained().is_zero());
+        if self.parties.len() < parties {
+            open.push("customers and vendors".to_owned());
+        }
+        open
+    }
+
     /// Leaves out the accounts that the differences do not explain, and the open amounts. Returns what was left out.
     pub(super) fn leave_open(&mut self) -> Vec<String> {
-        self.compare_closing();
-        let is_open = |account: &AccountTieOut| !account.unexplained().is_zero();
-        let accounts = self.accounts.iter().filter(|it| is_open(it));
-        let mut open: Vec<String> = accounts
-            .map(|account| format!("account {}", account.account_id))
-            .collect();
-        self.accounts.retain(|account| !is_open(account));
+        let mut open = self.leave_accounts();
         if !std::mem::take(&mut self.parties).is_empty() {
             open.push("customers and vendors".to_owned());
         }
+        open
+    }
+
+    fn leave_accounts(&mut self) -> Vec<String> {
+        self.compare_closing();
+        let is_open = |account: &AccountTieOut| !account.unexplained().is_zero();
+        let accounts = self.accounts.iter().filter(|it| is_open(it));
+        let open: Vec<String> = accounts
+            .map(|account| format!("account {}", account.account_id))
+            .collect();
+        self.accounts.retain(|account| !is_open(account));
         open
     }
 
@@ -246,7 +270,7 @@ impl Findings {
         let is_shown = |name: &str| {
             self.differences.iter().any(|difference| {
                 let entity = find_entity(&difference.entity);
-                difference.cause == Some(Cause::NotLanded)
+                matches!(difference.cause, Some(Cause::NotLanded | Cause::NotRead))
                     && entity.is_ok_and(|entity| entity.name == name)
             })
         };
@@ -341,7 +365,7 @@ impl Findings {
     pub(super) fn entries_of_reports(&self) -> Vec<Entry> {
         let differences = self.differences.iter();
         let only: HashSet<(&str, &str)> = differences
-            .filter(|difference| difference.cause == Some(Cause::ReportOnly))
+            .filter(|difference| difference.cause.is_some_and(Cause::is_only_reported))
             .map(key)
             .collect();
         let reported = self.reported.iter().flatten();

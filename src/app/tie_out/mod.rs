@@ -36,6 +36,9 @@ use crate::store::{keep_differences, known_differences, record_tie_out};
 /// The ledger is read over one connection. Records that no query finds are stored over others.
 const CONNECTIONS: usize = 3;
 
+/// The most records that one comparison reads by their ids.
+const MAX_READ_BY_ID: usize = 1_000;
+
 /// A request to compare the books of a company with its reports.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +58,13 @@ pub struct BooksRequest {
     /// Schema of the ledger.
     #[serde(default = "default_into")]
     pub into: String,
+    /// The most records that are read by their ids, because no query finds them.
+    #[serde(skip, default = "max_read_by_id")]
+    pub read_by_id: usize,
+}
+
+fn max_read_by_id() -> usize {
+    MAX_READ_BY_ID
 }
 
 fn default_into() -> String {
@@ -70,6 +80,7 @@ impl BooksRequest {
             basis: Basis::Accrual,
             schema: default_schema(),
             into: default_into(),
+            read_by_id: MAX_READ_BY_ID,
         }
     }
 
@@ -102,6 +113,7 @@ impl BooksRequest {
             basis: basis.parse()?,
             schema: schema.to_owned(),
             into: into.to_owned(),
+            read_by_id: MAX_READ_BY_ID,
         };
         request.first_day()?;
         Ok(request)
@@ -144,7 +156,7 @@ impl App {
         source.prepare().await?;
         let sink = PostgresSink::new(db.clone(), &request.schema, &postgres, RunRecords::Skip)?;
         let sink = Arc::new(sink);
-        let unqueried = Unqueried::new(source.clone(), &sink, &self.progress);
+        let unqueried = Unqueried::new(source.clone(), &sink, &self.progress, request.read_by_id);
         let watched = Watched::new(
             self.progress.clone(),
             source.realm_id(),

@@ -17,10 +17,6 @@ use crate::port::{Meter, Progress, Source as _};
 use crate::quickbooks::{ChangesSource, EntityChanges};
 use crate::sink::postgres::PostgresSink;
 
-/// The most records that one comparison reads: each takes a request of its own, because a batch holds queries
-/// only (qbo-facts 6.3).
-const MAX_RECORDS: usize = 1_000;
-
 /// Records that are read one after the other, and how many such groups are read side by side.
 const GROUP: usize = 25;
 const AT_A_TIME: usize = 8;
@@ -30,6 +26,9 @@ pub(super) struct Unqueried<'s> {
     source: Arc<Source>,
     sink: &'s Arc<PostgresSink>,
     progress: &'s Arc<dyn Progress>,
+    /// The most records that are read: each takes a request of its own, because a batch holds queries only
+    /// (qbo-facts 6.3).
+    most: usize,
     /// The records that were asked for so far.
     asked: HashSet<(&'static str, String)>,
 }
@@ -39,11 +38,13 @@ impl<'s> Unqueried<'s> {
         source: Arc<Source>,
         sink: &'s Arc<PostgresSink>,
         progress: &'s Arc<dyn Progress>,
+        most: usize,
     ) -> Self {
         Self {
             source,
             sink,
             progress,
+            most,
             asked: HashSet::new(),
         }
     }
@@ -91,7 +92,7 @@ impl<'s> Unqueried<'s> {
             .filter(is_new)
             .cloned()
             .collect();
-        let count = MAX_RECORDS.saturating_sub(self.asked.len());
+        let count = self.most.saturating_sub(self.asked.len());
         if let Some(left) = ids.len().checked_sub(count).filter(|left| *left > 0) {
             warn!(
                 phase = "extract",
@@ -106,6 +107,14 @@ impl<'s> Unqueried<'s> {
         self.asked
             .extend(ids.iter().map(|id| (entity.name, id.clone())));
         ids
+    }
+
+    /// Returns how many of these records were not asked for, because others were.
+    pub(super) fn left(&self, missing: &[(&'static EntitySpec, String)]) -> usize {
+        let is_left = |(entity, id): &&(&EntitySpec, String)| {
+            !self.asked.contains(&(entity.name, id.clone()))
+        };
+        missing.iter().filter(is_left).count()
     }
 
     async fn read(

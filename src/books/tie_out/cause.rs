@@ -14,6 +14,8 @@ pub(crate) enum Cause {
     /// No entity has such transactions: payroll, payments of sales tax, revaluations, starting values
     /// of stock (facts: docs/ledger.md).
     ReportOnly,
+    /// QuickBooks answers no queries about such records, and this one has not been read by its id yet.
+    NotRead,
     /// Both have it, on different dates.
     PeriodMoved,
     /// QuickBooks has voided it; the record still has amounts.
@@ -46,12 +48,13 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// All causes, in the order of the documents.
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::NotLanded,
         Self::Archived,
         Self::DeletedAtSource,
         Self::Duplicate,
         Self::ReportOnly,
+        Self::NotRead,
         Self::PeriodMoved,
         Self::Void,
         Self::ChangedSinceLanding,
@@ -68,6 +71,11 @@ impl Cause {
         Self::Rounding,
     ];
 
+    /// Returns whether only the reports show the transaction, so that the ledger takes it from there.
+    pub(crate) const fn is_only_reported(self) -> bool {
+        matches!(self, Self::ReportOnly | Self::NotRead)
+    }
+
     /// Returns the name in JSON and tables.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -76,6 +84,7 @@ impl Cause {
             Self::DeletedAtSource => "deleted_at_source",
             Self::Duplicate => "duplicate",
             Self::ReportOnly => "report_only",
+            Self::NotRead => "not_read",
             Self::PeriodMoved => "period_moved",
             Self::Void => "void",
             Self::ChangedSinceLanding => "changed_since_landing",

@@ -132,6 +132,7 @@ impl<'c> Comparison<'c> {
             (Some(key), None) => self.without_entries(key, reported),
             (None, _) => match entity_of_label(&reported.label) {
                 Some(entity) if has_query(entity) => Some(Cause::NotLanded),
+                Some(entity) if find_entity(entity).is_ok() => Some(Cause::NotRead),
                 Some(_) => Some(Cause::ReportOnly),
                 None => has_no_entity(&reported.label).then_some(Cause::ReportOnly),
             },
@@ -193,7 +194,13 @@ impl<'c> Comparison<'c> {
     ) {
         let is_whole = matches!(
             cause,
-            Some(Cause::NotLanded | Cause::ReportOnly | Cause::PeriodMoved | Cause::Void)
+            Some(
+                Cause::NotLanded
+                    | Cause::ReportOnly
+                    | Cause::NotRead
+                    | Cause::PeriodMoved
+                    | Cause::Void
+            )
         );
         let is_stock = |account: &str| self.stock_accounts.contains(account);
         let (stock, other): (Vec<_>, Vec<_>) = lines

@@ -136,6 +136,13 @@ fn payroll_has_no_record_and_is_no_missing_one() {
 }
 
 #[test]
+fn an_adjustment_that_no_query_finds_has_a_record_and_is_not_read() {
+    let lines = [("8", "-30.00"), ("40", "30.00")];
+    let shown = [reported("Inventory Qty Adjust", "9", "2031-02-01", &lines)];
+    assert_eq!(causes(&compare(&[], &shown)), [Some(Cause::NotRead)]);
+}
+
+#[test]
 fn the_id_of_another_entity_is_not_mistaken_for_the_transaction() {
     let entries = record("Invoice", "9", "2031-02-01", &SALE);
     let shown = [

@@ -50,6 +50,43 @@ fn an_answer_to_another_question_is_refused() {
             .contains("Customer 1,2")
     );
     assert_eq!(check(&filtered, &set("Customer", "2,1")), Ok(()));
+    // Filters that nobody asked for, beside one that was.
+    let statement_or = [&statement, &filtered];
+    for (member, request) in [
+        "Vendor",
+        "Class",
+        "Department",
+        "Item",
+        "Employee",
+        "Account",
+    ]
+    .iter()
+    .flat_map(|member| statement_or.map(|request| (*member, request)))
+    {
+        let error = check(request, &|body| {
+            body["Header"]["Customer"] = if request.parameters.is_empty() {
+                Value::Null
+            } else {
+                "1,2".into()
+            };
+            body["Header"][member] = "5".into();
+        });
+        let expected = format!("no {member} was asked for, and its Header says 5");
+        assert_eq!(error, Err(expected));
+    }
+    assert!(check(&statement, &set("Customer", "5")).is_err());
+    // What else a Header may say is no filter.
+    for (member, value) in [
+        ("Currency", "USD"),
+        ("DateMacro", "this month-to-date"),
+        ("SummarizeColumnsBy", "Total"),
+        ("Customer", ""),
+    ] {
+        assert_eq!(
+            check(&statement, &|body| body["Header"][member] = value.into()),
+            Ok(())
+        );
+    }
     let by_month = ask(
         "ProfitAndLoss",
         Basis::Accrual,

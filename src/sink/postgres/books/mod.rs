@@ -34,8 +34,12 @@ impl<'d> Books<'d> {
     /// Checks that the records are those of a company.
     ///
     /// # Errors
-    /// [`Error::Config`] if they are those of another one; [`Error::Database`].
+    /// [`Error::Config`] if they are those of another one, or if nothing was ever loaded into the database;
+    /// [`Error::Database`].
     pub(crate) async fn check_company(&self, realm_id: &str) -> Result<()> {
+        if !self.db.has_table("qbo", "schema_realms").await? {
+            return Err(no_accounts(self.schema));
+        }
         let found = Schemas::new(self.db.clone())
             .company_of(self.schema)
             .await?;
