@@ -17,7 +17,7 @@ use crate::terminal::one_line;
 
 /// The most transactions that are listed.
 const MAX_LISTED: usize = 20;
-/// So many transactions that only reports show are listed like all others.
+/// Transactions that only reports show are listed like all others, if there are so few.
 const FEW: usize = 3;
 /// The cause of what no record shows.
 const REPORT_ONLY: &str = "report_only";

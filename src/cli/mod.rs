@@ -45,6 +45,7 @@ mod status;
 mod status_details;
 mod status_notes;
 mod status_screen;
+mod status_view;
 mod summary;
 mod sync;
 mod tables;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::status_screen::View;
+use super::status_view::View;
 use super::words::{MAX_WIDTH, archived_on_screen, cut, flow, instant, number};
 use crate::app::StatusReport;
 use crate::domain::Window;

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::entity_health::{mark, read_until, state};
-use super::local::LocalTime;
 use super::status_notes::{archives, differences, never_read, other_schemas};
+use super::status_view::View;
 use super::summary::reads;
 use super::words::{MAX_WIDTH, cut, days, entities, flow, number, width};
 use crate::app::health::{MAX_AGE, schema_flag};
@@ -23,19 +23,6 @@ const MAX_ROWS: usize = 9;
 const MAX_COMMANDS: usize = 4;
 /// The longest name of an entity that is not cut.
 const MAX_NAME: usize = 22;
-
-/// The view of the reader.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct View<'v> {
-    pub zone: LocalTime,
-    pub now: DateTime<Utc>,
-    /// Reads a month that the app is granted; 0: not metered.
-    pub monthly_quota: u64,
-    /// Every entity is shown.
-    pub is_whole: bool,
-    /// The flag that names the file of the settings, which the commands need, too.
-    pub env_file_flag: &'v str,
-}
 
 /// Describes a schema on one screen.
 pub(super) fn screen(report: &StatusReport, view: View<'_>) -> String {

@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::local::LocalTime;
 use super::status_details::details;
-use super::status_screen::{View, screen};
+use super::status_screen::screen;
+use super::status_view::View;
 use super::words::{MAX_WIDTH, width};
 use crate::app::{
     Check, CompanyReport, EntityStatus, LastRun, LastSync, StatusReport, SyncUnderWay, TieOut,

@@ -107,13 +107,19 @@ fn others(status: &str, first: i32, last: i32) -> String {
     )
 }
 
-/// Returns what Postgres does for a service that is asked for failures and finds none.
+/// Returns what Postgres does for a service that is asked for failures and finds none. What autovacuum
+/// does meanwhile is counted, too, so that the least of some looks is that of the service.
 async fn asked(app: &App, database: &Database) -> Work {
-    let before = work(database).await;
-    let service = Service::start(app.clone(), &[]).await.unwrap();
-    assert!(service.failures().await.unwrap().is_empty());
-    drop(service);
-    work(database).await - before
+    let mut least: Option<Work> = None;
+    for _ in 0..3 {
+        let before = work(database).await;
+        let service = Service::start(app.clone(), &[]).await.unwrap();
+        assert!(service.failures().await.unwrap().is_empty());
+        drop(service);
+        let done = work(database).await - before;
+        least = Some(least.map_or(done, |least| least.min(done)));
+    }
+    least.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

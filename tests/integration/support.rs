@@ -338,6 +338,17 @@ pub(crate) async fn work(database: &Database) -> Work {
     }
 }
 
+impl Work {
+    /// Returns the smaller of each two numbers.
+    pub(crate) fn min(self, other: Self) -> Self {
+        Self {
+            transactions: self.transactions.min(other.transactions),
+            rows_read: self.rows_read.min(other.rows_read),
+            rows_written: self.rows_written.min(other.rows_written),
+        }
+    }
+}
+
 impl std::ops::Sub for Work {
     type Output = Self;
 
