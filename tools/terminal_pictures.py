@@ -28,7 +28,7 @@ import qbo_rs  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-COLUMNS, LINES = 80, 200
+COLUMNS, LINES = 80, 400
 COMMAND = Path(sys.executable).parent / "qbo-rs"
 RANGE = ("--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "month")
 #: A frame without the fonts that rich's own asks a foreign server for.
@@ -50,11 +50,14 @@ FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http
 
 
 class Scene(NamedTuple):
-    """A picture: its name, the language, and the command."""
+    """A picture: its name, the language, the command, and the size of what is drawn."""
 
     name: str
     language: str
     line: tuple[str, ...]
+    program: str = "qbo-rs"
+    columns: int = COLUMNS
+    lines: int = LINES
 
 
 #: What pyte calls a colour, and rich.
@@ -67,6 +70,8 @@ SCENES = (
     Scene("terminal-status-es", "es_EC.UTF-8", ("status",)),
     Scene("terminal-show", "en_US.UTF-8", ("show", "payments", "--limit", "5")),
     Scene("terminal-books", "en_US.UTF-8", ("verify", "--books", "--start", "2025-11-01", "--through", "2025-11-30")),
+    Scene("terminal-views", "en_US.UTF-8", ("db", "views")),
+    Scene("terminal-comments", "en_US.UTF-8", ("-P", "pager=off", "-c", r"\d+ books.terms"), "psql", 190, 22),
     Scene("terminal-error", "en_US.UTF-8", ("show", "invioces")),
 )
 
@@ -74,13 +79,13 @@ SCENES = (
 def main(folder: Path) -> None:
     """Write the pictures into a folder."""
     with throw_away_postgres() as postgres, qbo_rs.sandbox(books=2000) as qbo:
-        database = "postgresql://{PG_USER}@{PG_HOST}:{PG_PORT}/{PG_DB}".format(**postgres)
-        settings = postgres | qbo.environment | {"DATABASE_URL": database}
+        database = "postgresql://{PG_USER}:{PG_PASSWORD}@{PG_HOST}:{PG_PORT}/{PG_DB}".format(**postgres)
+        settings = qbo.environment | {"DATABASE_URL": database}
         for scene in SCENES:
             text = screen(scene, settings)
-            console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
+            console = Console(record=True, width=scene.columns, file=io.StringIO(), force_terminal=True)
             console.print(text, soft_wrap=True)
-            title = f"qbo-rs {' '.join(scene.line)}"
+            title = f"{scene.program} {' '.join(scene.line)}"
             svg = console.export_svg(title=title, code_format=FRAME, unique_id=scene.name)
             (folder / f"{scene.name}.svg").write_text(svg)
 
@@ -88,11 +93,21 @@ def main(folder: Path) -> None:
 def screen(scene: Scene, settings: Mapping[str, str]) -> Text:
     """Run a command in a terminal; return what the terminal shows at its end."""
     parent, child = pty.openpty()
-    environment = {**os.environ, **settings, "COLUMNS": str(COLUMNS), "TERM": "xterm-256color", "LANG": scene.language}
-    line = [COMMAND, *scene.line]
+    environment = {
+        **os.environ,
+        **settings,
+        "COLUMNS": str(scene.columns),
+        "TERM": "xterm-256color",
+        "LANG": scene.language,
+    }
+    line = (
+        [COMMAND, *scene.line]
+        if scene.program == COMMAND.name
+        else [scene.program, settings["DATABASE_URL"], *scene.line]
+    )
     process = subprocess.Popen(line, stdin=child, stdout=child, stderr=child, env=environment)  # noqa: S603
     os.close(child)
-    shown = pyte.Screen(COLUMNS, LINES)
+    shown = pyte.Screen(scene.columns, LINES)
     shown.set_mode(pyte.modes.LNM)
     stream = pyte.ByteStream(shown)
     while data := read(parent):
@@ -102,7 +117,7 @@ def screen(scene: Scene, settings: Mapping[str, str]) -> Text:
     last = max(
         (number for number, row in shown.buffer.items() if any(cell.data.strip() for cell in row.values())), default=0
     )
-    return Text("\n").join(styled(shown.buffer[number]) for number in range(last + 1))
+    return Text("\n").join(styled(shown.buffer[number], scene.columns) for number in range(min(last + 1, scene.lines)))
 
 
 def read(terminal: int) -> bytes:
@@ -113,10 +128,10 @@ def read(terminal: int) -> bytes:
         return b""
 
 
-def styled(row: Mapping[int, pyte.screens.Char]) -> Text:
+def styled(row: Mapping[int, pyte.screens.Char], columns: int) -> Text:
     """Return a line of the screen with its colours."""
     text = Text()
-    for column in range(COLUMNS):
+    for column in range(columns):
         cell = row[column]
         style = f"{'bold ' if cell.bold else ''}{NAMES.get(cell.fg, cell.fg)}"
         text.append(cell.data, style)
