@@ -23,8 +23,10 @@ def shares(figures: list[dict]) -> list[tuple[str, float, str]]:
             continue
         value = max(one["value"], 1e-9)
         share = value / one["goal"] if one["bound"] == "at least" else one["goal"] / value
+        # The same measure of several servers is told apart by their group.
+        name = f"{one['name']} ({one['group']})" if "Postgres" in one["group"] else one["name"]
         found.append(
-            (one["name"].replace("`", ""), share, f"{one['value']:.3g} {one['unit']}, {one['bound']} {one['goal']:g}")
+            (name.replace("`", ""), share, f"{one['value']:.3g} {one['unit']}, {one['bound']} {one['goal']:g}")
         )
     return found
 

@@ -44,7 +44,7 @@ def register(spark: Any) -> None:
         ImportError: This version of pyspark has no data sources in Python; use :func:`frame` and :func:`sync`.
 
     """
-    spark.dataSource.register(_source())
+    spark.dataSource.register(_data_source())
 
 
 def __getattr__(name: str) -> object:
@@ -52,10 +52,10 @@ def __getattr__(name: str) -> object:
     if name != "QboDataSource":
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    return _source()
+    return _data_source()
 
 
-def _source() -> type[QboDataSource]:
+def _data_source() -> type[QboDataSource]:
     with needing("pyspark", "pyarrow", what="qbo_rs.spark", install="'qbo-rs[spark]'"):
         from qbo_rs.spark._source import QboDataSource
     return QboDataSource
