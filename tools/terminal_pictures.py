@@ -64,7 +64,6 @@ class Scene(NamedTuple):
 NAMES = {"brown": "yellow", "brightblack": "bright_black"}
 SCENES = (
     Scene("terminal-check", "en_US.UTF-8", ("check",)),
-    Scene("terminal-plan", "en_US.UTF-8", ("backfill", "customers,items,invoices", *RANGE, "--dry-run")),
     Scene("terminal-sync", "en_US.UTF-8", ("sync",)),
     Scene("terminal-status", "en_US.UTF-8", ("status",)),
     Scene("terminal-status-es", "es_EC.UTF-8", ("status",)),
@@ -72,7 +71,6 @@ SCENES = (
     Scene("terminal-books", "en_US.UTF-8", ("verify", "--books", "--start", "2025-11-01", "--through", "2025-11-30")),
     Scene("terminal-views", "en_US.UTF-8", ("db", "views")),
     Scene("terminal-comments", "en_US.UTF-8", ("-P", "pager=off", "-c", r"\d+ books.terms"), "psql", 190, 22),
-    Scene("terminal-error", "en_US.UTF-8", ("show", "invioces")),
 )
 
 
