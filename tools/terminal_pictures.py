@@ -98,11 +98,9 @@ def screen(scene: Scene, settings: Mapping[str, str]) -> Text:
         "TERM": "xterm-256color",
         "LANG": scene.language,
     }
-    line = (
-        [COMMAND, *scene.line]
-        if scene.program == COMMAND.name
-        else [scene.program, settings["DATABASE_URL"], *scene.line]
-    )
+    is_ours = scene.program == COMMAND.name
+    program = (str(COMMAND),) if is_ours else (scene.program, settings["DATABASE_URL"])
+    line = [*program, *scene.line]
     process = subprocess.Popen(line, stdin=child, stdout=child, stderr=child, env=environment)  # noqa: S603
     os.close(child)
     shown = pyte.Screen(scene.columns, LINES)
