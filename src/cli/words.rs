@@ -137,42 +137,36 @@ pub(super) fn fitted(line: &str, columns: usize) -> String {
 
 /// Breaks lines that are too long at blanks. A word that is longer than a line, such as an address, stays whole.
 pub(super) fn wrapped(text: &str) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for line in text.split('\n') {
+    let lines = text.split('\n').flat_map(|line| {
         let words = line.trim_start();
         let indent = &line[..line.len() - words.len()];
-        let mut open = indent.to_owned();
-        for word in words.split(' ') {
-            let is_begun = open.len() > indent.len();
-            if is_begun && width(&open) + 1 + width(word) > MAX_WIDTH {
-                lines.push(std::mem::replace(&mut open, indent.to_owned()));
-            } else if is_begun {
-                open.push(' ');
-            }
-            open.push_str(word);
+        broken(indent, indent, words, MAX_WIDTH)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Breaks a text at blanks. The first line begins with `head`, all others with `indent`.
+fn broken(head: &str, indent: &str, text: &str, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (mut open, mut is_begun) = (head.to_owned(), false);
+    for word in text.split(' ') {
+        if is_begun && width(&open) + 1 + width(word) > columns {
+            lines.push(std::mem::replace(&mut open, indent.to_owned()));
+            is_begun = false;
+        } else if is_begun {
+            open.push(' ');
         }
-        lines.push(open);
+        open.push_str(word);
+        is_begun |= !word.is_empty();
     }
-    lines.join("\n")
+    lines.push(open);
+    lines
 }
 
 /// Writes a text after its head. Where it has more than so many columns, it goes on below its beginning.
 pub(super) fn hanging(head: &str, text: &str, columns: usize) -> String {
-    let (mut line, indent) = (head.to_owned(), width(head));
-    let mut out = String::new();
-    let mut is_begun = false;
-    for word in text.split(' ') {
-        if is_begun && width(&line) + 1 + width(word) > columns {
-            out.push_str(&line);
-            out.push('\n');
-            line = " ".repeat(indent);
-        } else if is_begun {
-            line.push(' ');
-        }
-        line.push_str(word);
-        is_begun = true;
-    }
-    out + &line + "\n"
+    let indent = " ".repeat(width(head));
+    broken(head, &indent, text, columns).join("\n") + "\n"
 }
 
 /// Says which records of an entity are in the file of an archive alone.
