@@ -34,7 +34,7 @@ def snippets(text):
 
 
 def linked(document):
-    """Return the documents and addresses that a document links to, as those of the English one."""
+    """Return the documents, pictures and addresses that a document links to, as those of the English one."""
     path = ROOT / document
     english = {spanish: name for name, spanish in TRANSLATED.items()}
     targets = set()
@@ -43,7 +43,12 @@ def linked(document):
             targets.add(target if target.startswith("http") else "#")
             continue
         name, _, anchor = target.partition("#")
-        name = str((path.parent / name).resolve().relative_to(ROOT))
+        target = (path.parent / name).resolve()
+        assert target.exists(), f"{document}: {name}"
+        name = str(target.relative_to(ROOT))
+        if target.suffix == ".svg":
+            # A picture of a text has one of its own in Spanish.
+            name = name.replace("-es.svg", ".svg")
         is_translated = name in {*TRANSLATED, *english}
         name = english.get(name, name)
         targets.add(f"{name}#{anchor}" if anchor and not is_translated else name)
