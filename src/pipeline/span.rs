@@ -33,7 +33,7 @@ use crate::domain::{Held, Page, Reject, SkipReason, Window, WindowReport, Window
 use crate::error::Result;
 use crate::port::{CommitSummary, Meter, RequestCounts, RunName, Sink, Source, Span, WindowWriter};
 
-/// Number of pages read ahead of the sink: one is being stored, one waits.
+/// Number of pages read ahead of the sink: while one is stored, the next is asked for and then waits.
 const PAGES_AHEAD: usize = 1;
 /// Maximum number of rejects of a window that are logged one by one.
 const MAX_LOGGED_REJECTS: usize = 10;

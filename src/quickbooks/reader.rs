@@ -165,6 +165,7 @@ impl<'s> SpanReader<'s> {
                 self.cursor.accept_count(count)?;
                 continue;
             }
+            self.wait_for_room().await?;
             self.start_charge();
             let asked_at = Instant::now();
             match self.query_once(&step).await {
@@ -179,6 +180,14 @@ impl<'s> SpanReader<'s> {
                 }
             }
         }
+    }
+
+    /// Waits until the pipeline has taken the page before the last. A page that had to wait before it is
+    /// handed over would hold memory, and a kill would lose it.
+    async fn wait_for_room(&self) -> Result<()> {
+        // Nobody else sends, so the room stays.
+        let room = self.pages.reserve().await;
+        room.map(drop).map_err(|_| Error::Cancelled)
     }
 
     pub(super) async fn count(&self, step: &Step) -> Result<u64> {

@@ -9,7 +9,8 @@ use qbo_sandbox::{Blemish, CompanySize, Sandbox, SandboxOptions, ThrottleOptions
 use serde_json::{Value, json};
 
 use crate::support::{
-    Database, a_minute_ago, app, assert_complete, change, request, truth, until, whole_range,
+    Database, a_minute_ago, app, assert_complete, change, connect, request, truth, until,
+    until_it_holds, whole_range,
 };
 
 /// A run of a hundred pages takes seconds.
@@ -133,6 +134,43 @@ async fn a_window_of_a_hundred_pages_is_resumed_at_the_page_at_which_it_ended() 
             .unwrap();
         assert_eq!(asked, only_window(&rest).requests);
     }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_page_is_asked_for_while_another_is_stored_and_no_more() {
+    let (sandbox, database) = (hundred_pages(), Database::create().await);
+    let mut other = connect(&database.url).await;
+    // Makes the table.
+    let nothing = request(&["invoices"], "2020-01-01", "2020-01-02", "1d", PAGE as i64);
+    assert_complete(&app(&sandbox, &database).backfill(&nothing).await.unwrap());
+    let holder = other.transaction().await.unwrap();
+    holder
+        .batch_execute("LOCK TABLE raw.qb_invoices IN EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let before = sandbox.stats().data_requests;
+    let slow = app(&sandbox, &database);
+    let run = tokio::spawn(async move { slow.backfill(&one_window()).await });
+    let waits = "SELECT count(*) FROM pg_locks WHERE relation = 'raw.qb_invoices'::regclass AND NOT granted";
+    until(&database, waits).await;
+    until_it_holds("the next page is asked for", || {
+        sandbox.stats().data_requests - before >= 2
+    })
+    .await;
+    // Thirty requests, one after the other, give a third page the time to be asked for.
+    let customers = whole_range(&["customers"], "900d", 1).schema("other");
+    let customers = app(&sandbox, &database).backfill(&customers).await.unwrap();
+    assert_complete(&customers);
+    let asked = sandbox.stats().data_requests - before - only_window(&customers).requests;
+    assert_eq!(asked, 2);
+    holder.commit().await.unwrap();
+    let report = tokio::time::timeout(LIMIT, run).await.unwrap().unwrap();
+    assert_complete(&report.unwrap());
+    assert_eq!(
+        database.rows("raw.qb_invoices").await,
+        truth(&sandbox, "Invoice")
+    );
     database.drop().await;
 }
 
