@@ -369,28 +369,100 @@ async fn a_report_that_fails_does_not_affect_the_others() {
     database.drop().await;
 }
 
+/// The months of a quarter, if something has changed in them.
+fn quarter() -> ReportsRequest {
+    let reports = ["JournalReport", "ProfitAndLoss"];
+    ask(&reports, "2025-01-01", "2025-03-31")
+        .chunk("month".parse::<qbo_rs::domain::Chunk>().unwrap())
+        .changed(true)
+}
+
+/// What became of a report, by month.
+fn statuses(report: &ReportsReport, name: &str) -> Vec<ReportStatus> {
+    let of_name = report.reports.iter().filter(|found| found.report == name);
+    of_name.map(|found| found.status).collect()
+}
+
+fn all_bills() -> qbo_rs::app::BackfillRequest {
+    request(&["bills"], "2020-01-01", "2027-01-01", "year", 1000)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_is_asked_for_again_whatever_was_landed_meanwhile_and_when_something_has_left_it() {
+    use ReportStatus::{Landed, Skipped};
+    let (sandbox, database) = (sandbox_with_books(), Database::create().await);
+    let app = app(&sandbox, &database);
+    crate::support::assert_complete(&app.backfill(&all_bills()).await.unwrap());
+    for _ in 0..2 {
+        app.reports(&quarter()).await.unwrap();
+    }
+    let known = app.reports(&quarter()).await.unwrap();
+    assert_eq!(statuses(&known, "JournalReport"), [Skipped; 3], "{known:?}");
+
+    // The balances have moved, and are landed before anybody asks for the months.
+    let of_february = "SELECT id FROM raw.qb_bills WHERE payload ->> 'TxnDate' BETWEEN '2025-02-01' AND '2025-02-28' LIMIT 1";
+    let id: String = database
+        .client
+        .query_one(of_february, &[])
+        .await
+        .unwrap()
+        .get(0);
+    change(&sandbox, "delete", json!({"entity": "Bill", "id": id}));
+    for day in ["2025-02-28", "2025-03-31"] {
+        let balance = ask(&["TrialBalance"], day, day);
+        assert_eq!(
+            outcomes(only(&app.reports(&balance).await.unwrap())),
+            ["changed"]
+        );
+    }
+    let moved = app.reports(&quarter()).await.unwrap();
+    assert_eq!(
+        statuses(&moved, "JournalReport"),
+        [Skipped, Landed, Landed],
+        "{moved:?}"
+    );
+
+    // A bill leaves March for February: the balance of March stays, and no record of the tables is in March.
+    let bills = crate::support::truth(&sandbox, "Bill");
+    let in_march = |(_, bill): &&(String, serde_json::Value)| {
+        bill["TxnDate"]
+            .as_str()
+            .is_some_and(|date| date.starts_with("2025-03"))
+    };
+    let mut bill = bills.iter().find(in_march).unwrap().1.clone();
+    bill["TxnDate"] = json!("2025-02-15");
+    bill["MetaData"]["LastUpdatedTime"] = json!(crate::support::a_minute_ago());
+    change(&sandbox, "put", json!({"entity": "Bill", "record": bill}));
+    crate::support::assert_complete(&app.backfill(&all_bills()).await.unwrap());
+    let left = app.reports(&quarter()).await.unwrap();
+    assert_eq!(
+        statuses(&left, "JournalReport"),
+        [Skipped, Landed, Landed],
+        "{left:?}"
+    );
+
+    // A date with slashes is a date.
+    let memo = "UPDATE raw.qb_bills SET payload = jsonb_set(jsonb_set(payload, '{TxnDate}', '\"2025/01/05\"'),
+        '{MetaData,LastUpdatedTime}', '\"2999-01-01T00:00:00Z\"')
+        WHERE id = (SELECT id FROM raw.qb_bills WHERE payload ->> 'TxnDate' BETWEEN '2025-01-01' AND '2025-01-31' LIMIT 1)";
+    assert_eq!(database.client.execute(memo, &[]).await.unwrap(), 1);
+    let slashes = app.reports(&quarter()).await.unwrap();
+    assert_eq!(
+        statuses(&slashes, "JournalReport"),
+        [Landed, Skipped, Skipped],
+        "{slashes:?}"
+    );
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_is_asked_for_again_if_a_record_of_it_changed_or_its_trial_balance_moved() {
     let (sandbox, database) = (sandbox_with_books(), Database::create().await);
     let app = app(&sandbox, &database);
-    let quarter = || {
-        ask(
-            &["JournalReport", "ProfitAndLoss"],
-            "2025-01-01",
-            "2025-03-31",
-        )
-        .chunk("month".parse::<qbo_rs::domain::Chunk>().unwrap())
-        .changed(true)
-    };
-    let statuses = |report: &ReportsReport, name: &str| -> Vec<ReportStatus> {
-        let of_name = report.reports.iter().filter(|found| found.report == name);
-        of_name.map(|found| found.status).collect()
-    };
     let first = app.reports(&quarter()).await.unwrap();
     assert_eq!(statuses(&first, "JournalReport"), [ReportStatus::Landed; 3]);
     // Records that were loaded before say nothing new.
-    let bills = request(&["bills"], "2020-01-01", "2027-01-01", "year", 1000);
-    crate::support::assert_complete(&app.backfill(&bills).await.unwrap());
+    crate::support::assert_complete(&app.backfill(&all_bills()).await.unwrap());
     // The second time lands the trial balances, which were not known.
     app.reports(&quarter()).await.unwrap();
     let third = app.reports(&quarter()).await.unwrap();
@@ -403,7 +475,8 @@ async fn a_month_is_asked_for_again_if_a_record_of_it_changed_or_its_trial_balan
         statuses(&third, "ProfitAndLoss"),
         [ReportStatus::Skipped; 3]
     );
-    assert_eq!(statuses(&third, "TrialBalance"), [ReportStatus::Landed; 3]);
+    // Those of the three last days, and of the day before the quarter.
+    assert_eq!(statuses(&third, "TrialBalance"), [ReportStatus::Landed; 4]);
 
     // A change of February that is not loaded moves the balances of February and of all later months.
     let bill = "SELECT id FROM raw.qb_bills WHERE payload ->> 'TxnDate' BETWEEN '2025-02-01' AND '2025-02-28' LIMIT 1";

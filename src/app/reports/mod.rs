@@ -6,6 +6,7 @@ mod result;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, NaiveDate, Utc};
 use tracing::{Instrument, info_span};
 
 pub use self::request::{ReportParameter, ReportsRequest};
@@ -16,7 +17,7 @@ pub use self::result::{
 };
 use super::App;
 use super::company::{Company, Source, company_config};
-use crate::domain::reports::{ReportRequest, find_report};
+use crate::domain::reports::{Basis, ReportRequest, find_report};
 use crate::error::{Error, Result};
 use crate::port::{Meter, RunName, Source as _};
 use crate::quickbooks::LandedReport;
@@ -90,8 +91,8 @@ struct ReportsRun<'r> {
     request: &'r ReportsRequest,
     source: Arc<Source>,
     sink: PostgresSink,
-    /// Whether the trial balance has moved, by its days and basis.
-    balances: BTreeMap<String, bool>,
+    /// Since when the trial balance is what it is, by its day and basis; `None` if it could not be read.
+    balances: BTreeMap<(NaiveDate, &'static str), Option<DateTime<Utc>>>,
     landed: Vec<LandedReportSummary>,
 }
 
@@ -121,34 +122,54 @@ impl ReportsRun<'_> {
             return Ok(false);
         }
         let realm_id = self.source.realm_id();
-        let Some(since) = self.sink.report_answered_at(realm_id, ask).await? else {
+        let Some(known) = self.sink.report_times(realm_id, ask).await? else {
             return Ok(false);
         };
         // Reports of a range without its own first day, such as balances, count all days before.
         let first = ask.start.filter(|_| ask.report.adds_up);
-        if self.sink.has_changes((first, ask.end), since).await? {
+        let days = (first, ask.end);
+        if self.sink.has_changes(days, known.answered_at).await? {
             return Ok(false);
         }
-        Ok(!self.balance_has_moved(ask).await?)
+        // What has left the days at their beginning shows in the balance before them alone.
+        let before = first.and_then(|first| first.pred_opt());
+        let mut is_as_before = true;
+        // Both are landed, so that the next call knows them.
+        for day in before.into_iter().chain(ask.end) {
+            let since = self
+                .balance_since(day, ask.basis.unwrap_or_default())
+                .await?;
+            is_as_before &= since.is_some_and(|since| since <= known.last_seen);
+        }
+        Ok(is_as_before)
     }
 
-    /// Lands the trial balance of the days of a report, once, and returns true if it has moved.
-    async fn balance_has_moved(&mut self, ask: &ReportRequest) -> Result<bool> {
-        let Some(end) = ask.end else {
-            return Ok(true);
-        };
-        let (start, basis) = (ask.start.unwrap_or(end), ask.basis.unwrap_or_default());
-        let balance = ReportRequest::new(find_report(BALANCE)?, basis, (start, end), &[], &[])?;
-        let key = format!("{basis:?} {}", balance.days());
-        if let Some(moved) = self.balances.get(&key) {
-            return Ok(*moved);
+    /// Lands the trial balance of a day, once, and returns since when it is what it is. `None` says that it
+    /// could not be read.
+    ///
+    /// That it moved is not asked of this answer alone: it may have been landed since the report was.
+    async fn balance_since(
+        &mut self,
+        day: NaiveDate,
+        basis: Basis,
+    ) -> Result<Option<DateTime<Utc>>> {
+        let key = (day, basis.word());
+        if let Some(since) = self.balances.get(&key) {
+            return Ok(*since);
         }
+        let balance = ReportRequest::new(find_report(BALANCE)?, basis, (day, day), &[], &[])?;
         let landed = self.ask(&balance).await?;
-        let is_same = |answer: &AnswerSummary| answer.outcome == word(Landing::Unchanged);
-        let moved = landed.status != ReportStatus::Landed || !landed.answers.iter().all(is_same);
+        let since = match landed.status {
+            ReportStatus::Landed => {
+                let realm_id = self.source.realm_id();
+                let times = self.sink.report_times(realm_id, &balance).await?;
+                times.map(|times| times.new_since)
+            }
+            _ => None,
+        };
         self.landed.push(landed);
-        self.balances.insert(key, moved);
-        Ok(moved)
+        self.balances.insert(key, since);
+        Ok(since)
     }
 
     /// Asks for a report and lands it.

@@ -55,6 +55,17 @@ pub(crate) struct Landed<'a> {
     pub received_at: DateTime<Utc>,
 }
 
+/// When a request was answered as the tables have it. Of several answers, which cover its days together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReportTimes {
+    /// When the oldest was made, by the clock of QuickBooks.
+    pub answered_at: DateTime<Utc>,
+    /// When the oldest was last confirmed, by the clock of this machine.
+    pub last_seen: DateTime<Utc>,
+    /// When the newest was different from what had been there, by the same clock.
+    pub new_since: DateTime<Utc>,
+}
+
 /// The outcome of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Landing {
@@ -147,18 +158,18 @@ impl PostgresSink {
         Ok(landed)
     }
 
-    /// Returns the instants, by the clock of QuickBooks, at which a request was answered first of its
-    /// current answers; `None` if it was not.
+    /// Returns when a request was answered as the tables have it; `None` if it was not.
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub(crate) async fn report_answered_at(
+    pub(crate) async fn report_times(
         &self,
         realm_id: &str,
         asked: &ReportRequest,
-    ) -> Result<Option<DateTime<Utc>>> {
+    ) -> Result<Option<ReportTimes>> {
         let known = format!(
-            "SELECT min(answered_at_utc) AS at FROM ({KNOWN}) AS known JOIN {{table}} USING (id)"
+            "SELECT min(answered_at_utc) AS answered_at, min(last_seen_utc) AS last_seen, max(fetched_at_utc) AS new_since
+             FROM ({KNOWN}) AS known JOIN {{table}} USING (id)"
         );
         let sql = known.replace(
             "{table}",
@@ -174,7 +185,15 @@ impl PostgresSink {
                 ],
             )
             .await?;
-        row.column("at")
+        let answered_at: Option<DateTime<Utc>> = row.column("answered_at")?;
+        let Some(answered_at) = answered_at else {
+            return Ok(None);
+        };
+        Ok(Some(ReportTimes {
+            answered_at,
+            last_seen: row.column("last_seen")?,
+            new_since: row.column("new_since")?,
+        }))
     }
 
     /// Returns true if the tables hold a transaction of these days that was changed or deleted at or
@@ -206,11 +225,11 @@ impl PostgresSink {
         (start, end): (Option<NaiveDate>, Option<NaiveDate>),
         since: DateTime<Utc>,
     ) -> Result<bool> {
-        // Dates of ISO are in order as texts, so that a text that is none fails no cast.
+        // Dates of ISO are in order as texts, so that a text that is none fails no cast. Some have slashes, or an offset.
         let sql = format!(
             "SELECT 1 FROM {} WHERE ({}) IS NOT TRUE
                AND (deleted_at_utc IS NULL OR deleted_at_utc >= $1)
-               AND coalesce(payload ->> 'TxnDate', '') BETWEEN $2 AND $3 LIMIT 1",
+               AND left(replace(coalesce(payload ->> 'TxnDate', ''), '/', '-'), 10) BETWEEN $2 AND $3 LIMIT 1",
             table_name(&self.schema, entity),
             is_live_before(entity, "$1")
         );
