@@ -12,7 +12,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use super::Param;
 
 /// The character that replaces U+0000.
-const REPLACEMENT: &str = "\u{fffd}";
+pub(super) const REPLACEMENT: &str = "\u{fffd}";
 const ESCAPED_NUL: &[u8] = b"\\u0000";
 const ESCAPED_REPLACEMENT: &[u8] = b"\\ufffd";
 

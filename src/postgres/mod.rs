@@ -5,6 +5,7 @@ mod address;
 mod address_parameters;
 mod cleaned;
 mod connect;
+pub(crate) mod copy_text;
 pub(crate) mod migrations;
 mod query;
 mod raw_table;

@@ -3,7 +3,7 @@
 
 use chrono::NaiveDate;
 
-use super::answer::RowKind;
+use super::answer::{Column, RowKind};
 use super::registry::{BasisStyle, DateStyle};
 use super::request::ReportRequest;
 use super::tree::ParsedReport;
@@ -177,7 +177,9 @@ fn check_columns(request: &ReportRequest, parsed: &ParsedReport) -> Result<(), S
     ))
 }
 
+/// Returns true if a row says an amount. A running balance is none: it is that of days before, too.
 fn has_amounts(parsed: &ParsedReport) -> bool {
+    let is_amount = |column: &Column| column.holds_numbers() && !column.key.starts_with("rbal");
     let columns = &parsed.answer.columns;
     let data = parsed
         .answer
@@ -185,8 +187,8 @@ fn has_amounts(parsed: &ParsedReport) -> bool {
         .iter()
         .filter(|row| row.kind == RowKind::Data);
     let mut amounts = data.flat_map(|row| {
-        let money = (0..columns.len()).filter(|at| columns[*at].kind == "Money");
-        money.filter_map(|at| row.amount(at))
+        let numbers = (0..columns.len()).filter(|at| is_amount(&columns[*at]));
+        numbers.filter_map(|at| row.amount(at))
     });
     amounts.any(|amount| !amount.is_zero())
 }

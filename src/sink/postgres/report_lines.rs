@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::domain::reports::ReportCell;
+use crate::postgres::copy_text::{end, plain, text};
 
 /// Starts the stream of cells.
 pub(super) const COPY: &str = "
@@ -10,7 +11,7 @@ COPY qbo.report_rows (schema_name, realm_id, report_id, row_number, column_numbe
     row_kind, path, groups, row_group, account_id, txn_date, txn_type, txn_id, party_id, cell_id,
     amount, value) FROM STDIN";
 
-/// Writes a line of COPY's text format (PostgreSQL documentation, COPY, "Text Format").
+/// Writes a cell as a row.
 pub(super) fn write_line(out: &mut String, key: [&str; 3], cell: &ReportCell<'_>) {
     let path = cell
         .row
@@ -18,47 +19,25 @@ pub(super) fn write_line(out: &mut String, key: [&str; 3], cell: &ReportCell<'_>
         .iter()
         .map(|section| Some(section.label.as_str()));
     let groups = cell.row.path.iter().map(|section| section.group.as_deref());
-    for text in key {
-        field(out, Some(text));
+    for part in key {
+        text(out, Some(part));
     }
-    field(out, Some(&cell.row_number.to_string()));
-    field(out, Some(&cell.column_number.to_string()));
-    field(out, Some(&cell.column.key));
-    field(out, Some(cell.row.kind.word()));
-    field(out, Some(&array(path)));
-    field(out, Some(&array(groups)));
-    field(out, cell.row.group.as_deref());
-    field(out, cell.place.account_id);
-    field(out, cell.txn_date.map(|date| date.to_string()).as_deref());
-    field(out, cell.place.txn_type);
-    field(out, cell.place.txn_id);
-    field(out, cell.place.party_id);
-    field(out, cell.id);
-    field(out, cell.amount.map(|amount| amount.to_string()).as_deref());
-    field(out, Some(cell.value));
-    // The last field has a tab behind it.
-    out.pop();
-    out.push('\n');
-}
-
-fn field(out: &mut String, text: Option<&str>) {
-    match text {
-        None => out.push_str("\\N"),
-        Some(text) => {
-            for letter in text.chars() {
-                match letter {
-                    '\\' => out.push_str("\\\\"),
-                    '\t' => out.push_str("\\t"),
-                    '\n' => out.push_str("\\n"),
-                    '\r' => out.push_str("\\r"),
-                    // Postgres stores no U+0000.
-                    '\0' => out.push('\u{fffd}'),
-                    other => out.push(other),
-                }
-            }
-        }
-    }
-    out.push('\t');
+    plain(out, Some(cell.row_number));
+    plain(out, Some(cell.column_number));
+    text(out, Some(&cell.column.key));
+    text(out, Some(cell.row.kind.word()));
+    text(out, Some(&array(path)));
+    text(out, Some(&array(groups)));
+    text(out, cell.row.group.as_deref());
+    text(out, cell.place.account_id);
+    plain(out, cell.txn_date);
+    text(out, cell.place.txn_type);
+    text(out, cell.place.txn_id);
+    text(out, cell.place.party_id);
+    text(out, cell.id);
+    plain(out, cell.amount);
+    text(out, Some(cell.value));
+    end(out);
 }
 
 /// Returns the literal of an array of texts.
@@ -86,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_escaped_for_the_array_and_for_copy() {
+    fn texts_are_escaped_for_the_array() {
         assert_eq!(array([].into_iter()), "{}");
         let texts = [
             Some(r#"a "b" \c"#),
@@ -99,9 +78,5 @@ mod tests {
             array(texts.into_iter()),
             r#"{"a \"b\" \\c",NULL,"","NULL","x,y"}"#
         );
-        let mut line = String::new();
-        field(&mut line, Some("a\tb\n\\N\0"));
-        field(&mut line, None);
-        assert_eq!(line, "a\\tb\\n\\\\N\u{fffd}\t\\N\t");
     }
 }

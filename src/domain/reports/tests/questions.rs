@@ -185,6 +185,28 @@ fn columns_that_were_dropped_are_missed() {
 }
 
 #[test]
+fn an_answer_that_says_it_has_no_data_holds_no_amounts() {
+    let days = ("2031-01-01".parse().unwrap(), "2031-01-31".parse().unwrap());
+    let ledger = find_report("GeneralLedger").unwrap();
+    let request = ReportRequest::new(ledger, Basis::Accrual, days, &[], &[]).unwrap();
+    // Lists have the key of a column as its type.
+    let keys = ["tx_date", "subt_nat_amount", "rbal_nat_amount"].map(|key| (key, key));
+    let check = |row: [&str; 3]| {
+        let row = row.map(|text| json!({"value": text}));
+        let mut body = report("GeneralLedger", keyed(&keys), json!([{"ColData": row}]));
+        body["Header"]["Option"][0]["Value"] = "true".into();
+        check_report(&request, &parsed(&body))
+    };
+    assert_eq!(check(["Beginning Balance", "", "5.00"]), Ok(()));
+    assert_eq!(check(["2031-01-09", "0.00", "5.00"]), Ok(()));
+    let error = check(["2031-01-09", "5.00", "5.00"]).unwrap_err();
+    assert!(
+        error.contains("no data") && error.contains("amounts"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_report_of_one_day_says_which_day() {
     let days = ("2031-01-01".parse().unwrap(), "2031-01-31".parse().unwrap());
     let spec = find_report("AgedReceivables").unwrap();

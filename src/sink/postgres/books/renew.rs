@@ -15,6 +15,7 @@ use super::copy::copy;
 use super::rows::{ENTRY_COLUMNS, Rows};
 use crate::books::Entry;
 use crate::error::{Error, Result};
+use crate::postgres::copy_text::unescaped;
 use crate::postgres::{Query, database_error, params};
 
 /// Entity and id of a transaction, as COPY writes them.
@@ -124,26 +125,4 @@ fn add(digests: &mut Digests, row: &str) -> Result<()> {
 fn key_of(row: &str) -> Option<Key> {
     let mut columns = row.split('\t').skip(BEFORE_KEY);
     Some((columns.next()?.to_owned(), columns.next()?.to_owned()))
-}
-
-/// Returns a text of a row without the escapes of COPY.
-fn unescaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        out.push(match character {
-            '\\' => match characters.next() {
-                Some('t') => '\t',
-                Some('n') => '\n',
-                Some('r') => '\r',
-                Some('b') => '\u{8}',
-                Some('f') => '\u{c}',
-                Some('v') => '\u{b}',
-                Some(other) => other,
-                None => break,
-            },
-            other => other,
-        });
-    }
-    out
 }

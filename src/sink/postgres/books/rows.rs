@@ -1,10 +1,9 @@
 //! Rows of the tables of the general ledger, in the text format of COPY.
 
-use std::fmt::Write;
-
 use rust_decimal::Decimal;
 
 use crate::books::{Account, Entry, EntryKind, EntrySource, Lists, Unbalanced};
+use crate::postgres::copy_text::{end, plain, text};
 
 /// Columns of entries in the order of [`Rows::entry`].
 pub(super) const ENTRY_COLUMNS: &str = "realm_id, entity, id, line, txn_date, account_id, account_name, debit, \
@@ -100,59 +99,5 @@ const fn source(source: EntrySource) -> &'static str {
     match source {
         EntrySource::Record => "record",
         EntrySource::Report => "report",
-    }
-}
-
-/// Writes a value that holds nothing to escape.
-fn plain(out: &mut String, value: Option<impl std::fmt::Display>) {
-    match value {
-        // Writing into a string does not fail.
-        Some(value) => drop(write!(out, "{value}\t")),
-        None => out.push_str("\\N\t"),
-    }
-}
-
-/// Writes a text. The characters that mean something to COPY are escaped; U+0000 cannot be stored.
-fn text(out: &mut String, value: Option<&str>) {
-    let Some(value) = value else {
-        out.push_str("\\N\t");
-        return;
-    };
-    for character in value.chars() {
-        match character {
-            '\\' => out.push_str("\\\\"),
-            '\t' => out.push_str("\\t"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{b}' => out.push_str("\\v"),
-            '\u{c}' => out.push_str("\\f"),
-            '\0' => {}
-            other => out.push(other),
-        }
-    }
-    out.push('\t');
-}
-
-/// Ends a row: a newline stands in the place of the last tab.
-fn end(out: &mut String) {
-    out.pop();
-    out.push('\n');
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{end, plain, text};
-
-    #[test]
-    fn rows_are_in_the_text_format_of_copy() {
-        let mut row = String::new();
-        text(&mut row, Some("a\tb\\c\nd\re\0f"));
-        text(&mut row, None);
-        text(&mut row, Some(""));
-        plain(&mut row, Some(7));
-        plain(&mut row, None::<i32>);
-        end(&mut row);
-        assert_eq!(row, "a\\tb\\\\c\\nd\\ref\t\\N\t\t7\t\\N\n");
     }
 }
