@@ -154,7 +154,7 @@ bench-mage: .venv/.dev .venv/mage/.wheel ## Time 100,000 invoices through Mage a
 	$(BIN)/python benches/mage.py
 
 bench-companies: .venv/.dev .venv/.wheel ## Measure how two broken companies slow eighteen others; takes two minutes
-	$(BIN)/python benches/companies.py
+	$(BIN)/python benches/fairness.py
 
 bench-fleet: .venv/.dev .venv/.wheel ## Measure looks at thousands of companies, and syncs of hundreds by several processes; takes six minutes
 	$(BIN)/python benches/fleet.py

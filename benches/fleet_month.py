@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import psycopg
 from backfill import COMMAND, machine
-from companies import connect
+from fairness import connect
 from with_postgres import throw_away_postgres, url
 
 import qbo_rs

@@ -30,4 +30,5 @@ def spent(pid: int) -> float | None:
 
 def children(pid: int) -> list[int]:
     """Return the processes that a process has started, and that go on."""
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return [int(one) for thread in threads for one in (thread / "children").read_text().split()]

@@ -1,0 +1,133 @@
+"""Engines that bring companies into step. Each is started before its work is measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import psycopg
+from backfill import COMMAND, ROOT
+from report import processor
+
+from ceilings.job import ENTITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Sync = Callable[[], float]
+
+LIMIT_S = 900
+JOB = Path(__file__).with_name("job.py")
+PYTHONS = {name: ROOT / ".venv" / "spark" / folder / "bin" / "python" for name, folder in
+           [("sail", "sail"), ("spark", "cluster")]}
+IN_STEP = """
+SELECT count(*) FROM (
+    SELECT realm_id FROM qbo.sync_state WHERE last_success_at_utc > %s AND entity = ANY(%s)
+    GROUP BY realm_id HAVING count(*) = %s
+) AS companies
+"""
+
+
+class Engine(NamedTuple):
+    """An engine that is ready."""
+
+    #: Bring all companies into step, and return the seconds that it took.
+    sync: Sync
+    #: Processor time of the engine so far.
+    spent: Callable[[], float]
+
+
+@contextmanager
+def serve(workers: int, environment: dict[str, str], companies: int) -> Iterator[Engine]:
+    """Start so many processes of the service at each sync; they divide the companies by their turns."""
+    spent = 0.0
+
+    def sync() -> float:
+        nonlocal spent
+        line = [COMMAND, "serve", *ENTITIES, "--port", "0", "--every", "1s", "--log-level", "error"]
+        with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as database:
+            since = database.execute("SELECT clock_timestamp()").fetchone()[0]
+            begin = time.monotonic()
+            running = [subprocess.Popen(line, env=environment, stdout=-3, stderr=-3) for _ in range(workers)]
+            try:
+                wait_for(database, (since, ENTITIES, len(ENTITIES)), companies)
+                seconds = time.monotonic() - begin
+                spent += sum(processor.seconds(process.pid) for process in running)
+            finally:
+                for process in running:
+                    process.terminate()
+                for process in running:
+                    process.wait(timeout=60)
+        return seconds
+
+    yield Engine(sync, lambda: spent)
+
+
+def wait_for(database: psycopg.Connection, parameters: tuple[object, ...], companies: int) -> None:
+    """Wait until so many companies are in step; look ten times a second."""
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline:
+        try:
+            if database.execute(IN_STEP, parameters).fetchone()[0] >= companies:
+                return
+        except psycopg.errors.UndefinedTable:
+            pass
+        time.sleep(0.1)
+    raise TimeoutError(f"not all of {companies} companies are in step after {LIMIT_S} s")
+
+
+@contextmanager
+def job(engine: str, workers: int, environment: dict[str, str], companies: int) -> Iterator[Engine]:
+    """Start Sail or Spark."""
+    line = [str(PYTHONS[engine]), str(JOB), engine, str(workers)]
+    with subprocess.Popen(line, env=environment, stdin=-1, stdout=-1, stderr=-3, text=True) as process:
+        try:
+            if process.stdout.readline() != "ready\n":
+                raise RuntimeError(f"{engine} does not start")
+
+            def sync() -> float:
+                process.stdin.write("\n")
+                process.stdin.flush()
+                answer = json.loads(process.stdout.readline())
+                if answer["in_step"] != companies:
+                    raise RuntimeError(f"{engine}: {answer['in_step']} of {companies} companies are in step")
+                return answer["seconds"]
+
+            yield Engine(sync, lambda: tree_seconds(process.pid))
+        finally:
+            process.stdin.close()
+            process.terminate()
+
+
+def tree_seconds(pid: int) -> float:
+    """Return the processor time of a process and all below it."""
+    total, waiting = 0.0, [pid]
+    while waiting:
+        one = waiting.pop()
+        try:
+            waiting += processor.children(one)
+            total += processor.spent(one) or 0.0
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def is_installed(engine: str) -> bool:
+    """Return whether an engine can be started."""
+    if engine == "serve":
+        return True
+    java = engine != "spark" or any((Path(folder) / "java").exists() for folder in os.environ["PATH"].split(":"))
+    return PYTHONS[engine].exists() and java
+
+
+@contextmanager
+def engine(name: str, workers: int, environment: dict[str, str], companies: int) -> Iterator[Engine]:
+    """Start an engine."""
+    started = serve(workers, environment, companies) if name == "serve" else job(name, workers, environment, companies)
+    with started as ready:
+        yield ready
