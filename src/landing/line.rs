@@ -309,15 +309,16 @@ impl PageLines<'_> {
     }
 }
 
-/// Returns what is wrong with a line that cannot be parsed, without the list of all members.
+/// Returns what is wrong with a line that cannot be parsed.
 fn unreadable(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    match text.split_once(", expected one of") {
-        Some((unknown, _)) if text.starts_with("unknown field") => format!(
-            "{}, which no landing line has: it was damaged or changed after it was written",
-            excerpt(unknown, MAX_SHOWN)
+    let unknown = text.strip_prefix("unknown field `");
+    match unknown.and_then(|rest| rest.split_once("`, ")) {
+        Some((name, _)) => format!(
+            "it has a member {}, which no landing line has: it was damaged or changed after it was written",
+            excerpt(name, MAX_SHOWN)
         ),
-        _ => excerpt(&text, MAX_SHOWN).into_owned(),
+        None => excerpt(&text, MAX_SHOWN).into_owned(),
     }
 }
 
@@ -431,7 +432,7 @@ mod tests {
             assert!(LandingLine::parse(line.as_bytes()).is_ok());
             let other = line.replacen('{', r#"{"crc33":"01234567","#, 1);
             let refused = LandingLine::parse(other.as_bytes()).unwrap_err();
-            let words = "unknown field `crc33`, which no landing line has";
+            let words = "it has a member crc33, which no landing line has";
             assert!(refused.starts_with(words), "{refused}");
         }
     }
