@@ -5,6 +5,7 @@ use std::io::Write;
 
 use bytes::Bytes;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -93,7 +94,7 @@ impl<'a> LandingLine<'a> {
         if !line.starts_with(b"{") {
             return Err("is no landing line, which is a JSON object".to_owned());
         }
-        let parsed: Self = serde_json::from_slice(line).map_err(|e| unreadable(&e))?;
+        let parsed: Self = serde_json::from_slice(line).map_err(|e| unreadable(line, &e))?;
         if parsed.crc32.is_some() && !is_checked {
             return Err(checksum::CHANGED.to_owned());
         }
@@ -309,16 +310,27 @@ impl PageLines<'_> {
     }
 }
 
-/// Returns what is wrong with a line that cannot be parsed.
-fn unreadable(error: &serde_json::Error) -> String {
+/// A line of ours, whatever else is in it.
+#[derive(Deserialize)]
+struct Ours {
+    #[serde(rename = "entity")]
+    _entity: IgnoredAny,
+}
+
+/// Returns what is wrong with a line that cannot be parsed. One of another program is no damaged one.
+fn unreadable(line: &[u8], error: &serde_json::Error) -> String {
     let text = error.to_string();
     let unknown = text.strip_prefix("unknown field `");
+    let told = |text: &str| excerpt(text, MAX_SHOWN).into_owned();
     match unknown.and_then(|rest| rest.split_once("`, ")) {
-        Some((name, _)) => format!(
-            "it has a member {}, which no landing line has: it was damaged or changed after it was written",
-            excerpt(name, MAX_SHOWN)
-        ),
-        None => excerpt(&text, MAX_SHOWN).into_owned(),
+        None => told(&text),
+        Some((member, _)) => match serde_json::from_slice::<Ours>(line) {
+            Err(foreign) => told(&foreign.to_string()),
+            Ok(_) => format!(
+                "it has a member {}, which no landing line has: it was damaged or changed after it was written",
+                told(member)
+            ),
+        },
     }
 }
 
