@@ -48,6 +48,7 @@ wheel-portable: .venv/.dev ## Build the wheel for every Linux with glibc 2.17 or
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check ziglang==0.17.1
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --locked --zig --compatibility manylinux2014 \
 		--target-dir target/portable --out target/portable/wheels
+	$(BIN)/python tools/tidy_wheel.py target/portable/wheels
 
 wheel: .venv/.wheel ## Build the release wheel into dist and install it into .venv
 
@@ -256,5 +257,6 @@ clean: ## Remove everything that was built; the data of the demo is kept
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-dev.txt maturin
 	rm -rf dist
 	env -u MAKEFLAGS $(BIN)/maturin build --release --locked --out dist
+	$(BIN)/python tools/tidy_wheel.py dist
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/*.whl
 	touch $@

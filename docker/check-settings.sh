@@ -4,15 +4,24 @@ set -u
 outcome=0
 users="${PG_USER-} ${MAGE_OWNER_EMAIL-} ${PGADMIN_EMAIL-}"
 known='password passwort secret geheim admin root postgres mage pgadmin qbo quickbooks intuit welcome letmein login user test demo
-default master monkey dragon football iloveyou sunshine princess'
+default master monkey dragon football iloveyou sunshine princess trustno hunter spring summer autumn winter
+january february march april june july august september october november december enero febrero marzo abril mayo junio
+julio agosto septiembre octubre noviembre diciembre verano invierno otono primavera'
 rows='abcdefghijklmnopqrstuvwxyz zyxwvutsrqponmlkjihgfedcba 01234567890123456789 98765432109876543210
-qwertyuiopasdfghjklzxcvbnm qwertzuiopasdfghjklyxcvbnm azertyuiopqsdfghjklmwxcvbn 1qaz2wsx3edc4rfv5tgb 1q2w3e4r5t6y7u8i9o0p'
+qwertyuiopasdfghjklzxcvbnm qwertzuiopasdfghjklyxcvbnm azertyuiopqsdfghjklmwxcvbn qazwsxedcrfvtgbyhnujmikolp 1qaz2wsx3edc4rfv5tgb 1q2w3e4r5t6y7u8i9o0p'
 
-# Prints the value without what everybody tries: words, the name of a user, rows of keys, and letters repeated.
+# Prints the value without what everybody tries: words, the name of a user, rows of keys, and letters repeated; nothing
+# of one that repeats fewer than eight characters.
 rest_of() {
     printf '%s' "$1" | awk -v known="$known $users" -v rows="$rows" '
     { text = text tolower($0) }
     END {
+        for (size = 1; size < 8 && size < length(text); size++) {
+            for (again = ""; length(again) < length(text);)
+                again = again substr(text, 1, size)
+            if (again == text)
+                exit
+        }
         count = split(known, words, /[ \n@]+/)
         for (i = 1; i <= count; i++)
             while (words[i] != "" && (at = index(text, tolower(words[i]))))
@@ -34,6 +43,9 @@ rest_of() {
 for name in PG_PASSWORD JWT_SECRET MAGE_OWNER_PASSWORD PGADMIN_PASSWORD; do
     eval "value=\${$name-}"
     rest=$(rest_of "$value")
+    # Letters as those write them who must use a digit and a sign.
+    plain=$(rest_of "$(printf '%s' "$value" | sed 'y/@$013457/asoleast/')")
+    test ${#plain} -lt ${#rest} && rest=$plain
     case $value in
     *[Cc][Hh][Aa][Nn][Gg][Ee]*[Mm][Ee]* | password* | admin* | postgres | mage)
         problem="is a value that everybody knows" ;;

@@ -1,7 +1,8 @@
 //! The errors of the crate, and what a caller can do about each.
 //!
 //! A variant says *what happened*; [`Error::recovery`] says *what to do*. Texts are one line and
-//! never hold a secret: token material is scrubbed where answers are parsed (`quickbooks::scrub`).
+//! never hold a secret: token material is scrubbed where answers are parsed (`quickbooks::scrub`), and
+//! the secrets of this process wherever data that cannot be understood is quoted.
 //! They name settings by their variables; the command and the Python package add their own names
 //! for them.
 
@@ -16,6 +17,7 @@ pub(crate) use self::panics::without_panics;
 pub use self::recovery::Recovery;
 pub use self::trace::Trace;
 use self::trace::trace_text;
+use crate::held_secrets::hide;
 
 /// The result of everything that can fail in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -275,7 +277,7 @@ impl Error {
     pub fn decode(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         Self::Decode {
             what: what.into(),
-            reason: reason.to_string(),
+            reason: hide(&reason.to_string()).into_owned(),
         }
     }
 

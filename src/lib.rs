@@ -72,6 +72,7 @@ pub mod domain;
 mod durable;
 pub mod error;
 mod event;
+mod held_secrets;
 mod http;
 pub mod landing;
 // Alerts are the only texts of the library alone.

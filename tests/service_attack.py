@@ -228,9 +228,10 @@ class Answer(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What honest clients got by path, what the hostile ones report, and the most memory of the service in MB."""
+    """What honest clients got by path, of the twin too, what the hostile ones report, and the most memory in MB."""
 
     answers: dict[str, list[Answer]]
+    twin: dict[str, list[Answer]]
     hostile: dict[str, dict[str, int]]
     peak_mb: float
 
@@ -261,31 +262,43 @@ def signed_webhook(token: str, number: int, realm_id: str, padding: object = Non
 PROBES = ("/healthz", "/readyz")
 
 
-async def honest(host: str, port: int, token: str, rate: float, seconds: float) -> dict[str, list[Answer]]:
-    """Send so many signed webhooks a second, and two probes of each kind."""
+async def honest(address: str, token: str, rate: float, seconds: float, first: int = 0) -> dict[str, list[Answer]]:
+    """Send so many signed webhooks a second, numbered from the first, and two probes of each kind."""
+    host, port = address.removeprefix("http://").split(":")
     asked: dict[str, list[asyncio.Future[Answer]]] = {path: [] for path in (WEBHOOK, *PROBES)}
 
     def send(path: str, message: bytes) -> None:
-        asked[path].append(asyncio.ensure_future(ask(host, port, message)))
+        asked[path].append(asyncio.ensure_future(ask(host, int(port), message)))
 
     begin = time.monotonic()
     for number in range(int(rate * seconds)):
         await asyncio.sleep(max(0, begin + number / rate - time.monotonic()))
-        send(WEBHOOK, signed_webhook(token, number, "9"))
+        send(WEBHOOK, signed_webhook(token, first + number, "9"))
         if number % int(rate / 2) == 0:
             for path in PROBES:
                 send(path, request("GET", path, None, "Connection: close"))
     return {path: list(await asyncio.gather(*answers)) for path, answers in asked.items()}
 
 
-def measure(address: str, process: int, token: str, clients: dict[str, int], seconds: float) -> Measured:
-    """Attack the service at an address for so long, beside 30 signed webhooks and 4 probes a second."""
-    host, port = address.removeprefix("http://").split(":")
+def measure(
+    address: str, process: int, token: str, clients: dict[str, int], seconds: float, *, twin: str | None = None
+) -> Measured:
+    """Attack the service at an address for so long, beside 30 signed webhooks and 4 probes a second.
+
+    A twin, which nobody attacks, is asked the same at the same time: its answers tell how busy the machine is.
+    """
+
+    async def both() -> list[dict[str, list[Answer]]]:
+        asked = [honest(address, token, 30, seconds)]
+        if twin is not None:
+            asked.append(honest(twin, token, 30, seconds, 1_000_000))
+        return await asyncio.gather(*asked)
+
     with attacking(address, clients) as hostile_ones:
-        answers = asyncio.run(honest(host, int(port), token, 30, seconds))
+        answers, *of_twin = asyncio.run(both())
     status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
-    return Measured(answers, hostile_ones, peak)
+    return Measured(answers, of_twin[0] if of_twin else {}, hostile_ones, peak)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ pub struct Settings {
     values: BTreeMap<&'static str, String>,
     /// Names of those that a keyword or a flag gives. They go before the environment.
     given: BTreeSet<&'static str>,
+    /// The secret ones, held so that no text of others shows one while the settings exist.
+    secrets: BTreeMap<&'static str, Secret>,
     directories: Directories,
 }
 
@@ -43,14 +45,23 @@ impl Settings {
     /// Reads every setting through `lookup`, usually the environment, and the places of the user's
     /// directories. Empty values count as unset.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
-        let found = SETTINGS
-            .iter()
-            .filter_map(|spec| Some((spec.name, non_empty(&lookup(spec.name)?)?)));
-        Self {
-            values: found.collect(),
-            given: BTreeSet::new(),
+        let mut settings = Self {
             directories: Directories::from_lookup(&lookup),
+            ..Self::default()
+        };
+        for spec in SETTINGS {
+            if let Some(value) = lookup(spec.name).as_deref().and_then(non_empty) {
+                settings.put(spec, value);
+            }
         }
+        settings
+    }
+
+    fn put(&mut self, spec: &SettingSpec, value: String) {
+        if spec.is_secret {
+            self.secrets.insert(spec.name, Secret::new(value.as_str()));
+        }
+        self.values.insert(spec.name, value);
     }
 
     /// Reads the process's environment.
@@ -69,7 +80,7 @@ impl Settings {
             .ok_or_else(|| unknown_setting(name))?;
         match non_empty(value) {
             Some(value) => {
-                self.values.insert(spec.name, value);
+                self.put(spec, value);
                 self.given.insert(spec.name);
             }
             None => {

@@ -144,8 +144,9 @@ impl Delivery {
             Err(error) => return self.set_aside(text, &error.to_string()),
         };
         clean(&mut notification.realm_id);
-        let Ok(realm_id) = required(&notification.realm_id, "realmId") else {
-            return self.set_aside(text, "realmId is missing");
+        let realm_id = match required(&notification.realm_id, "realmId") {
+            Ok(realm_id) => realm_id,
+            Err(reason) => return self.set_aside(text, &reason),
         };
         for event in notification.change.entities {
             let read = parse(event.get()).and_then(|event| legacy_event(&realm_id, event));
@@ -396,6 +397,44 @@ mod tests {
             assert_eq!(delivery.unreadable_count, 1, "{bad}");
             assert!(!delivery.unreadable[0].reason.is_empty(), "{bad}");
             assert!(bad.contains(&delivery.unreadable[0].text), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_reason_names_the_part_and_tells_one_that_is_too_long_from_one_that_is_missing() {
+        let cloud = |name: &str, value: &str| {
+            let mut event = serde_json::json!({"id": "b", "type": "qbo.item.updated.v1", "intuitentityid": "5", "intuitaccountid": "77"});
+            event[name] = value.into();
+            serde_json::json!([event]).to_string()
+        };
+        let retired = |name: &str, value: &str| {
+            let mut entity = serde_json::json!({"name": "Item", "id": "5", "operation": "Update"});
+            let mut realm_id = "77";
+            match name {
+                "realmId" => realm_id = value,
+                name => entity[name] = value.into(),
+            }
+            let change = serde_json::json!({"entities": [entity]});
+            serde_json::json!({"eventNotifications": [{"realmId": realm_id, "dataChangeEvent": change}]}).to_string()
+        };
+        let of_cloud = ["id", "type", "intuitentityid", "intuitaccountid"];
+        let of_retired = ["realmId", "name", "id", "operation"];
+        let all = of_cloud.map(|name| (name, &cloud as &dyn Fn(&str, &str) -> String));
+        let all = all
+            .into_iter()
+            .chain(of_retired.map(|name| (name, &retired as _)));
+        for (name, delivery) in all {
+            let reason = |value: &str| {
+                let read = read_webhook(delivery(name, value).as_bytes());
+                read.unreadable.first().map(|part| part.reason.clone())
+            };
+            let too_long = format!("{name} is longer than {MAX_ID} bytes");
+            assert_eq!(reason(&"9".repeat(10_000)), Some(too_long));
+            // An event without an id is known by its content.
+            let missing = (name != "id" || delivery("id", "").contains("Item"))
+                .then(|| format!("{name} is missing"));
+            assert_eq!(reason(" "), missing);
+            assert_eq!(reason("7"), None);
         }
     }
 

@@ -108,7 +108,8 @@ pub(crate) fn remove_leftovers(path: &Path) {
     remove_drafts(directory_of(path), &prefix);
 }
 
-/// Removes the drafts of any file in a directory that holds nothing but files of ours.
+/// Removes the drafts of any file in a directory that no process holds any more: the next command may write
+/// another file than the one that was killed.
 pub(crate) fn remove_leftovers_in(directory: &Path) {
     remove_drafts(directory, OsStr::new("."));
 }
@@ -145,11 +146,10 @@ pub(crate) fn hold_directory(directory: &Path) -> io::Result<File> {
     Err(io::Error::other("another process removes it"))
 }
 
-/// Removes directories of hidden names that belong to `path` and end in an id and `ending`, unless a
-/// process has locked them.
-pub(crate) fn remove_leftover_directories(path: &Path, ending: &str) {
-    let prefix = hidden_prefix(path);
-    for path in hidden(directory_of(path), &prefix, ID_CHARACTERS, ending) {
+/// Removes directories in `directory` whose hidden names end in an id and `ending`, whichever file they belong
+/// to, unless a process has locked them.
+pub(crate) fn remove_leftover_directories(directory: &Path, ending: &str) {
+    for path in hidden(directory, OsStr::new("."), ID_CHARACTERS, ending) {
         if std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir())
             && let Ok(directory) = File::open(&path)
             && directory.try_lock().is_ok()
@@ -163,7 +163,12 @@ pub(crate) fn remove_leftover_directories(path: &Path, ending: &str) {
 
 /// Returns the entries whose names begin with `prefix` and end in `random` random characters and
 /// `ending`. Files of users have other names.
-fn hidden(directory: &Path, prefix: &OsStr, random: usize, ending: &str) -> Vec<PathBuf> {
+pub(super) fn hidden(
+    directory: &Path,
+    prefix: &OsStr,
+    random: usize,
+    ending: &str,
+) -> Vec<PathBuf> {
     let begins_and_ends = |name: &OsStr| {
         let name = name.as_encoded_bytes();
         let before = name.strip_suffix(ending.as_bytes());

@@ -1,5 +1,6 @@
 //! Locks between processes.
 
+use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,13 +8,16 @@ use std::time::Duration;
 
 use tracing::info;
 
-use super::draft::hidden_prefix;
+use super::draft::{hidden, hidden_prefix};
 use super::private::{is_still_at, stranger};
 use super::{directory_of, make_private_directory, private};
 
 /// Time between two looks at a lock that another process holds. A thread that waits in the kernel could
 /// not be stopped by Ctrl-C.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Ending of the name of the lock of a file that is written. No other program uses it.
+const ENDING: &str = "qbo-lock";
 
 /// An exclusive lock on a file, which ends when it is dropped or its process ends.
 #[derive(Debug)]
@@ -35,14 +39,15 @@ impl Lock {
     }
 
     /// Waits for the right to write `path`, which all processes of this program take in turn: its
-    /// lock is a hidden file beside it, which goes with the lock. Creates the directory.
+    /// lock is a hidden file beside it, which goes with the lock. Creates the directory, and removes the locks
+    /// of killed processes from it.
     ///
     /// # Errors
     /// I/O errors; a lock of another user.
     pub(crate) async fn of_writing(path: &Path) -> io::Result<Self> {
         make_private_directory(directory_of(path))?;
         let mut name = hidden_prefix(path);
-        name.push("lock");
+        name.push(ENDING);
         let beside = directory_of(path).join(name);
         let mut has_told = false;
         loop {
@@ -50,6 +55,7 @@ impl Lock {
             match file.try_lock() {
                 // The holder before us has removed the file, and a third process may hold a new one.
                 Ok(()) if is_still_at(&file, &beside) => {
+                    remove_left(directory_of(path), &beside);
                     let own = cfg!(unix).then_some(beside);
                     return Ok(Self { file, own });
                 }
@@ -67,6 +73,22 @@ impl Lock {
                 }
                 Err(TryLockError::Error(e)) => return Err(e),
             }
+        }
+    }
+}
+
+/// Removes the locks of files in a directory that no process holds any more, except one's own.
+fn remove_left(directory: &Path, own: &Path) {
+    for path in hidden(directory, OsStr::new("."), 0, ENDING) {
+        if path != own
+            && let Ok(file) = private().write(true).open(&path)
+            && file.metadata().is_ok_and(|found| found.is_file())
+            && matches!(stranger(&file, &path), Ok(None))
+            && file.try_lock().is_ok()
+            && is_still_at(&file, &path)
+        {
+            // While it is locked, as its holder would.
+            let _ = std::fs::remove_file(&path);
         }
     }
 }
@@ -158,7 +180,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.txt");
         let elsewhere = directory.path().join("elsewhere");
-        std::os::unix::fs::symlink(&elsewhere, directory.path().join(".a.txt.lock")).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, directory.path().join(".a.txt.qbo-lock")).unwrap();
         assert_refused(Lock::of_writing(&path).await, "a link");
         assert!(!elsewhere.exists());
     }
@@ -168,7 +190,7 @@ mod tests {
     async fn a_lock_that_is_a_pipe_is_refused_and_not_waited_for() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.txt");
-        let pipe = directory.path().join(".a.txt.lock");
+        let pipe = directory.path().join(".a.txt.qbo-lock");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(made.unwrap().success());
         let (tell, told) = std::sync::mpsc::channel();
@@ -177,7 +199,7 @@ mod tests {
         assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(true));
         assert_refused(Lock::of_writing(&path).await, "a pipe or a device");
         // One that somebody reads can be opened.
-        let pipe = directory.path().join(".a.txt.lock");
+        let pipe = directory.path().join(".a.txt.qbo-lock");
         let _reader = std::fs::OpenOptions::new()
             .read(true)
             .write(true)
@@ -188,7 +210,7 @@ mod tests {
 
     fn assert_refused(taken: io::Result<Lock>, what: &str) {
         let said = taken.unwrap_err().to_string();
-        let why = format!(".a.txt.lock is {what}, and no file");
+        let why = format!(".a.txt.qbo-lock is {what}, and no file");
         assert!(said.contains(&why) && said.ends_with("remove it"), "{said}");
         assert!(!said.contains("os error"), "{said}");
     }

@@ -10,7 +10,7 @@ use super::{hidden_prefix, hold_directory, remove_leftover_directories};
 const ENDING: &str = ".qbo-scratch";
 
 /// A directory of mode 0700 under a hidden name. Dropped, it is removed; what a killed process has left of its
-/// own is removed by the next one that makes one of the same name.
+/// own is removed by the next one that makes one in the same place.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     directory: PathBuf,
@@ -19,14 +19,13 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes a directory beside others of the same name.
+    /// Makes a directory, and removes those of killed processes beside it.
     ///
     /// # Errors
     /// I/O errors.
     pub(crate) fn create(parent: &Path, name: &str) -> io::Result<Self> {
-        let place = parent.join(name);
-        remove_leftover_directories(&place, ENDING);
-        let mut hidden = hidden_prefix(&place);
+        remove_leftover_directories(parent, ENDING);
+        let mut hidden = hidden_prefix(Path::new(name));
         hidden.push(format!("{}{ENDING}", crate::chance::unique_id().simple()));
         let directory = parent.join(hidden);
         let _held = hold_directory(&directory)?;

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use bytes::Bytes;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -25,8 +26,10 @@ const MAX_NAME: usize = 200;
 /// Bytes of an id. A longer one than a table can hold is set aside when it is loaded.
 const MAX_ID: usize = 64 << 10;
 
-/// A record with its metadata. The keys are the names of the raw tables' columns.
+/// A record with its metadata. The keys are the names of the raw tables' columns. A line with another one is
+/// refused: it may be a damaged `crc32`, without which nothing else in the line would be checked.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LandingLine<'a> {
     /// Name of the entity.
     #[serde(borrow)]
@@ -91,8 +94,7 @@ impl<'a> LandingLine<'a> {
         if !line.starts_with(b"{") {
             return Err("is no landing line, which is a JSON object".to_owned());
         }
-        let parsed: Self = serde_json::from_slice(line)
-            .map_err(|e| excerpt(&e.to_string(), MAX_SHOWN).into_owned())?;
+        let parsed: Self = serde_json::from_slice(line).map_err(|e| unreadable(line, &e))?;
         if parsed.crc32.is_some() && !is_checked {
             return Err(checksum::CHANGED.to_owned());
         }
@@ -308,6 +310,30 @@ impl PageLines<'_> {
     }
 }
 
+/// A line of ours, whatever else is in it.
+#[derive(Deserialize)]
+struct Ours {
+    #[serde(rename = "entity")]
+    _entity: IgnoredAny,
+}
+
+/// Returns what is wrong with a line that cannot be parsed. One of another program is no damaged one.
+fn unreadable(line: &[u8], error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let unknown = text.strip_prefix("unknown field `");
+    let told = |text: &str| excerpt(text, MAX_SHOWN).into_owned();
+    match unknown.and_then(|rest| rest.split_once("`, ")) {
+        None => told(&text),
+        Some((member, _)) => match serde_json::from_slice::<Ours>(line) {
+            Err(foreign) => told(&foreign.to_string()),
+            Ok(_) => format!(
+                "it has a member {}, which no landing line has: it was damaged or changed after it was written",
+                told(member)
+            ),
+        },
+    }
+}
+
 fn raw(json: &[u8]) -> Result<Box<RawValue>> {
     let text = std::str::from_utf8(json).map_err(|e| Error::decode("payload", e))?;
     RawValue::from_string(text.to_owned()).map_err(|e| Error::decode("payload", e))
@@ -394,6 +420,34 @@ mod tests {
         r#"{"entity":"customers","realm_id":"9","id":"7","ingested_at_utc":"2024-05-01T00:00:00Z","extract_window_start_utc":"2024-01-01T00:00:00Z","extract_window_end_utc":"2024-02-01T00:00:00Z","read_until_utc":"2024-04-30T23:59:30Z","page_number":1,"page_size":1000,"request_payload":{"method":"POST"},"payload":{"Id":"7","MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"},"Balance":0.10}}"#,
         r#"{"entity":"items","realm_id":"9","id":"","ingested_at_utc":"2024-05-01T00:00:00Z","extract_window_start_utc":"2024-01-01T00:00:00Z","extract_window_end_utc":"2024-02-01T00:00:00Z","page_number":1,"page_size":1000,"request_payload":{},"rejected":{"error":"e","intuit_tid":null,"at_utc":"2024-01-03T09:00:00Z","text":"{"}}"#,
     ];
+
+    #[test]
+    fn a_flip_of_any_bit_of_a_line_with_a_checksum_is_an_error() {
+        for line in LINES {
+            let mut line = line.as_bytes().to_vec();
+            checksum::append(&mut line);
+            assert!(LandingLine::parse(&line).unwrap().crc32.is_some());
+            for (place, bit) in
+                (0..line.len()).flat_map(|place| (0..8).map(move |bit| (place, bit)))
+            {
+                let mut damaged = line.clone();
+                damaged[place] ^= 1 << bit;
+                let text = String::from_utf8_lossy(&damaged);
+                assert!(LandingLine::parse(&damaged).is_err(), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_member_that_no_line_has_is_named_and_a_line_without_a_checksum_is_not_refused() {
+        for line in LINES {
+            assert!(LandingLine::parse(line.as_bytes()).is_ok());
+            let other = line.replacen('{', r#"{"crc33":"01234567","#, 1);
+            let refused = LandingLine::parse(other.as_bytes()).unwrap_err();
+            let words = "it has a member crc33, which no landing line has";
+            assert!(refused.starts_with(words), "{refused}");
+        }
+    }
 
     proptest::proptest! {
         #![proptest_config(crate::testing::cases(400))]

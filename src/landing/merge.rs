@@ -11,7 +11,7 @@ use super::reader::{LandingReader, open};
 use super::spool::{Key, Names, Spool};
 use super::writer::LandingWriter;
 use crate::domain::{EntitySpec, Mask, Window};
-use crate::durable::{Lock, directory_of, remove_leftovers};
+use crate::durable::{Lock, directory_of, remove_leftovers_in};
 use crate::error::{Error, Result};
 
 /// Checks that an existing file holds landing lines of a company, before anything is read from the source for
@@ -62,7 +62,7 @@ pub fn check(path: &Path, realm_id: &str, entity: Option<&EntitySpec>) -> Result
 pub async fn merge(parts: &[LandingFile], path: &Path, mask: &Mask) -> Result<()> {
     let lock = Lock::of_writing(path).await;
     let _lock = lock.map_err(|e| Error::landing(path, e))?;
-    remove_leftovers(path);
+    remove_leftovers_in(directory_of(path));
     let earlier = match path.exists() {
         true => Some(Spool::read(path, directory_of(path), mask)?),
         false => None,

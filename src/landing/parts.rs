@@ -68,7 +68,7 @@ impl Parts {
     pub(super) fn hold(&self) -> std::io::Result<()> {
         let mut held = self.held.lock();
         if held.is_none() {
-            remove_leftover_directories(&self.file, HIDDEN);
+            remove_leftover_directories(directory_of(&self.file), HIDDEN);
             *held = Some(hold_directory(&self.hidden)?);
         }
         Ok(())

@@ -1,23 +1,24 @@
 //! Secrets that must not be shown.
 
 use std::fmt;
+use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
+use crate::held_secrets::{Held, hold};
 
-/// A secret text, wiped from memory when it is dropped. `Debug` shows `***`; it has no `Display`
-/// and no serde.
+/// A secret text. `Debug` shows `***`; it has no `Display` and no serde. Texts of others are shown without
+/// it while it exists, and for some rotations longer; then it is wiped from memory.
 #[derive(Clone)]
-pub struct Secret(SecretString);
+pub struct Secret(Arc<Held>);
 
 impl Secret {
     /// Wraps a text of any length and form: the prefix of a token has no meaning (qbo-facts 1.3).
     pub fn new(text: impl Into<String>) -> Self {
-        Self(SecretString::from(text.into()))
+        Self(hold(text.into()))
     }
 
     /// Returns the text. Only for sending it.
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.0.expose()
     }
 }
 

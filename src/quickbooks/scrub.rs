@@ -1,16 +1,17 @@
 //! Removes token material from texts. Error bodies echo tokens (qbo-facts 7.1), so texts are scrubbed
-//! where answers are parsed.
+//! where answers are parsed: of the secrets that this process holds, and of what looks like one of another.
 
+use crate::held_secrets::hide;
 use crate::terminal::changes_terminal;
 
 /// Maximum length of a word with letters and digits that is not a token. Intuit's own words are
 /// shorter; tokens, which 401 bodies echo, are longer.
 const MAX_HARMLESS_WORD: usize = 23;
 
-/// Replaces everything that could be a token by `***`, ends of lines by blanks, and other control
-/// characters, which would change what a terminal shows, by U+FFFD.
+/// Replaces every secret of this process and everything that could be a token by `***`, ends of lines by
+/// blanks, and other control characters, which would change what a terminal shows, by U+FFFD.
 pub(crate) fn scrub(text: &str) -> String {
-    let text = text.replace(['\n', '\r', '\t', '\u{2028}', '\u{2029}'], " ");
+    let text = hide(text).replace(['\n', '\r', '\t', '\u{2028}', '\u{2029}'], " ");
     let text = text.replace(changes_terminal, "\u{fffd}");
     let text = text.as_str();
     let is_token_char =
@@ -41,6 +42,7 @@ const MAX_TRACE_ID: usize = 64;
 /// proxy may put anything into it.
 pub(crate) fn trace_id(header: &str) -> String {
     let is_id = header.len() <= MAX_TRACE_ID
+        && hide(header) == header
         && header
             .bytes()
             .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');

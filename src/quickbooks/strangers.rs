@@ -16,9 +16,10 @@ mod tests {
     use super::super::envelope::{Asked, QueryAnswer};
     use super::super::fault::Fault;
     use super::super::ordinary::read_query_answer;
-    use super::super::scrub::scrub;
+    use super::super::scrub::{scrub, trace_id};
     use crate::domain::{EntitySpec, Record, find_entity};
     use crate::http::Response;
+    use crate::port::Secret;
     use crate::terminal::changes_terminal;
     use crate::testing::{cases, documents, texts};
 
@@ -52,6 +53,16 @@ mod tests {
             body: Bytes::from(body),
             held: crate::port::Held::default(),
         }
+    }
+
+    fn in_xml(text: &str) -> String {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == ' ';
+        text.chars()
+            .map(|c| match is_plain(c) {
+                true => c.to_string(),
+                false => format!("&#{};", u32::from(c)),
+            })
+            .collect()
     }
 
     fn entities() -> Vec<EntitySpec> {
@@ -167,6 +178,30 @@ mod tests {
             let fault = Fault::parse(body.to_string().as_bytes()).unwrap();
             prop_assert!(!fault.message.contains(&letters), "{:?}", fault.message);
             prop_assert_eq!(fault.code, "***");
+        }
+
+        #[test]
+        fn no_fault_shows_a_secret_of_this_process_whatever_it_looks_like(
+            words in texts(&["Token expired: ", "x\r\n", "a=b;"]),
+            secret in r"[A-Za-z]{8,60}|[!-~]{8,60}|[a-zé /+]{8,20}",
+        ) {
+            let held = Secret::new(secret);
+            let secret = held.expose();
+            let text = format!("{words}{secret}{words}");
+            let json = serde_json::json!({"fault": {"type": text, "error": [{"message": text, "detail": text, "code": text}]}});
+            let escaped = in_xml(&text);
+            let xml = format!(
+                r#"<R><Fault type="{escaped}"><Error code="{escaped}"><Message>{escaped}</Message><Detail>{escaped}</Detail></Error></Fault></R>"#
+            );
+            for body in [json.to_string(), xml] {
+                let Some(fault) = Fault::parse(body.as_bytes()) else { continue };
+                for text in [&fault.kind, &fault.code, &fault.message, &fault.detail] {
+                    prop_assert!(!text.contains(secret), "{:?}", text);
+                    prop_assert!(text.contains("***"), "{:?}", text);
+                }
+            }
+            let header = trace_id(secret);
+            prop_assert!(!header.contains(secret), "{:?}", header);
         }
     }
 }

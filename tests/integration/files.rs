@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::support::{
     Database, NEEDS_ROOT, app, assert_complete, everything, settings, small_sandbox, syncing_app,
-    tell_untested, truth, until, whole_range,
+    tell_untested, truth, until, until_it_holds, whole_range,
 };
 
 pub(crate) const COMMAND: &str = env!("CARGO_BIN_EXE_qbo-rs");
@@ -402,7 +402,10 @@ async fn what_killed_processes_left_is_removed_and_what_others_write_is_not() {
     }
     let other_directory = hidden(&one, "mine.parts");
     std::fs::create_dir(&other_directory).unwrap();
-    let left_directory = hidden(&one, &format!("{}.qbo-parts", "01".repeat(16)));
+    let of_another_file = directory.path().join("another.jsonl");
+    let left_of_another = hidden(&of_another_file, "0123456789ab.qbo-part");
+    std::fs::write(&left_of_another, "payloads").unwrap();
+    let left_directory = hidden(&of_another_file, &format!("{}.qbo-parts", "01".repeat(16)));
     let held_directory = hidden(&one, &format!("{}.qbo-parts", "02".repeat(16)));
     std::fs::create_dir_all(left_directory.join("9/items")).unwrap();
     std::fs::create_dir_all(&held_directory).unwrap();
@@ -411,9 +414,65 @@ async fn what_killed_processes_left_is_removed_and_what_others_write_is_not() {
     for request in [request, extract_into(&one, &["items"], "year")] {
         assert_complete(&app.extract(&request).await.unwrap());
     }
-    assert!(!left.exists() && !left_directory.exists());
+    assert!(!left.exists() && !left_directory.exists() && !left_of_another.exists());
     assert!(in_use.exists() && held_directory.exists() && other_directory.exists());
     assert!(of_others.iter().all(|other| other.exists()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_archive_left_is_removed_by_the_next_one_into_the_directory() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let backfill = whole_range(&["customers"], "year", 1000);
+    assert_complete(&app.backfill(&backfill).await.unwrap());
+    let home = tempfile::tempdir().unwrap();
+    let archive = |file: &Path| {
+        let before = ["--before", "2026-11-01", "--out", file.to_str().unwrap()];
+        let line = [&["db", "archive", "customers"], &before[..]].concat();
+        command(&sandbox, Some(&database), home.path(), &line)
+    };
+    let lock = "BEGIN; LOCK TABLE raw.qb_customers IN ACCESS EXCLUSIVE MODE";
+    let is_of = |file: &str, ending: &str| {
+        let is_left = |name: &String| name.starts_with(file) && name.ends_with(ending);
+        names(home.path()).iter().any(is_left)
+    };
+    // One that is killed, and one that goes on.
+    database.client.batch_execute(lock).await.unwrap();
+    let begin = async |name: &str| {
+        let file = home.path().join(format!("{name}.jsonl.zst"));
+        let begun = archive(&file).spawn().unwrap();
+        let draft = || is_of(&format!(".{name}.jsonl.zst."), ".qbo-part");
+        until_it_holds("an archive has its draft", draft).await;
+        begun
+    };
+    let goes_on = begin("two").await;
+    let mut killed = begin("one").await;
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(is_of(".one.jsonl.zst.", ".qbo-part") && is_of(".one.jsonl.zst.", "lock"));
+    let of_others = home.path().join(".one.jsonl.zst.mine.qbo-part");
+    std::fs::write(&of_others, "of others").unwrap();
+    // Into the same directory, but not the same file.
+    let into_three = begin("three").await;
+    std::fs::remove_file(&of_others).unwrap();
+    assert!(!is_of(".one.", ""), "{:?}", names(home.path()));
+    assert!(is_of(".two.jsonl.zst.", ".qbo-part") && is_of(".two.jsonl.zst.", "lock"));
+    database.client.batch_execute("ROLLBACK").await.unwrap();
+    for running in [goes_on, into_three] {
+        let ended = running.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", text(&ended));
+    }
+    let mut found: Vec<_> = ["two", "three"]
+        .iter()
+        .flat_map(|name| ids_in(&home.path().join(format!("{name}.jsonl.zst")), "customers"))
+        .collect();
+    let in_table = database.rows("raw.qb_customers").await;
+    found.extend(in_table.into_iter().map(|(id, _)| id));
+    found.sort();
+    let all = truth(&sandbox, "Customer").into_iter().map(|(id, _)| id);
+    assert_eq!(found, all.collect::<Vec<_>>());
+    assert!(names(home.path()).iter().all(|name| !name.starts_with('.')));
+    database.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -942,7 +1001,7 @@ fn a_lock_of_another_user_is_refused_and_not_waited_for() {
         (ended.status.code(), text(&ended))
     };
     let locks = [
-        ("extract", ".out.jsonl.lock".to_owned()),
+        ("extract", ".out.jsonl.qbo-lock".to_owned()),
         ("auth", "tokens.json.lock".to_owned()),
         ("auth", format!("tokens.json.{realm}.lock")),
     ];

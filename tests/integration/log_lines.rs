@@ -4,9 +4,10 @@ use qbo_sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::bombs::sandbox_of;
-use crate::command::{Ended, extract};
+use crate::command::{Ended, extract, run};
 use crate::files;
 use crate::support::{Database, change};
+use crate::transport::{http, serve};
 
 /// A text that looks like a line of the log, and more.
 const FORGED: &str = "x\r\n2026-01-01T00:00:00.000Z ERROR all is lost\n\u{1b}[2Jerror: forged\u{85}\u{2028}y\u{202e}";
@@ -81,6 +82,108 @@ fn no_text_of_others_begins_a_line_of_the_log() {
         );
         assert!(!ended.stderr.is_empty());
         assert_lines_of_log(&ended.stderr, &fault.to_string());
+    }
+}
+
+/// Secrets of a process that look like words: each is known only because the process holds it.
+const HELD: [&str; 4] = [
+    "QBQBcaptainQBQBmarbleQBQBlanternQBQBorch",
+    "refreshing-orchard-without-any-number-in",
+    "clientsecretofletters",
+    "proxyhorsebattery",
+];
+
+/// Answers that repeat what the process holds.
+fn answers_that_repeat(secrets: &[&str]) -> Vec<String> {
+    let json = |status, body: Value| http(status, "", &body.to_string());
+    let secrets = secrets.join(" ");
+    let text = format!("refused ({secrets}), {secrets}");
+    let fault = json!({"fault": {"type": text, "error": [{"code": secrets, "message": text, "detail": text}]}});
+    let xml = format!(
+        r#"<R><Fault type="{text}"><Error code="{secrets}"><Message>{text}</Message></Error></Fault></R>"#
+    );
+    let record = |id: &str, time: &str| json!({"Id": id, "MetaData": {"LastUpdatedTime": time}});
+    let page = |record: Value| json!({"QueryResponse": {"Customer": [record], "maxResults": 1}});
+    let header = format!("intuit_tid: {secrets}\r\nRetry-After: {secrets}\r\n");
+    let host = secrets.replace(' ', ".");
+    vec![
+        json(400, fault.clone()),
+        json(401, fault.clone()),
+        json(503, fault.clone()),
+        json(200, fault),
+        http(403, "", &xml),
+        http(429, &header, "{}"),
+        http(302, &format!("Location: https://{host}/{host}\r\n"), ""),
+        json(200, json!({"QueryResponse": text})),
+        json(200, json!({"QueryResponse": {&secrets: [text]}})),
+        json(200, page(record("1", &secrets))),
+        json(200, page(json!({"Id": {&secrets: secrets}}))),
+        http(200, "", &text),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_text_of_others_shows_a_secret_that_the_process_holds_whatever_it_looks_like() {
+    let [access, refresh, client, proxy] = HELD;
+    let tokens = json!({"token_type": "bearer", "expires_in": 3600, "access_token": access, "refresh_token": refresh});
+    let tokens = http(200, "", &tokens.to_string());
+    let alert = format!("https://me:{proxy}@127.0.0.1:1/hook");
+    let after_token = answers_that_repeat(&HELD).into_iter();
+    let after_token = after_token.map(|answer| vec![tokens.clone(), answer]);
+    let said = HELD[1..].join(" ");
+    let said = json!({"error": said, "error_description": format!("for {said}")});
+    let refusal = vec![http(400, "", &said.to_string())];
+    let mut running = Vec::new();
+    for answers in after_token.chain([refusal]) {
+        let directory = tempfile::tempdir().unwrap();
+        let told = format!("{:?}", answers.last());
+        let url = serve(answers).await;
+        let alert = alert.clone();
+        running.push(tokio::task::spawn_blocking(move || {
+            let out = directory.path().join("out");
+            let range = [
+                "--start",
+                "2024-01-01",
+                "--end",
+                "2025-01-01",
+                "--chunk",
+                "year",
+            ];
+            let ways = [
+                "--json",
+                "--log-level",
+                "trace",
+                "--out",
+                out.to_str().unwrap(),
+            ];
+            let variables = [
+                ("QBO_API_URL", url.as_str()),
+                ("QBO_TOKEN_URL", &format!("{url}/token")),
+                ("QBO_CLIENT_SECRET", client),
+                ("QBO_REFRESH_TOKEN", refresh),
+                ("QBO_ALERT_WEBHOOK_URL", &alert),
+                ("QBO_RETRY_FOR_S", "0.1"),
+                ("QBO_THROTTLE_WAIT_S", "0.1"),
+                ("QBO_TIMEOUT_S", "5"),
+            ];
+            let line = [&["extract", "customers"], &range[..], &ways[..]].concat();
+            let ended = run(&line, directory.path(), &variables);
+            (told, ended)
+        }));
+    }
+    for ended in running {
+        let (told, ended) = ended.await.unwrap();
+        let shown = [ended.stdout, ended.stderr].concat();
+        let shown = String::from_utf8_lossy(&shown);
+        assert!(
+            matches!(ended.status.code(), Some(1 | 2)),
+            "{told}: {shown}"
+        );
+        let found: Vec<_> = HELD
+            .iter()
+            .filter(|secret| shown.contains(**secret))
+            .collect();
+        assert_eq!(found, Vec::<&&str>::new(), "{told}: {shown}");
     }
 }
 

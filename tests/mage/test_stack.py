@@ -74,6 +74,13 @@ TRIED_FIRST = [
     "postgres1",
     "secretsecret",
     "Welcome2024",
+    "Passw0rd!",
+    "P@$$w0rd1",
+    "hunter2hunter2",
+    "12ab12ab12ab",
+    "qazwsxedc",
+    "Verano2024",
+    "S3pt3mb3r24",
 ]
 
 

@@ -62,6 +62,16 @@ def exists(database):
     ][0]
 
 
+def let_run(database, seconds):
+    """Let a run go on for some seconds, wherever it is then; without a number, until some windows are committed."""
+    if seconds is not None:
+        time.sleep(seconds)
+        return
+    least = random.randint(1, 25)
+    wait_for(lambda: exists(database) and len(committed(database)) >= least)
+    time.sleep(random.uniform(0, 0.05))
+
+
 @pytest.mark.timeout(600)
 def test_a_backfill_killed_at_any_instant_is_resumed_to_the_same_table(qbo, database, tmp_path):
     seed = int(os.environ.get("SEED", str(random.randrange(10**6))))
@@ -71,19 +81,28 @@ def test_a_backfill_killed_at_any_instant_is_resumed_to_the_same_table(qbo, data
     begin = time.monotonic()
     undisturbed = run((*BACKFILL, "--json"), environment, tmp_path)
     whole = time.monotonic() - begin
-    assert len(report_of(undisturbed)["runs"][0]["windows"]) == 50
+    windows = report_of(undisturbed)["runs"][0]["windows"]
+    assert len(windows) == 50
+    most = 4 * sum(window["requests"] for window in windows) // 5
     expected = table(database)
     assert {row[0] for row in expected} == set(qbo.truth(*TRUTH))
-    instants = []
-    for _ in range(KILLS):
+    instants, in_mid_run = [], []
+    for number in range(KILLS):
         database.execute("DROP SCHEMA raw, qbo CASCADE")
+        by_time = random.uniform(0, whole) if number % 2 else None
+        # One that is killed in its middle does not end before.
+        if by_time is None:
+            qbo.fault("hang", on="query", nth=most, times=0)
         process = start(BACKFILL, environment, tmp_path)
-        time.sleep(random.uniform(0, whole))
-        process.send_signal(signal.SIGKILL)
-        finish(process)
+        try:
+            let_run(database, by_time)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            finish(process)
+            qbo.clear_faults()
         done = committed(database) if exists(database) else set()
         known = ahead(database) if exists(database) else 0
-        instants.append(len(done))
+        (in_mid_run if by_time is None else instants).append(len(done))
         requests = qbo.stats()["data_requests"]
         resumed = run((*BACKFILL, "--resume", "--json"), environment, tmp_path)
         assert resumed.returncode == 0, resumed.stderr
@@ -104,7 +123,9 @@ def test_a_backfill_killed_at_any_instant_is_resumed_to_the_same_table(qbo, data
         assert states == [("done", 50)]
         runs = sorted(status for (status,) in database.query("SELECT status FROM qbo.runs"))
         assert runs in (["ok"], ["ok", "running"], ["ok", "ok"])
-    print(f"{KILLS} kills, with so many of 50 windows committed: {sorted(instants)}")
+    print(f"{KILLS} kills, with so many of 50 windows committed: in mid-run {in_mid_run}, at any time {instants}")
+    assert in_mid_run
+    assert all(0 < number < 50 for number in in_mid_run)
 
 
 def test_a_killed_window_of_a_hundred_pages_is_read_on_from_its_last_page(database, tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
 import sys
 import time
@@ -341,20 +340,14 @@ def test_an_event_that_cannot_be_stored_is_set_aside_and_its_neighbours_are_kept
     assert database.query("SELECT deliveries FROM qbo.webhook_rejects") == [(2,)]
 
 
-@pytest.fixture(scope="module")
-def limit() -> float:
-    """Return the seconds within which an honest client must be answered.
-
-    One, unless others use the machine before the attack: with ten processes for each core, answers took 1.7 s.
-    """
-    return 1 if os.getloadavg()[0] < 2 * (os.cpu_count() or 1) else 3
-
-
 # With 256 files there are places for 128 connections: fewer than the clients want.
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 @pytest.mark.parametrize("files", [256, 1024])
-def test_signed_webhooks_are_answered_beside_hostile_clients(files, serve, limit):
-    """`make bench-hostile` does this with a thousand."""
+def test_signed_webhooks_are_answered_beside_hostile_clients(files, serve):
+    """Every one within a second, or within four times what a twin takes that nobody attacks, if that is longer.
+
+    So the load of the machine decides nothing. `make bench-hostile` does this with a thousand, and asks for a second.
+    """
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -364,16 +357,17 @@ def test_signed_webhooks_are_answered_beside_hostile_clients(files, serve, limit
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     server.key = KEY
+    twin = serve("--workers", "0", QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN, QBO_API_KEY=KEY)
     clients = mixture(210, 2)
-    found = measure(server.url, server.process.pid, TOKEN, clients, 8)
+    found = measure(server.url, server.process.pid, TOKEN, clients, 8, twin=twin.url)
     print(f"{files} files, {found.peak_mb:.0f} MB; {found.hostile}")
     sent = {path: len(answers) for path, answers in found.answers.items()}
     assert sent == {WEBHOOK: 240, "/healthz": 16, "/readyz": 16}
     for path, answers in found.answers.items():
-        slowest = max(answer.seconds for answer in answers)
-        print(f"{path}: slowest answer {slowest * 1000:.0f} ms")
-        assert {answer.status for answer in answers} == {200}, path
-        assert slowest < limit, path
+        slowest, of_twin = (max(answer.seconds for answer in asked) for asked in (answers, found.twin[path]))
+        print(f"{path}: slowest answer {slowest * 1000:.0f} ms, of the twin {of_twin * 1000:.0f} ms")
+        assert {answer.status for answer in (*answers, *found.twin[path])} == {200}, path
+        assert slowest < max(1, 4 * of_twin), path
     assert found.peak_mb < 200
     # The attack took place.
     for kind, number in clients.items():

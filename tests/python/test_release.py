@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from fnmatch import fnmatch
 
 import pytest
@@ -68,6 +72,50 @@ def test_a_tag_of_another_version_stops_the_release(tag, is_right):
         [shutil.which("bash"), "-ec", line], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode == 0) == is_right, done.stderr
+
+
+@pytest.mark.parametrize("job", ["linux", "macos", "windows"])
+def test_no_wheel_is_tried_or_uploaded_before_the_place_of_its_build_is_taken_out(job):
+    steps = [step.get("run", "") + step.get("uses", "") for step in JOBS[job]["steps"]]
+    [tidied] = [number for number, step in enumerate(steps) if "tools/tidy_wheel.py dist" in step]
+    assert [number for number, step in enumerate(steps) if "maturin-action" in step] == [tidied - 1]
+    later = [number for number, step in enumerate(steps) if "try_wheel" in step or "upload-artifact" in step]
+    assert min(later) > tidied
+    assert "if" not in JOBS[job]["steps"][tidied]
+
+
+# Cargo leaves out a name that is that of the directory.
+@pytest.mark.parametrize("place", ["/home/me/qbo_rs#", "/D:/a b/work#qbo_rs@", "/build#qbo_rs@"])
+def test_nothing_of_a_wheel_changes_but_the_place_of_its_build(place, tmp_path):
+    ours, other = f"path+file://{place}0.1.0", "registry+https://github.com/rust-lang/crates.io-index#ring@0.17.14"
+    listed = {
+        "metadata": {"component": {"bom-ref": ours, "components": [{"bom-ref": f"{ours} bin-target-0"}]}},
+        "dependencies": [{"ref": ours, "dependsOn": [other]}, {"ref": other, "dependsOn": []}],
+    }
+    folder = "qbo_rs-0.1.0.dist-info"
+    name = f"{folder}/sboms/qbo_rs.cyclonedx.json"
+    files = {
+        "qbo_rs/__init__.py": b"pass\n",
+        name: json.dumps(listed).encode(),
+        f"{folder}/RECORD": f"qbo_rs/__init__.py,sha256=x,5\n{name},sha256=y,1\n".encode(),
+    }
+    wheel = tmp_path / "qbo_rs-0.1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as new:
+        for file, content in files.items():
+            new.writestr(file, content)
+    tidy = [sys.executable, str(ROOT / "tools/tidy_wheel.py"), str(tmp_path)]
+    for _ in range(2):
+        subprocess.run(tidy, check=True, timeout=60)
+        with zipfile.ZipFile(wheel) as made:
+            assert made.namelist() == list(files)
+            init, text, record = [made.read(file) for file in files]
+        assert init == files["qbo_rs/__init__.py"]
+        assert json.loads(text) == json.loads(json.dumps(listed).replace(ours, "qbo_rs@0.1.0"))
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text).digest()).rstrip(b"=").decode()
+        kept, changed = record.decode().splitlines()
+        assert kept == "qbo_rs/__init__.py,sha256=x,5"
+        assert changed == f"{name},sha256={digest},{len(text)}"
+    assert list(tmp_path.iterdir()) == [wheel]
 
 
 def try_wheel(wheels, root=ROOT) -> subprocess.CompletedProcess:

@@ -22,7 +22,7 @@ use crate::quickbooks::scrub::{scrub, trace_id};
 pub(crate) struct TokenEndpoint {
     transport: Transport,
     token_url: Url,
-    client_id: String,
+    client_id: Secret,
     client_secret: Secret,
     retry: RetryPolicy,
 }
@@ -72,7 +72,8 @@ impl TokenEndpoint {
         Self {
             transport,
             token_url,
-            client_id,
+            // No secret, but nothing that an answer should show either.
+            client_id: Secret::new(client_id),
             client_secret,
             retry,
         }
@@ -249,11 +250,13 @@ impl TokenEndpoint {
     fn request(&self, url: Url, content_type: &'static str) -> Request {
         let basic = STANDARD.encode(format!(
             "{}:{}",
-            self.client_id,
+            self.client_id.expose(),
             self.client_secret.expose()
         ));
+        // An answer may repeat it.
+        let basic = Secret::new(basic);
         // Base64 is always a legal header value.
-        let mut authorization = HeaderValue::from_str(&format!("Basic {basic}"))
+        let mut authorization = HeaderValue::from_str(&format!("Basic {}", basic.expose()))
             .unwrap_or_else(|_| HeaderValue::from_static(""));
         authorization.set_sensitive(true);
         Request {

@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 
 use super::{PostgresSink, obstacles};
 use crate::domain::{EntitySpec, Mask};
-use crate::durable::{Lock, remove_leftovers};
+use crate::durable::{Lock, directory_of, remove_leftovers_in};
 use crate::error::{Error, Result};
 use crate::landing::{LandingLine, LandingWriter, archive_exists};
 use crate::postgres::{
@@ -90,7 +90,7 @@ impl PostgresSink {
         if path.symlink_metadata().is_ok() {
             return Err(archive_exists(path));
         }
-        remove_leftovers(path);
+        remove_leftovers_in(directory_of(path));
         let mut connection = self.db.connection().await?;
         migrations::apply(&mut connection).await?;
         let realm_id = Schemas::new(self.db.clone())
