@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg
 from backfill import machine
 from fairness import connect
+from report import processor
 from with_postgres import throw_away_postgres, url
 
 import qbo_rs
 from ceilings.engines import engine, is_installed
-from report import processor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
 LIMIT_S = 900
 JOB = Path(__file__).with_name("job.py")
-PYTHONS = {name: ROOT / ".venv" / "spark" / folder / "bin" / "python" for name, folder in
-           [("sail", "sail"), ("spark", "cluster")]}
+PYTHONS = {
+    name: ROOT / ".venv" / "spark" / folder / "bin" / "python"
+    for name, folder in [("sail", "sail"), ("spark", "cluster")]
+}
 IN_STEP = """
 SELECT count(*) FROM (
     SELECT realm_id FROM qbo.sync_state WHERE last_success_at_utc > %s AND entity = ANY(%s)
@@ -87,6 +90,9 @@ def job(engine: str, workers: int, environment: dict[str, str], companies: int) 
     line = [str(PYTHONS[engine]), str(JOB), engine, str(workers)]
     with subprocess.Popen(line, env=environment, stdin=-1, stdout=-1, stderr=-3, text=True) as process:
         try:
+            # An engine that says nothing ends here, and with it what is read.
+            limit = threading.Timer(LIMIT_S, process.kill)
+            limit.start()
             if process.stdout.readline() != "ready\n":
                 raise RuntimeError(f"{engine} does not start")
 
@@ -94,12 +100,13 @@ def job(engine: str, workers: int, environment: dict[str, str], companies: int) 
                 process.stdin.write("\n")
                 process.stdin.flush()
                 answer = json.loads(process.stdout.readline())
-                if answer["in_step"] != companies:
-                    raise RuntimeError(f"{engine}: {answer['in_step']} of {companies} companies are in step")
+                if answer["failed"]:
+                    raise RuntimeError(f"{engine}: of {companies} companies these failed: {answer['failed']}")
                 return answer["seconds"]
 
             yield Engine(sync, lambda: tree_seconds(process.pid))
         finally:
+            limit.cancel()
             process.stdin.close()
             process.terminate()
 

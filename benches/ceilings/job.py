@@ -1,7 +1,7 @@
 """Syncs all companies by an engine each time that a line comes: ``python job.py sail|spark WORKERS``.
 
 It runs in the environment of its engine, which has no package of this directory. It says ``ready`` when the engine is,
-and then answers each line with the seconds of a sync and the number of companies that are in step.
+and then answers each line with the seconds of a sync and what failed.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ def spark(workers: int):  # noqa: ANN201 - pyspark is not in the environment of 
 
 
 def sail():  # noqa: ANN201 - likewise
-    """Return a session of Sail, whose workers are threads of this process."""
+    """Return a session of Sail, whose workers are threads of this process, and its server, which ends if it is let go."""
     from pysail.spark import SparkConnectServer  # noqa: PLC0415 - of this engine only
     from pyspark.sql import SparkSession  # noqa: PLC0415
 
     server = SparkConnectServer()
     server.start(background=True)
     _, port = server.listening_address
-    return SparkSession.builder.remote(f"sc://localhost:{port}").getOrCreate()
+    return SparkSession.builder.remote(f"sc://localhost:{port}").getOrCreate(), server
 
 
 def main() -> None:
     """Answer lines until there are no more."""
     engine, workers = sys.argv[1], int(sys.argv[2])
-    session = spark(workers) if engine == "spark" else sail()
+    session, _server = (spark(workers), None) if engine == "spark" else sail()
     qbo_rs.spark.register(session)
     print("ready", flush=True)
     for _ in sys.stdin:
         begin = time.monotonic()
         report = qbo_rs.spark.sync(session, ENTITIES, partitions=workers).collect()
         companies = [row for row in report if row["entity"] is None]
-        ended = sum(row["status"] == "ok" for row in companies)
-        print(json.dumps({"seconds": time.monotonic() - begin, "in_step": ended}), flush=True)
+        failed = [row["error"] for row in report if row["status"] not in ("ok", "unavailable")]
+        print(json.dumps({"seconds": time.monotonic() - begin, "failed": failed}), flush=True)
 
 
 if __name__ == "__main__":
