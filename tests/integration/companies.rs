@@ -2,14 +2,15 @@
 //! share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use qbo_rs::app::{App, MigrateRequest};
 use qbo_rs::domain::{CompanyStatus, SyncReport};
+use qbo_rs::error::Error;
 use qbo_rs::internals::{Db, Schemas, SyncSchedule};
-use qbo_rs::port::Secret;
+use qbo_rs::port::{Progress, RunName, Secret};
 use qbo_rs::server::{Server, ServerOptions};
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use rand::{RngExt, SeedableRng};
@@ -673,5 +674,41 @@ async fn a_company_that_is_bound_while_its_schema_is_looked_for_has_one_schema()
         assert_eq!(schemas.schema_for("2").await.unwrap(), "raw_2");
     }
     assert!(found.into_inner() >= 100);
+    database.drop().await;
+}
+
+/// A defect that shows when an entity of one company has been synced.
+struct Defect(String);
+
+impl Progress for Defect {
+    fn run_finished(&self, run: RunName<'_>) {
+        assert_ne!(run.realm_id, self.0, "a defect");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_defect_in_the_sync_of_one_company_fails_that_one_alone_and_it_is_synced_again() {
+    let database = Database::create().await;
+    let (_sandbox, mut app, realms) = companies(2, &database).await;
+    app.progress = Arc::new(Defect(realms[0].clone()));
+    let request = everything(&["items"]);
+    let report = app.sync(&request).await.unwrap();
+    let statuses: Vec<_> = report.accounts.iter().map(|done| done.status).collect();
+    assert_eq!(statuses, [CompanyStatus::Failed, CompanyStatus::Ok]);
+    let told = report.accounts[0].error.as_deref().unwrap_or_default();
+    assert!(told.contains("internal error"), "{told}");
+    // In a schedule it is due again after its interval, like any other.
+    let failures = AtomicU64::new(0);
+    let show = |report: &SyncReport| {
+        let failed = report.accounts.iter().filter(|done| done.error.is_some());
+        let before = failures.fetch_add(failed.count() as u64, Ordering::Relaxed);
+        match before {
+            2.. => Err(Error::Cancelled),
+            _ => Ok(()),
+        }
+    };
+    let scheduled = app.sync_every(&request, Duration::from_millis(200), &show);
+    let ended = tokio::time::timeout(Duration::from_secs(20), scheduled).await;
+    assert!(matches!(ended, Ok(Err(Error::Cancelled))), "{ended:?}");
     database.drop().await;
 }

@@ -38,7 +38,7 @@ use crate::config::PostgresConfig;
 use crate::domain::{
     CompanyStatus, CompanySync, EntitySpec, FailureKind, PageSize, SyncReport, find_entity,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, without_panics};
 use crate::http::RetryPolicy;
 use crate::port::Meter;
 use crate::postgres::Db;
@@ -225,10 +225,11 @@ impl Syncer {
         let realm_id = scope.realm_id;
         let (begin, meter) = (Instant::now(), Meter::default());
         let mut schema = String::new();
-        let outcome = self
+        let tried = self
             .try_company(scope, &meter, &mut schema)
-            .instrument(info_span!("company", realm_id))
-            .await;
+            .instrument(info_span!("company", realm_id));
+        // A defect fails this company alone.
+        let outcome = without_panics(tried).await;
         let (status, loss, entities) = match outcome {
             Ok(Synced {
                 held: Some(reason), ..
