@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Database, app, assert_complete, change, everything, let_time_pass, living, seconds_ago,
-    small_sandbox, syncing_app, whole_range,
+    small_sandbox, syncing_app, until, whole_range,
 };
 
 /// Starts a sandbox with small companies and connects all of them.
@@ -710,5 +710,44 @@ async fn a_defect_in_the_sync_of_one_company_fails_that_one_alone_and_it_is_sync
     let scheduled = app.sync_every(&request, Duration::from_millis(200), &show);
     let ended = tokio::time::timeout(Duration::from_secs(20), scheduled).await;
     assert!(matches!(ended, Ok(Err(Error::Cancelled))), "{ended:?}");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_company_whose_tables_wait_for_a_migration_holds_up_no_other() {
+    let database = Database::create().await;
+    let (_sandbox, app, realms) = companies(2, &database).await;
+    let request = everything(&["items"]);
+    assert!(app.sync(&request).await.unwrap().is_ok());
+    let schema = schema_of(&database, &realms[0]).await.unwrap();
+    // The lock of a migration that rewrites a table, while another table is missing.
+    let migration = crate::support::connect(&database.url).await;
+    for statement in [
+        format!("DROP TABLE {schema}.qb_items"),
+        "BEGIN".to_owned(),
+        format!(
+            "SELECT pg_advisory_xact_lock({})",
+            0x0071_626F_5F72_7301_i64
+        ),
+    ] {
+        migration.batch_execute(&statement).await.unwrap();
+    }
+    let before: String = migration
+        .query_one("SELECT clock_timestamp()::text", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let both = tokio::spawn({
+        let (app, request) = (app.clone(), request.clone());
+        async move { app.sync(&request).await }
+    });
+    let synced = format!(
+        "SELECT count(*) FROM qbo.sync_state WHERE realm_id = '{}' AND last_attempt_at_utc > '{before}'",
+        realms[1]
+    );
+    until(&database, &synced).await;
+    assert!(!both.is_finished());
+    migration.batch_execute("ROLLBACK").await.unwrap();
+    assert!(both.await.unwrap().unwrap().is_ok());
     database.drop().await;
 }
