@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::support::{
-    Database, app, assert_complete, everything, small_sandbox, syncing_app, until,
+    Database, app, assert_complete, change, everything, small_sandbox, syncing_app, until,
     whole_range,
 };
 
@@ -574,5 +574,34 @@ async fn a_run_is_one_of_this_process_from_the_instant_at_which_others_see_it() 
     assert!(told.to_string().contains("another run of items"), "{told}");
     relay.may_answer.add_permits(1);
     assert_complete(&running.await.unwrap().unwrap());
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_ends_leaves_the_windows_that_another_run_has_taken_over() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let fault = serde_json::json!({"fault": "hang", "contains": "Time >= '2025-", "times": 0});
+    change(&sandbox, "fault", fault);
+    let request = whole_range(&["items"], "year", 1000).strict_windows(true);
+    let running = tokio::spawn({
+        let request = request.clone();
+        async move { app.backfill(&request).await }
+    });
+    let of_2025 = "qbo.windows WHERE window_start_utc = '2025-01-01Z' AND status = 'running'";
+    until(&database, &format!("SELECT count(*) FROM {of_2025}")).await;
+    let take = "UPDATE qbo.windows SET run_id = 'another' WHERE window_start_utc = '2025-01-01Z'";
+    database.client.batch_execute(take).await.unwrap();
+    running.abort();
+    let ended = "SELECT count(*) FROM qbo.runs WHERE status = 'interrupted'";
+    until(&database, ended).await;
+    // The statement about the window may come after that about the run.
+    let idle = "SELECT count(*) FROM (SELECT bool_and(state = 'idle') AS is_idle FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()) AS all_of_them WHERE coalesce(is_idle, true)";
+    for _ in 0..3 {
+        until(&database, idle).await;
+    }
+    let left = format!("SELECT count(*) FROM {of_2025} AND run_id = 'another'");
+    assert_eq!(database.number(&left).await, 1);
     database.drop().await;
 }
