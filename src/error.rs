@@ -113,6 +113,13 @@ pub enum Error {
         reason: String,
     },
 
+    /// Another run or sync reads the same, or has taken over.
+    #[error("{reason}")]
+    Busy {
+        /// Which one, and what stays.
+        reason: String,
+    },
+
     /// The caller's own cap on requests has been reached.
     #[error(
         "stopped after {max} requests, the maximum that QBO_MAX_REQUESTS allows; committed windows \
@@ -333,6 +340,7 @@ impl Error {
             | Self::CompanyClosed { reason, .. }
             | Self::AskedToWait { reason, .. }
             | Self::CircuitOpen { reason }
+            | Self::Busy { reason }
             | Self::Transport { reason, .. }
             | Self::TooLarge { reason }
             | Self::Api {

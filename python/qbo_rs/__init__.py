@@ -131,6 +131,7 @@ if TYPE_CHECKING:
     from qbo_rs.exceptions import (
         ApiError,
         AuthError,
+        BusyError,
         CircuitOpenError,
         CompanyClosedError,
         ConfigError,
@@ -226,6 +227,7 @@ _MODULES = {
     "verify_books_async": "_verbs",
     "ApiError": "exceptions",
     "AuthError": "exceptions",
+    "BusyError": "exceptions",
     "CircuitOpenError": "exceptions",
     "CompanyClosedError": "exceptions",
     "ConfigError": "exceptions",
@@ -253,6 +255,7 @@ __all__ = [
     "Archive",
     "AuthError",
     "BooksReport",
+    "BusyError",
     "CauseAmount",
     "CheckLine",
     "CheckReport",

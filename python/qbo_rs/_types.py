@@ -738,8 +738,14 @@ class Landing:
     def files(self) -> list[dict[str, str]]:
         """Return the entries that :func:`qbo_rs.upsert` needs, one per complete window."""
         names = {"realm_id": self.run.realm_id, "entity": self.run.entity}
-        done = (window for window in self.run.windows if window.path is not None)
-        return [names | window.window.to_dict() | {"path": str(window.path)} for window in done]
+        # A file of many windows has no place for how far one without records was read.
+        return [
+            names
+            | window.window.to_dict()
+            | {"path": window.path, "read_until": format_instant(window.read_until or window.end)}
+            for window in self.run.windows
+            if window.path is not None
+        ]
 
     def __repr__(self) -> str:
         """Return the result in one line."""

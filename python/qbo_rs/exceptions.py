@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ApiError",
     "AuthError",
+    "BusyError",
     "CircuitOpenError",
     "CompanyClosedError",
     "ConfigError",
@@ -160,6 +161,10 @@ class TransportError(RetriableError, ConnectionError):
 
 class CircuitOpenError(RetriableError):
     """QuickBooks has not responded for so long that the circuit breaker holds all requests back for now."""
+
+
+class BusyError(RetriableError):
+    """Another run or sync reads the same, or has taken over; committed windows stay."""
 
 
 class RequestCapError(RetriableError):

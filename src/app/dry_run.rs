@@ -8,6 +8,7 @@ use crate::domain::{
 };
 use crate::error::Result;
 use crate::port::{Meter, RecordIndex, Source};
+use crate::quickbooks::MAX_ITEMS;
 
 /// One entity that would be read.
 pub(super) struct Intent {
@@ -28,9 +29,6 @@ pub(super) struct Manner {
     /// QuickBooks is asked for the number of records.
     pub asks_for_counts: bool,
 }
-
-/// The most entities whose first pages come with one request (qbo-facts 6.3).
-const MAX_SHARED: usize = 30;
 
 impl App {
     /// Returns the report of a dry run: the windows that would be read are skipped.
@@ -62,8 +60,9 @@ impl App {
         }
         let costs = runs.iter().filter_map(|run| run.plan);
         let mut requests = costs.map(|cost| cost.requests).sum::<u64>();
-        if manner.shares_first_pages && sharing > 1 && sharing <= MAX_SHARED as u64 {
-            requests -= sharing - 1;
+        if manner.shares_first_pages {
+            // The first pages of many entities come with one request.
+            requests -= sharing - sharing.div_ceil(MAX_ITEMS as u64);
         }
         let rates = (limits.per_second, limits.per_minute);
         Ok(Report {

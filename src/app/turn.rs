@@ -32,7 +32,7 @@ pub(super) struct Call {
 /// the other run has committed since it began is not read again.
 ///
 /// # Errors
-/// [`Error::Config`] if another run reads this time and the call must not wait, or has waited long
+/// [`Error::Busy`] if another run reads this time and the call must not wait, or has waited long
 /// enough; [`Error::Database`].
 pub(super) async fn take_turn(
     sink: &PostgresSink,
@@ -92,7 +92,7 @@ pub(super) async fn take_turn(
 /// of the other sync.
 ///
 /// # Errors
-/// [`Error::Config`] if the other one goes on for too long; [`Error::Database`].
+/// [`Error::Busy`] if the other one goes on for too long; [`Error::Database`].
 pub(super) async fn take_sync_turn(
     turns: &SyncTurns,
     entities: &[EntitySpec],
@@ -111,7 +111,7 @@ pub(super) async fn take_sync_turn(
 /// Waits until nobody writes records of a ledger, so that a comparison sees records that belong together.
 ///
 /// # Errors
-/// [`Error::Config`] if that goes on for too long; [`Error::Database`].
+/// [`Error::Busy`] if that goes on for too long; [`Error::Database`].
 pub(super) async fn wait_for_writers(books: &Books<'_>) -> Result<()> {
     let mut wait = Wait::begin();
     while let Some(other) = books.writer().await? {
@@ -146,7 +146,7 @@ impl Wait {
             let reason = format!(
                 "another sync of {entity} ({place}, since {since}) still goes on after half an hour; run this again later"
             );
-            return Err(Error::config("sync", reason));
+            return Err(Error::Busy { reason });
         }
         if !std::mem::replace(&mut self.is_told, true) {
             warn!(
@@ -207,5 +207,5 @@ fn is_busy(other: &OtherRun, has_waited: bool) -> Error {
             "another run of {entity} ({place}, since {since}) reads these windows; without --no-wait this command waits for it"
         ),
     };
-    Error::config("backfill", reason)
+    Error::Busy { reason }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::words::shell_quote;
 use crate::config::{SETTINGS, Settings};
+use crate::durable;
 use crate::error::{Error, Result};
 
 /// The flag that names a file.
@@ -98,7 +99,7 @@ impl EnvFile {
         }
     }
 
-    /// Warns of a file that other users may read.
+    /// Warns of a file that other users may read or write: who may write it chooses where tokens go.
     pub(super) fn warn_if_shared(&self) {
         let Some(path) = &self.path else { return };
         let Some(mode) = shared_mode(path) else {
@@ -108,7 +109,7 @@ impl EnvFile {
         tracing::warn!(
             phase = "command",
             event = "env_file_shared",
-            "other users may read {path} (mode {mode:04o}): chmod 600 {path}"
+            "other users may open {path} (mode {mode:04o}): chmod 600 {path}"
         );
     }
 }
@@ -154,20 +155,9 @@ fn words(error: &dotenvy::Error, last: Option<&str>) -> String {
     }
 }
 
-/// Returns the mode of a file that others may read. A device, such as `/dev/null`, must stay as it is.
-#[cfg(unix)]
+/// Returns the mode of a file that others may open. A device, such as `/dev/null`, must stay as it is.
 fn shared_mode(path: &Path) -> Option<u32> {
-    let found = std::fs::metadata(path)
-        .ok()
-        .filter(|found| found.is_file())?;
-    let mode = std::os::unix::fs::MetadataExt::mode(&found) & 0o777;
-    (mode & 0o044 != 0).then_some(mode)
-}
-
-/// Files have no modes here.
-#[cfg(not(unix))]
-fn shared_mode(_path: &Path) -> Option<u32> {
-    None
+    durable::shared_mode(path).filter(|_| path.is_file())
 }
 
 #[cfg(test)]
@@ -216,6 +206,19 @@ mod tests {
     fn the_mark_of_windows_editors_is_no_part_of_the_first_name() {
         let values = read("\u{feff}QBO_REALM_ID=9\r\n").unwrap();
         assert_eq!(values.get("QBO_REALM_ID").map(String::as_str), Some("9"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_may_only_write_is_told_too() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("env");
+        std::fs::write(&path, "").unwrap();
+        for (mode, told) in [(0o600, None), (0o602, Some(0o602)), (0o620, Some(0o620))] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(shared_mode(&path), told);
+        }
     }
 
     #[cfg(unix)]

@@ -100,6 +100,9 @@ samples! {
         reason: "the API has not answered since 2025-01-01T00:00:00Z (9 failures in a row); nothing is sent before \
                  2025-01-01T00:05:00Z".to_owned(),
     }],
+    Busy: [Error::Busy {
+        reason: "another run of items (pid 7 on db1, since 2025-01-01T00:00:00Z) still reads these windows after half an hour; run this again later with --resume".to_owned(),
+    }],
     RequestCap: [Error::RequestCap { max: 100 }],
     TooLarge: [Error::TooLarge {
         reason: "the answer of quickbooks.api.intuit.com is larger than 64 MB".to_owned(),

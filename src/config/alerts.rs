@@ -1,5 +1,6 @@
 //! Settings of alerts: who is told, and from when.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -65,6 +66,7 @@ impl Settings {
             return Ok(None);
         };
         self.require(&["QBO_ALERT_MAIL_FROM", "QBO_ALERT_MAIL_TO"])?;
+        check_mail_server(server.expose())?;
         let to = self.text("QBO_ALERT_MAIL_TO");
         let to = to.split(',').map(|address| address.trim().to_owned());
         Ok(Some(MailConfig {
@@ -72,5 +74,51 @@ impl Settings {
             from: self.text("QBO_ALERT_MAIL_FROM"),
             to: to.filter(|address| !address.is_empty()).collect(),
         }))
+    }
+}
+
+/// Refuses a mail server to which the password would go unencrypted.
+fn check_mail_server(url: &str) -> Result<()> {
+    let Ok(url) = Url::parse(url) else {
+        // Whoever connects to it tells what is wrong.
+        return Ok(());
+    };
+    let must_encrypt = |(name, value): (_, _)| name == "tls" && value == "required";
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_local = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    let is_safe = url.scheme() != "smtp" || is_local || url.query_pairs().any(must_encrypt);
+    if is_safe || url.password().is_none() {
+        return Ok(());
+    }
+    let reason = "would send the password unencrypted; write smtps://, or add ?tls=required";
+    Err(Error::config("QBO_ALERT_SMTP_URL", reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_goes_to_no_mail_server_unencrypted() {
+        for url in [
+            "smtp://u:secret@mail.example.com:587",
+            "smtp://u:secret@mail.example.com?tls=opportunistic",
+            "smtp://u:secret@127.0.0.1.example.com",
+        ] {
+            let told = check_mail_server(url).unwrap_err().to_string();
+            assert!(
+                told.contains("?tls=required") && !told.contains("secret"),
+                "{told}"
+            );
+        }
+        for url in [
+            "smtps://u:secret@mail.example.com:465",
+            "smtp://u:secret@mail.example.com:587?tls=required",
+            "smtp://mail.example.com:25",
+            "smtp://u:secret@localhost",
+            "smtp://u:secret@[::1]:25",
+        ] {
+            assert!(check_mail_server(url).is_ok(), "{url}");
+        }
     }
 }

@@ -14,6 +14,7 @@ impl Error {
             Self::CompanyClosed { .. } => "company_closed",
             Self::RateLimited { .. } | Self::AskedToWait { .. } => "rate_limited",
             Self::CircuitOpen { .. } => "circuit_open",
+            Self::Busy { .. } => "busy",
             Self::RequestCap { .. } => "request_cap",
             Self::Transport { .. } => "transport",
             Self::TooLarge { .. } => "too_large",

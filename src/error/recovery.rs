@@ -42,6 +42,7 @@ impl Error {
             Self::RateLimited { .. }
             | Self::AskedToWait { .. }
             | Self::CircuitOpen { .. }
+            | Self::Busy { .. }
             | Self::RequestCap { .. }
             | Self::Transport { .. }
             | Self::Cancelled => Recovery::Retry,
@@ -131,6 +132,7 @@ impl Error {
             | Self::CompanyClosed { .. }
             | Self::AskedToWait { .. }
             | Self::CircuitOpen { .. }
+            | Self::Busy { .. }
             | Self::RequestCap { .. }
             | Self::Cancelled
             | Self::Internal(_) => true,

@@ -3,14 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::Deserialize;
 
 use crate::domain::Window;
 use crate::error::{Error, Result};
-
-/// Minimum time between the instant up to which a window was read and its file's modification time.
-pub const WRITE_MARGIN: TimeDelta = TimeDelta::seconds(30);
 
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
@@ -26,6 +23,10 @@ pub struct LandingFile {
     /// The window.
     #[serde(flatten)]
     pub window: Window,
+    /// Instant up to which the window was read, as the report of its extract says, for a window without
+    /// records in a file of many.
+    #[serde(default)]
+    pub read_until: Option<DateTime<Utc>>,
 }
 
 /// Target of an extract.
@@ -100,6 +101,7 @@ impl LandingFile {
             realm_id: realm_id.to_owned(),
             entity: entity.to_owned(),
             window,
+            read_until: None,
         }
     }
 
@@ -128,6 +130,7 @@ impl LandingFile {
             realm_id: folder(entity_dir.parent()?)?,
             entity: folder(entity_dir)?,
             window,
+            read_until: None,
         })
     }
 }

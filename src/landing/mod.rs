@@ -10,6 +10,7 @@
 //! columns, beside the typed columns of the records. It is read and written as the lines that it stands for.
 
 mod checksum;
+mod horizon;
 mod in_columns;
 mod layout;
 mod line;
@@ -27,7 +28,7 @@ mod spool;
 mod writer;
 
 pub use in_columns::read_columns;
-pub use layout::{LandingFile, LandingTarget, WRITE_MARGIN, find_files, is_parquet};
+pub use layout::{LandingFile, LandingTarget, find_files, is_parquet};
 pub use line::{LandingLine, PageLines, RejectedLine};
 pub use merge::{check, merge};
 pub use reader::LandingReader;

@@ -23,7 +23,7 @@ use serde_json::value::RawValue;
 use super::checksum;
 use super::line::{LandingLine, MAX_LINE, RejectedLine};
 use super::parquet_pages::BoundedFile;
-use super::parquet_writer::{NUMBERS, TEXTS, TIMES};
+use super::parquet_writer::{NUMBERS, READ_UNTIL, TEXTS, TIMES};
 use crate::error::{Error, Result};
 
 /// Most rows that are in memory together: few, because each may repeat texts of 8 MB that are in the file
@@ -43,6 +43,8 @@ pub(super) struct ParquetLines {
     /// Rows that were read, and those that the file says it has.
     row: u64,
     rows: u64,
+    /// What its metadata say of the instant up to which it was read.
+    read_until: Option<String>,
     line: Vec<u8>,
     read: usize,
 }
@@ -76,15 +78,27 @@ impl ParquetLines {
         let set = places.and_then(|places| pages.set_places(places.into_iter()));
         set.map_err(|reason| failed(&reason))?;
         let batch = batch_size(builder.metadata());
+        let said = builder.metadata().file_metadata().key_value_metadata();
+        let read_until = said
+            .into_iter()
+            .flatten()
+            .find(|said| said.key == READ_UNTIL);
+        let read_until = read_until.and_then(|said| said.value.clone());
         let batches = builder.with_projection(mask).with_batch_size(batch).build();
         Ok(Self {
             batches: batches.map_err(|error| failed(&error))?,
             batch: None,
             row: 0,
             rows,
+            read_until,
             line: Vec::new(),
             read: 0,
         })
+    }
+
+    /// Returns what the file says of the instant up to which it was read.
+    pub(super) fn read_until(self) -> Option<String> {
+        self.read_until
     }
 
     /// Makes the line of the next row; returns false after the last.

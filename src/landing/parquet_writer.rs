@@ -10,10 +10,12 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::checksum;
+use super::horizon;
 use super::line::LandingLine;
 use crate::columns::{ColumnsBuilder, EntityColumns, Row};
 use crate::domain::find_entity;
@@ -35,6 +37,8 @@ pub(super) const TIMES: [&str; 4] = [
     "read_until_utc",
 ];
 pub(super) const NUMBERS: [&str; 2] = ["page_number", "page_size"];
+/// Name in the metadata of the instant up to which a window without rows was read.
+pub(super) const READ_UNTIL: &str = "qbo_rs.read_until";
 const UNIQUE_TEXTS: [&str; 4] = ["payload", "rejected", "crc32", "extra"];
 
 /// Takes lines as bytes, and writes them as rows.
@@ -66,13 +70,19 @@ impl<W: Write + Send> ParquetWriter<W> {
         Ok(())
     }
 
-    /// Ends the file; returns its output.
-    pub(super) fn finish(mut self) -> io::Result<W> {
+    /// Ends the file, which says up to which instant it was read if it has no rows; returns its output.
+    pub(super) fn finish(mut self, read_until: Option<DateTime<Utc>>) -> io::Result<W> {
         let rest = std::mem::take(&mut self.pending);
         self.take_line(&rest)?;
-        let table = self.table.ok_or_else(|| {
+        let mut table = self.table.ok_or_else(|| {
             io::Error::other("no entity is known, so that the file would have no columns")
         })?;
+        if let Some(instant) = read_until {
+            let (key, text) = (READ_UNTIL.to_owned(), horizon::text_of(instant)?);
+            table
+                .writer
+                .append_key_value_metadata(KeyValue::new(key, text));
+        }
         table.finish().map_err(io::Error::other)
     }
 

@@ -1,15 +1,14 @@
 //! The sink that writes landing files.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tracing::warn;
 
+use super::horizon;
 use super::parts::{Parts, Unwritten, files_of};
 use crate::domain::{
     DistinctIds, EntitySpec, LoadCounts, Mask, Page, Report, SkipReason, Window, WindowReport,
@@ -18,8 +17,8 @@ use crate::domain::{
 use crate::durable::{Draft, directory_of, make_private_directory, remove_leftovers_in};
 use crate::error::{Error, Result};
 use crate::landing::{
-    LandingFile, LandingLine, LandingReader, LandingTarget, LandingWriter, PageLines, WRITE_MARGIN,
-    check, is_parquet, merge,
+    LandingFile, LandingLine, LandingReader, LandingTarget, LandingWriter, PageLines, check,
+    is_parquet, merge,
 };
 use crate::port::{CommitSummary, ReadSummary, Sink, WindowContext, WindowWriter};
 
@@ -158,10 +157,7 @@ impl LandingSink {
 
 /// Returns the report of a window's file, or `None` if the file is absent, incomplete or unreadable.
 fn report_of(file: &LandingFile) -> Option<WindowReport> {
-    let written = std::fs::metadata(&file.path)
-        .and_then(|metadata| metadata.modified())
-        .ok()?;
-    if DateTime::<Utc>::from(written) - WRITE_MARGIN < file.window.end {
+    if !file.path.exists() {
         return None;
     }
     let path = file.path.to_str()?.to_owned();
@@ -172,7 +168,14 @@ fn report_of(file: &LandingFile) -> Option<WindowReport> {
             "{error}; reading its window again"
         );
     });
-    let FileContent { counts, pages } = content.ok()?;
+    let FileContent {
+        counts,
+        pages,
+        read_until,
+    } = content.ok()?;
+    if read_until.is_some_and(|read_until| read_until < file.window.end) {
+        return None;
+    }
     let report = WindowReport {
         pages,
         path: Some(path),
@@ -185,28 +188,41 @@ fn report_of(file: &LandingFile) -> Option<WindowReport> {
 struct FileContent {
     counts: LoadCounts,
     pages: u32,
+    /// Instant up to which the window was read, unless to its end.
+    read_until: Option<DateTime<Utc>>,
 }
 
 /// Counts distinct records, rejects and pages of a file.
 fn count_content(path: &Path) -> Result<FileContent> {
     let mut reader = LandingReader::open(path)?;
     let (mut distinct, mut rejected, mut pages) = (DistinctIds::default(), 0, 1);
+    let mut read_until = None;
     while let Some(line) = reader.next_line()? {
         let line = LandingLine::parse(line)
             .map_err(|reason| Error::decode(path.display().to_string(), reason))?;
         pages = pages.max(line.page_number);
+        read_until = read_until.or(line.read_until_utc);
         match line.rejected {
             Some(_) => rejected += 1,
             None => distinct.insert(&line.id),
         }
     }
     let rows = distinct.count() + rejected;
+    if rows == 0 {
+        // One of an earlier version does not say it, and is read again.
+        let said = horizon::read_until(path)?;
+        read_until = said.or(Some(DateTime::<Utc>::MIN_UTC));
+    }
     let counts = LoadCounts {
         rows,
         rejected,
         ..LoadCounts::default()
     };
-    Ok(FileContent { counts, pages })
+    Ok(FileContent {
+        counts,
+        pages,
+        read_until,
+    })
 }
 
 impl Sink for LandingSink {
@@ -304,19 +320,11 @@ impl WindowWriter for LandingWindow {
             ..LoadCounts::default()
         };
         let target = self.target;
-        let path = self
-            .writer
-            .finish()
-            .map_err(|error| named(error, &target))?;
-        if let Some(read_until) = summary.read_until {
-            // A file without records records how far it was read in its modification time.
-            let time = SystemTime::from(read_until + WRITE_MARGIN);
-            let stamped = File::options()
-                .append(true)
-                .open(&path)
-                .and_then(|file| file.set_modified(time));
-            stamped.map_err(|e| Error::landing(&path, e))?;
+        let mut writer = self.writer;
+        if rows == 0 {
+            writer.set_read_until(summary.read_until.unwrap_or(self.context.window.end));
         }
+        let path = writer.finish().map_err(|error| named(error, &target))?;
         let text = path
             .to_str()
             .ok_or_else(|| Error::landing(&path, "the path is not UTF-8"))?;

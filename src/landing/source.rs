@@ -9,13 +9,14 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::sync::{Mutex, mpsc};
 
+use super::horizon;
 use super::line::MAX_LINE;
 use super::masking::masked_line;
 use super::reader::Begun;
 use super::spool::{Names, Spool};
 use crate::domain::{EntitySpec, Held, MAX_SHOWN, Mask, Page, Window, excerpt};
 use crate::error::{Error, Result};
-use crate::landing::{LandingFile, LandingLine, LandingReader, WRITE_MARGIN, find_files};
+use crate::landing::{LandingFile, LandingLine, LandingReader, find_files};
 use crate::port::{MemoryBudget, Meter, Source, Span};
 
 /// Bytes of records that are sent at once. A longer page is sent in parts.
@@ -28,8 +29,9 @@ const MAX_LONG_LINES: usize = MAX_LINE + MAX_LINE / 2;
 #[derive(Debug)]
 pub struct LandingSource {
     realm_id: String,
-    /// Paths by entity and window. There may be many, so that they share names and paths.
-    files: HashMap<(Arc<str>, Window), Arc<Path>>,
+    /// Paths by entity and window, and up to when a window was read whose file does not say it. There may be
+    /// many, so that they share names and paths.
+    files: HashMap<(Arc<str>, Window), (Arc<Path>, Option<DateTime<Utc>>)>,
     /// The lines of the one file that holds all windows.
     spool: Option<Spool>,
     /// Properties that the files may hold, and that get no further.
@@ -47,6 +49,7 @@ struct WindowFile<'f> {
     realm_id: &'f str,
     entity: &'f str,
     window: Window,
+    read_until: Option<DateTime<Utc>>,
 }
 
 impl LandingSource {
@@ -61,6 +64,7 @@ impl LandingSource {
             realm_id: &file.realm_id,
             entity: &file.entity,
             window: file.window,
+            read_until: file.read_until,
         });
         Self::of(files, mask)
     }
@@ -83,8 +87,9 @@ impl LandingSource {
                 last = file.path.into();
             }
             let key = (names.shared(file.entity), file.window);
-            let before: Option<Arc<Path>> = by_window.insert(key, last.clone());
-            if let Some(before) = before.filter(|before| *before != last) {
+            let before: Option<(Arc<Path>, _)> =
+                by_window.insert(key, (last.clone(), file.read_until));
+            if let Some((before, _)) = before.filter(|(before, _)| *before != last) {
                 let reason = format!(
                     "'{}' and '{}' hold the same window; remove the one that is not to be loaded",
                     before.display(),
@@ -125,12 +130,14 @@ impl LandingSource {
                 realm_id,
                 entity,
                 window: *window,
+                read_until: None,
             });
         let named = windows.iter().map(|file| WindowFile {
             path: &file.path,
             realm_id: &file.realm_id,
             entity: &file.entity,
             window: file.window,
+            read_until: file.read_until,
         });
         let source = Self::of(with_records.chain(named), mask)?;
         Ok(Self {
@@ -182,6 +189,16 @@ impl LandingSource {
             }
             None => LandingReader::open(&file.path),
         }
+    }
+
+    /// Returns the instant up to which a window without records was read: its start, if nobody says it, as of
+    /// a file of an earlier version.
+    fn horizon(&self, file: &LandingFile) -> Result<DateTime<Utc>> {
+        let said = match self.spool {
+            Some(_) => None,
+            None => horizon::read_until(&file.path)?,
+        };
+        Ok(said.or(file.read_until).unwrap_or(file.window.start))
     }
 
     /// Reads a line that was begun as a page of one record; `None` after the last line. A long line
@@ -305,7 +322,7 @@ impl Source for LandingSource {
             end: span.end(),
         };
         let path = self.files.get(&(entity.name.into(), window));
-        let path = path.ok_or_else(|| {
+        let (path, read_until) = path.ok_or_else(|| {
             Error::config("landing", format!("no file of {} {window}", entity.name))
         })?;
         let file = &LandingFile {
@@ -313,6 +330,7 @@ impl Source for LandingSource {
             realm_id: self.realm_id.clone(),
             entity: entity.name.to_owned(),
             window,
+            read_until: *read_until,
         };
         let mut reader = self.reader(file)?;
         let mut parts = Parts::new(pages);
@@ -327,7 +345,10 @@ impl Source for LandingSource {
                 None => break,
             }
         }
-        let mut last = parts.open.take().unwrap_or_else(|| empty_page(file));
+        let mut last = match parts.open.take() {
+            Some(last) => last,
+            None => empty_page(file, self.horizon(file)?),
+        };
         last.covered_until = window.end;
         let horizon = last.horizon;
         parts.open = Some(last);
@@ -336,21 +357,15 @@ impl Source for LandingSource {
     }
 }
 
-/// Makes the page of a window without records. The modification time of its file says up to which instant
-/// it was read.
-fn empty_page(file: &LandingFile) -> Page {
-    let modified = std::fs::metadata(&file.path)
-        .and_then(|metadata| metadata.modified())
-        .ok();
-    let modified = modified.map(DateTime::<Utc>::from);
-    let horizon = modified.map(|modified| modified - WRITE_MARGIN);
+/// Makes the page of a window without records, which was read up to an instant.
+fn empty_page(file: &LandingFile, horizon: DateTime<Utc>) -> Page {
     Page {
         number: 1,
         size: 0,
         request: "{}".into(),
-        ingested_at: modified.unwrap_or_default(),
+        ingested_at: horizon,
         covered_until: file.window.end,
-        horizon,
+        horizon: Some(horizon),
         records: Vec::new(),
         rejects: Vec::new(),
         held: Held::default(),

@@ -3,8 +3,10 @@
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use flate2::write::GzEncoder;
 
+use super::horizon;
 use super::layout::is_parquet;
 use super::parquet_writer::ParquetWriter;
 use crate::durable::{Draft, directory_of, make_private_directory};
@@ -44,6 +46,8 @@ impl Compression {
 pub struct LandingWriter {
     path: PathBuf,
     encoder: Encoder,
+    /// Instant up to which a window without lines was read.
+    read_until: Option<DateTime<Utc>>,
     /// The failure of the last write.
     failure: Option<io::Error>,
 }
@@ -81,6 +85,7 @@ impl LandingWriter {
         Ok(Self {
             path: path.to_owned(),
             encoder,
+            read_until: None,
             failure: None,
         })
     }
@@ -94,6 +99,12 @@ impl LandingWriter {
             Encoder::Parquet(writer) => writer.set_entity(entity),
             Encoder::Plain(_) | Encoder::Zstd(_) | Encoder::Gzip(_) => Ok(()),
         }
+    }
+
+    /// Says up to which instant a window without lines was read. Compressions other than zstd have no place
+    /// for it.
+    pub(super) fn set_read_until(&mut self, instant: DateTime<Utc>) {
+        self.read_until = Some(instant);
     }
 
     /// Makes the file durable under its final name, replacing an earlier file; returns the path.
@@ -132,9 +143,16 @@ impl LandingWriter {
         let failed = |e: io::Error| Error::unwritten(&self.path, &e);
         let buffered = match self.encoder {
             Encoder::Plain(file) => file,
-            Encoder::Zstd(encoder) => encoder.finish().map_err(failed)?,
+            Encoder::Zstd(encoder) => {
+                let mut file = encoder.finish().map_err(failed)?;
+                let written = self
+                    .read_until
+                    .map(|at| horizon::write_frame(&mut file, at));
+                written.transpose().map_err(failed)?;
+                file
+            }
             Encoder::Gzip(encoder) => encoder.finish().map_err(failed)?,
-            Encoder::Parquet(writer) => writer.finish().map_err(failed)?,
+            Encoder::Parquet(writer) => writer.finish(self.read_until).map_err(failed)?,
         };
         buffered.into_inner().map_err(|e| failed(e.into_error()))
     }

@@ -17,6 +17,7 @@ pub(super) fn class_name(error: &Error) -> &'static str {
         Error::CompanyClosed { .. } => "CompanyClosedError",
         Error::RateLimited { .. } | Error::AskedToWait { .. } => "RateLimitedError",
         Error::CircuitOpen { .. } => "CircuitOpenError",
+        Error::Busy { .. } => "BusyError",
         Error::RequestCap { .. } => "RequestCapError",
         Error::Transport { .. } => "TransportError",
         Error::Api { .. } => "ApiError",

@@ -18,7 +18,7 @@ use crate::port::Meter;
 use crate::quickbooks::client::{RetryBehavior, Verdict};
 
 /// Maximum number of statements in one batch.
-pub(super) const MAX_ITEMS: usize = 30;
+pub(crate) const MAX_ITEMS: usize = 30;
 /// Maximum number of records in all answers of one batch; beyond that they may be cut short.
 pub(super) const MAX_RECORDS: usize = 1000;
 

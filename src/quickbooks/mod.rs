@@ -50,6 +50,7 @@ pub(crate) use self::admission::AdmissionControl;
 #[cfg(feature = "cli")]
 pub(crate) use self::admission::Pace;
 pub use self::admission::{BreakerStatus, Limits, Traffic};
+pub(crate) use self::batch::MAX_ITEMS;
 pub(crate) use self::changes::ChangesSource;
 pub(crate) use self::changes_answer::EntityChanges;
 pub(crate) use self::client::{ApiClient, RetryBehavior};

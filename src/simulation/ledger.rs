@@ -158,9 +158,9 @@ impl Ledger {
 
     /// The statement `END_WINDOW`.
     pub(super) fn fail(&mut self, context: &WindowContext, is_of_records: bool) {
-        if let Some(row) = self.0.get_mut(&key(context)) {
+        let row = self.0.get_mut(&key(context));
+        if let Some(row) = row.filter(|row| row.run_id == context.run_id) {
             row.status = Status::Failed;
-            row.run_id.clone_from(&context.run_id);
             row.previous = None;
             if is_of_records && !is_end_only(context) {
                 row.committed_at = None;

@@ -2,19 +2,24 @@
 
 use tokio_postgres::GenericClient;
 
+use super::alive::{run_is_alive, turn_is_alive};
 use super::other_run::{OtherRun, other_run};
 use crate::error::Result;
 use crate::postgres::{Query, params};
 
-/// They are silent for half a minute and for a minute at most, as where they take their turns.
-const WRITERS: &str = "
+const WRITERS: &str = concat!(
+    "
 SELECT turn_id AS run_id, entity, host, pid, owner, started_at_utc FROM qbo.sync_turns
-WHERE schema_name = $1 AND entity = ANY($2) AND alive_at_utc > clock_timestamp() - interval '30 seconds'
+WHERE schema_name = $1 AND entity = ANY($2) AND ",
+    turn_is_alive!(),
+    "
 UNION ALL
-SELECT run_id, entity, host, pid, owner, started_at_utc FROM qbo.runs
-WHERE schema_name = $1 AND entity = ANY($2) AND status = 'running'
-  AND coalesce(alive_at_utc, started_at_utc) > clock_timestamp() - interval '1 minute'
-ORDER BY started_at_utc";
+SELECT run_id, entity, host, pid, owner, started_at_utc FROM qbo.runs AS run
+WHERE schema_name = $1 AND entity = ANY($2) AND ",
+    run_is_alive!("run"),
+    "
+ORDER BY started_at_utc"
+);
 
 /// Returns a sync or a run that writes records of these entities, as of the client's snapshot.
 ///

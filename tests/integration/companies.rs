@@ -2,14 +2,15 @@
 //! share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use qbo_rs::app::{App, MigrateRequest};
 use qbo_rs::domain::{CompanyStatus, SyncReport};
+use qbo_rs::error::Error;
 use qbo_rs::internals::{Db, Schemas, SyncSchedule};
-use qbo_rs::port::Secret;
+use qbo_rs::port::{Progress, RunName, Secret};
 use qbo_rs::server::{Server, ServerOptions};
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use rand::{RngExt, SeedableRng};
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Database, app, assert_complete, change, everything, let_time_pass, living, seconds_ago,
-    small_sandbox, syncing_app, whole_range,
+    small_sandbox, syncing_app, until, whole_range,
 };
 
 /// Starts a sandbox with small companies and connects all of them.
@@ -673,5 +674,80 @@ async fn a_company_that_is_bound_while_its_schema_is_looked_for_has_one_schema()
         assert_eq!(schemas.schema_for("2").await.unwrap(), "raw_2");
     }
     assert!(found.into_inner() >= 100);
+    database.drop().await;
+}
+
+/// A defect that shows when an entity of one company has been synced.
+struct Defect(String);
+
+impl Progress for Defect {
+    fn run_finished(&self, run: RunName<'_>) {
+        assert_ne!(run.realm_id, self.0, "a defect");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_defect_in_the_sync_of_one_company_fails_that_one_alone_and_it_is_synced_again() {
+    let database = Database::create().await;
+    let (_sandbox, mut app, realms) = companies(2, &database).await;
+    app.progress = Arc::new(Defect(realms[0].clone()));
+    let request = everything(&["items"]);
+    let report = app.sync(&request).await.unwrap();
+    let statuses: Vec<_> = report.accounts.iter().map(|done| done.status).collect();
+    assert_eq!(statuses, [CompanyStatus::Failed, CompanyStatus::Ok]);
+    let told = report.accounts[0].error.as_deref().unwrap_or_default();
+    assert!(told.contains("internal error"), "{told}");
+    // In a schedule it is due again after its interval, like any other.
+    let failures = AtomicU64::new(0);
+    let show = |report: &SyncReport| {
+        let failed = report.accounts.iter().filter(|done| done.error.is_some());
+        let before = failures.fetch_add(failed.count() as u64, Ordering::Relaxed);
+        match before {
+            2.. => Err(Error::Cancelled),
+            _ => Ok(()),
+        }
+    };
+    let scheduled = app.sync_every(&request, Duration::from_millis(200), &show);
+    let ended = tokio::time::timeout(Duration::from_secs(20), scheduled).await;
+    assert!(matches!(ended, Ok(Err(Error::Cancelled))), "{ended:?}");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_company_whose_tables_wait_for_a_migration_holds_up_no_other() {
+    let database = Database::create().await;
+    let (_sandbox, app, realms) = companies(2, &database).await;
+    let request = everything(&["items"]);
+    assert!(app.sync(&request).await.unwrap().is_ok());
+    let schema = schema_of(&database, &realms[0]).await.unwrap();
+    // The lock of a migration that rewrites a table, while another table is missing.
+    let migration = crate::support::connect(&database.url).await;
+    for statement in [
+        format!("DROP TABLE {schema}.qb_items"),
+        "BEGIN".to_owned(),
+        format!(
+            "SELECT pg_advisory_xact_lock({})",
+            0x0071_626F_5F72_7301_i64
+        ),
+    ] {
+        migration.batch_execute(&statement).await.unwrap();
+    }
+    let before: String = migration
+        .query_one("SELECT clock_timestamp()::text", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let both = tokio::spawn({
+        let (app, request) = (app.clone(), request.clone());
+        async move { app.sync(&request).await }
+    });
+    let synced = format!(
+        "SELECT count(*) FROM qbo.sync_state WHERE realm_id = '{}' AND last_attempt_at_utc > '{before}'",
+        realms[1]
+    );
+    until(&database, &synced).await;
+    assert!(!both.is_finished());
+    migration.batch_execute("ROLLBACK").await.unwrap();
+    assert!(both.await.unwrap().unwrap().is_ok());
     database.drop().await;
 }

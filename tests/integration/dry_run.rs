@@ -2,7 +2,7 @@
 
 use qbo_rs::app::{App, BackfillRequest, ExtractRequest};
 use qbo_rs::config::Settings;
-use qbo_rs::domain::{Chunk, Report, RunCost, SkipReason, Window, chunk_range};
+use qbo_rs::domain::{Chunk, Report, RunCost, SkipReason, Window, chunk_range, find_entity};
 
 use crate::support::{Database, app, assert_complete, small_sandbox, whole_range};
 
@@ -40,6 +40,24 @@ async fn a_dry_run_needs_no_credentials_and_no_database() {
     let report = app.extract(&request).await.unwrap();
     assert_eq!(cost(&report, 0).to_read, 24);
     assert!(!out.exists(), "a dry run makes no directory");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_pages_of_all_entities_cost_as_few_requests_as_batches_can_hold() {
+    let app = App::new(Settings::default());
+    let range = Window::parse("2024-01-01", "2026-01-01").unwrap();
+    let request = BackfillRequest::new(["all"], range).dry_run(true);
+    let report = app.backfill(&request).await.unwrap();
+    let (queried, others): (Vec<_>, Vec<_>) = report
+        .runs
+        .iter()
+        .partition(|run| find_entity(&run.entity).unwrap().has_query);
+    assert!(queried.len() > 30, "{}", queried.len());
+    let alone: u64 = others.iter().map(|run| run.plan.unwrap().requests).sum();
+    assert_eq!(
+        report.plan.unwrap().requests,
+        alone + queried.len().div_ceil(30) as u64
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use qbo_rs::domain::{PageSize, Window, WindowStatus, chunk_range};
 use qbo_rs::error::Error;
 use qbo_rs::landing::find_files;
 use qbo_sandbox::Blemish;
+use serde_json::json;
 
 use crate::support::{Database, app, assert_complete, small_sandbox, truth, whole_range};
 
@@ -141,6 +142,77 @@ async fn empty_windows_are_landed_and_loaded_as_done() {
     database.drop().await;
 }
 
+/// Gives a file the time of a copy that is made later.
+fn copy_later(path: &Path) {
+    let file = std::fs::File::options().append(true).open(path).unwrap();
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(3 * 86_400);
+    file.set_modified(later).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_without_records_claims_no_time_that_was_not_read_although_its_file_is_copied() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let now = chrono::SubsecRound::trunc_subsecs(chrono::Utc::now(), 0);
+    let day = chrono::TimeDelta::days(1);
+    for name in ["files", "files.parquet/", "one.jsonl"] {
+        let out = directory.path().join(name);
+        let mut request = extract_request(&["items"], "year", &out).resume(true);
+        request.windows = vec![Window::new(now - day, now + day).unwrap()];
+        let landed = app.extract(&request).await.unwrap();
+        let run = &landed.runs[0];
+        let window = &run.windows[0];
+        let read_until = window.read_until.unwrap();
+        assert_eq!((run.totals.rows, read_until < window.end), (0, true));
+        let path = window.path.clone().unwrap();
+        copy_later(Path::new(&path));
+        let load = match out.is_dir() {
+            true => load_request(&out),
+            // The report says what a file of many windows has no place for.
+            false => {
+                let file = json!({
+                    "path": path, "realm_id": run.realm_id, "entity": "items",
+                    "start": window.start, "end": window.end, "read_until": read_until,
+                });
+                let mut load = LoadRequest::default();
+                load.files = Some(vec![serde_json::from_value(file).unwrap()]);
+                load
+            }
+        };
+        assert_complete(&app.load(&load).await.unwrap());
+        let row = database
+            .client
+            .query_one("SELECT read_until_utc FROM qbo.windows", &[])
+            .await
+            .unwrap();
+        let loaded: chrono::DateTime<chrono::Utc> = row.get(0);
+        assert_eq!(loaded.timestamp_micros(), read_until.timestamp_micros());
+        database
+            .client
+            .batch_execute("DROP SCHEMA raw, qbo CASCADE")
+            .await
+            .unwrap();
+        if out.is_dir() {
+            let resumed = app.extract(&request).await.unwrap();
+            assert!(resumed.runs[0].totals.requests > 0, "{name}");
+        }
+    }
+    // An earlier version wrote nothing of it into the file.
+    let old = find_files(&directory.path().join("files")).unwrap();
+    std::fs::write(&old[0].path, zstd::encode_all(&b""[..], 3).unwrap()).unwrap();
+    copy_later(&old[0].path);
+    let loaded = app
+        .load(&load_request(&directory.path().join("files")))
+        .await;
+    let window = loaded.unwrap().runs[0].windows[0].clone();
+    assert_eq!(
+        (window.status, window.read_until),
+        (WindowStatus::Skipped, Some(window.start))
+    );
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_incomplete_extract_does_not_replace_a_whole_file_and_keeps_what_is_done() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
@@ -226,12 +298,20 @@ async fn a_resumed_extract_reads_only_the_windows_that_have_no_whole_file() {
     std::fs::remove_file(&paths[1]).unwrap();
     let whole = std::fs::read(&paths[3]).unwrap();
     std::fs::write(&paths[3], &whole[..whole.len() / 2]).unwrap();
-    let end = first.runs[0].windows[5].end;
-    let file = std::fs::File::options()
-        .append(true)
-        .open(&paths[5])
-        .unwrap();
-    file.set_modified(std::time::SystemTime::from(end)).unwrap();
+    let start = first.runs[0].windows[5].start;
+    let whole = zstd::decode_all(std::fs::File::open(&paths[5]).unwrap()).unwrap();
+    let cut: String = String::from_utf8(whole)
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["read_until_utc"] = json!(start + chrono::TimeDelta::days(1));
+            line.as_object_mut().unwrap().remove("crc32");
+            format!("{line}\n")
+        })
+        .collect();
+    let cut = zstd::encode_all(cut.as_bytes(), 3).unwrap();
+    std::fs::write(&paths[5], cut).unwrap();
     let second = app.extract(&request).await.unwrap();
     assert_complete(&second);
     let read: Vec<usize> = (0..paths.len())

@@ -1,15 +1,20 @@
 //! Runs that see each other: two calls for the same time cost the quota once, and what has died or was
 //! stopped is known as such.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::DateTime;
 use qbo_rs::app::{App, BackfillRequest, LastRun, Service, StatusRequest};
 use qbo_rs::domain::{CompanyStatus, Finding, Level, PageSize, Reason, SkipReason};
 use qbo_sandbox::{Sandbox, SandboxOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use crate::support::{
-    Database, app, assert_complete, everything, small_sandbox, syncing_app, until, whole_range,
+    Database, app, assert_complete, change, everything, small_sandbox, syncing_app, until,
+    whole_range,
 };
 
 fn slow_sandbox() -> Sandbox {
@@ -494,5 +499,109 @@ async fn the_status_knows_of_a_sync_that_goes_on_and_of_what_a_stopped_one_left(
     );
     let status = app.status(&StatusRequest::default()).await.unwrap();
     assert!(status.never_read.is_empty());
+    database.drop().await;
+}
+
+/// What is between an app and its server. It keeps the answer to the commit of a claim back.
+struct SlowCommit {
+    address: std::net::SocketAddr,
+    may_answer: Arc<Semaphore>,
+}
+
+impl SlowCommit {
+    async fn start(url: &str) -> Self {
+        let (place, _) = url.split_once('@').unwrap().1.split_once('/').unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, server) = (listener.local_addr().unwrap(), place.to_owned());
+        let may_answer = Arc::new(Semaphore::new(0));
+        let answer = may_answer.clone();
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let far = TcpStream::connect(&server).await.unwrap();
+                tokio::spawn(Self::relay(near, far, answer.clone()));
+            }
+        });
+        Self {
+            address,
+            may_answer,
+        }
+    }
+
+    async fn relay(mut near: TcpStream, mut far: TcpStream, may_answer: Arc<Semaphore>) {
+        let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+        let has = |text: &[u8], part: &[u8]| text.windows(part.len()).any(|found| found == part);
+        let mut is_claim = false;
+        loop {
+            tokio::select! {
+                read = near.read(&mut asked) => {
+                    let Ok(length @ 1..) = read else { return };
+                    let text = &asked[..length];
+                    is_claim |= has(text, b"INSERT INTO qbo.runs");
+                    far.write_all(text).await.unwrap();
+                    if is_claim && has(text, b"COMMIT") {
+                        let _ = may_answer.acquire().await;
+                        is_claim = false;
+                    }
+                }
+                read = far.read(&mut answered) => {
+                    let Ok(length @ 1..) = read else { return };
+                    if near.write_all(&answered[..length]).await.is_err() { return }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_one_of_this_process_from_the_instant_at_which_others_see_it() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let mut first = app(&sandbox, &database);
+    let second = first.clone();
+    let request = whole_range(&["items"], "year", 1000);
+    let relay = SlowCommit::start(&database.url).await;
+    let (before, rest) = database.url.split_once('@').unwrap();
+    let (_, name) = rest.split_once('/').unwrap();
+    let url = format!("{before}@{}/{name}", relay.address);
+    first.settings.set("DATABASE_URL", &url).unwrap();
+    let running = tokio::spawn({
+        let request = request.clone();
+        async move { first.backfill(&request).await }
+    });
+    until_a_run_is_in_the_ledger(&database).await;
+    // The first call does not know yet that its claim is committed.
+    let refused = second.backfill(&request.no_wait(true)).await;
+    let told = refused.map(|report| report.runs.len()).unwrap_err();
+    assert!(told.to_string().contains("another run of items"), "{told}");
+    relay.may_answer.add_permits(1);
+    assert_complete(&running.await.unwrap().unwrap());
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_ends_leaves_the_windows_that_another_run_has_taken_over() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let fault = serde_json::json!({"fault": "hang", "contains": "Time >= '2025-", "times": 0});
+    change(&sandbox, "fault", fault);
+    let request = whole_range(&["items"], "year", 1000).strict_windows(true);
+    let running = tokio::spawn({
+        let request = request.clone();
+        async move { app.backfill(&request).await }
+    });
+    let of_2025 = "qbo.windows WHERE window_start_utc = '2025-01-01Z' AND status = 'running'";
+    until(&database, &format!("SELECT count(*) FROM {of_2025}")).await;
+    let take = "UPDATE qbo.windows SET run_id = 'another' WHERE window_start_utc = '2025-01-01Z'";
+    database.client.batch_execute(take).await.unwrap();
+    running.abort();
+    let ended = "SELECT count(*) FROM qbo.runs WHERE status = 'interrupted'";
+    until(&database, ended).await;
+    // The statement about the window may come after that about the run.
+    let idle = "SELECT count(*) FROM (SELECT bool_and(state = 'idle') AS is_idle FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()) AS all_of_them WHERE coalesce(is_idle, true)";
+    for _ in 0..3 {
+        until(&database, idle).await;
+    }
+    let left = format!("SELECT count(*) FROM {of_2025} AND run_id = 'another'");
+    assert_eq!(database.number(&left).await, 1);
     database.drop().await;
 }

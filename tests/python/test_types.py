@@ -175,3 +175,9 @@ def test_every_field_of_a_report_has_a_docstring():
 def test_types_and_exceptions_do_not_import_each_other():
     assert "_types" not in (ROOT / "python/qbo_rs/exceptions.py").read_text()
     assert get_type_hints(qbo_rs.RunReport)["windows"]
+
+
+def test_the_files_of_a_landing_say_how_far_each_window_was_read():
+    windows = [WINDOW | READ_UNTIL, WINDOW | {"path": "landing/1.jsonl.zst"}, WINDOW]
+    files = qbo_rs.Landing.from_dict(RUN | {"windows": windows}).files()
+    assert [file["read_until"] for file in files] == [READ_UNTIL["read_until"], END]

@@ -38,7 +38,7 @@ use crate::config::PostgresConfig;
 use crate::domain::{
     CompanyStatus, CompanySync, EntitySpec, FailureKind, PageSize, SyncReport, find_entity,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, without_panics};
 use crate::http::RetryPolicy;
 use crate::port::Meter;
 use crate::postgres::Db;
@@ -149,7 +149,7 @@ pub(super) struct Syncer {
     backend: StateBackend,
     schemas: Schemas,
     schedule: SyncSchedule,
-    /// Held while a company is given its schema: two new ones must not be given the same.
+    /// Held while a company that has no schema is given one: two new ones must not be given the same.
     schema_choice: Mutex<()>,
 }
 
@@ -225,10 +225,11 @@ impl Syncer {
         let realm_id = scope.realm_id;
         let (begin, meter) = (Instant::now(), Meter::default());
         let mut schema = String::new();
-        let outcome = self
+        let tried = self
             .try_company(scope, &meter, &mut schema)
-            .instrument(info_span!("company", realm_id))
-            .await;
+            .instrument(info_span!("company", realm_id));
+        // A defect fails this company alone.
+        let outcome = without_panics(tried).await;
         let (status, loss, entities) = match outcome {
             Ok(Synced {
                 held: Some(reason), ..
@@ -286,12 +287,20 @@ impl Syncer {
         let mut config = settings.qbo_of(realm_id)?;
         // Shorter than for a backfill, because the next sync comes soon.
         config.oauth.retry = impatient(config.oauth.retry);
-        let _one_at_a_time = self.schema_choice.lock().await;
         let (source, connection) = Company::open_at(&self.backend, &config, &self.app.progress)
             .await?
             .into_parts();
         connection.has_token().await?;
-        *schema = self.schemas.schema_for(realm_id).await?;
+        let bound = self.schemas.bound_schema(realm_id).await?;
+        // Whatever the tables of a company with a schema wait for, they hold up no other company.
+        let _one_at_a_time = match bound {
+            Some(_) => None,
+            None => Some(self.schema_choice.lock().await),
+        };
+        *schema = match bound {
+            Some(bound) => bound,
+            None => self.schemas.schema_for(realm_id).await?,
+        };
         let (db, postgres) = (self.db.clone(), &self.postgres);
         let sink = PostgresSink::new(db, schema, postgres, RunRecords::Changes)?;
         sink.prepare(realm_id, entities).await?;

@@ -1,10 +1,10 @@
 //! Continuous syncing, each company at its own time.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -47,7 +47,7 @@ impl Syncer {
         let entities: Arc<[EntitySpec]> = select_or_all(&request.scope.entities)?.into();
         self.realms(request).await?;
         let mut running: JoinSet<CompanySync> = JoinSet::new();
-        let mut busy = HashSet::new();
+        let mut busy = HashMap::new();
         let mut known = Known::default();
         loop {
             let wait = match self
@@ -72,9 +72,13 @@ impl Syncer {
                 }
             };
             tokio::select! {
-                Some(Ok(account)) = running.join_next() => {
-                    busy.remove(&account.realm_id);
-                    show(&SyncReport { accounts: vec![account] })?;
+                Some(ended) = running.join_next_with_id() => {
+                    // Also one that has panicked is due again.
+                    busy.remove(&ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id));
+                    match ended {
+                        Ok((_, account)) => show(&SyncReport { accounts: vec![account] })?,
+                        Err(error) => warn!(phase = "load", event = "sync_not_recorded", "{error}"),
+                    }
                 }
                 () = tokio::time::sleep(wait) => {}
             }
@@ -90,7 +94,7 @@ impl Syncer {
         interval: Duration,
         known: &mut Known,
         running: &mut JoinSet<CompanySync>,
-        busy: &mut HashSet<String>,
+        busy: &mut HashMap<Id, String>,
     ) -> Result<Duration> {
         if known.is_old() {
             let realm_ids = self.realms(request).await?;
@@ -98,13 +102,14 @@ impl Syncer {
             *known = Known::now(realm_ids);
         }
         // A company whose sync takes longer than the interval is not started a second time.
-        let is_free = |realm_id: &&String| !busy.contains(*realm_id);
+        let taken: HashSet<&String> = busy.values().collect();
+        let is_free = |realm_id: &&String| !taken.contains(*realm_id);
         let realms: Vec<String> = known.realm_ids.iter().filter(is_free).cloned().collect();
         let room = MAX_CONCURRENT_COMPANIES.saturating_sub(running.len());
         for realm_id in self.schedule.claim_due(&realms, interval, room).await? {
             let (syncer, entities, page_size) = (self.clone(), entities.clone(), request.page_size);
-            busy.insert(realm_id.clone());
-            running.spawn(async move {
+            let company = realm_id.clone();
+            let started = running.spawn(async move {
                 let scope = CompanyScope {
                     realm_id: &realm_id,
                     entities: &entities,
@@ -127,6 +132,7 @@ impl Syncer {
                 }
                 company
             });
+            busy.insert(started.id(), company);
         }
         let next = self.schedule.next_due(&realms).await?;
         let wait = next

@@ -58,7 +58,8 @@ const BEGIN_WINDOW: &str = include_str!("sql/begin_window.sql");
 /// The commit is not awaited on disk, as for the beginning of a window and of a run: these rows say
 /// what is going on, not what is done. A window that was read from its start and failed because of its
 /// records ($10) is not committed any more: records are missing from it, also if a row of a larger
-/// window was committed before.
+/// window was committed before. A window that another run has taken over meanwhile stays as that one has it,
+/// unless the attempt at it was not allowed to begin ($11).
 const END_WINDOW: &str = "
 UPDATE qbo.windows SET status = $7, error = $8, run_id = $6, previous_attempt = NULL,
     records_failed = $9,
@@ -66,7 +67,7 @@ UPDATE qbo.windows SET status = $7, error = $8, run_id = $6, previous_attempt = 
     incomplete_since_utc = CASE WHEN $10 THEN clock_timestamp() ELSE incomplete_since_utc END
 FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unsynced
 WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
-  AND window_start_utc = $4 AND window_end_utc = $5";
+  AND window_start_utc = $4 AND window_end_utc = $5 AND (run_id = $6 OR $11)";
 
 const RELEASE_WINDOW: &str = include_str!("sql/release_window.sql");
 
@@ -181,6 +182,7 @@ impl Ledger {
     ) -> Result<()> {
         let text = error.to_string();
         let is_of_records = error.is_of_records();
+        let is_refused = status == LedgerWindowStatus::Stuck;
         let lacks_records = is_of_records && context.read_start <= context.window.start;
         let params = params![
             self.schema,
@@ -193,6 +195,7 @@ impl Ledger {
             text,
             is_of_records,
             lacks_records,
+            is_refused,
         ];
         self.db.execute(END_WINDOW, params).await.map(drop)
     }

@@ -212,11 +212,13 @@ impl PostgresSink {
         runs: &[Claim],
         range: Window,
     ) -> Result<Option<OtherRun>> {
-        let other = claim(&self.ledger, realm_id, runs, range).await?;
-        if other.is_none() {
-            runs.iter().for_each(|run| self.pulses.add(&run.run_id));
+        // Before others see the runs: they would take them for those of an earlier process.
+        runs.iter().for_each(|run| self.pulses.add(&run.run_id));
+        let claimed = claim(&self.ledger, realm_id, runs, range).await;
+        if !matches!(claimed, Ok(None)) {
+            runs.iter().for_each(|run| self.pulses.remove(&run.run_id));
         }
-        Ok(other)
+        claimed
     }
 
     /// Ends the last run of an entity, if it has not ended well and nothing of its range is left to read.

@@ -16,13 +16,13 @@ const LOST_TURN: &str = "another sync has taken over, because this one gave no s
 
 /// Returns true if another sync has taken over, so that the window is its one.
 pub(super) fn is_lost(error: &Error) -> bool {
-    matches!(error, Error::Config { reason, .. } if reason == LOST_TURN)
+    matches!(error.last(), Error::Busy { .. })
 }
 
 /// Checks that the turn of a window's sync is still its own. Other runs have none.
 ///
 /// # Errors
-/// [`Error::Config`] if another sync has taken over.
+/// [`Error::Busy`] if another sync has taken over.
 pub(super) async fn check(
     connection: &Object,
     schema: &str,
@@ -34,7 +34,32 @@ pub(super) async fn check(
     };
     let params = params![schema, context.realm_id, context.entity.name, turn];
     match connection.rows(TURN, params).await?[..] {
-        [] => Err(Error::config("sync", LOST_TURN)),
+        [] => Err(Error::Busy {
+            reason: LOST_TURN.to_owned(),
+        }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::error::Recovery;
+
+    #[test]
+    fn a_lost_turn_is_known_whatever_was_added_to_its_error_and_can_be_taken_again() {
+        let lost = Error::Busy {
+            reason: LOST_TURN.to_owned(),
+        };
+        let lost = Error::AfterAttempts {
+            attempts: 2,
+            elapsed: Duration::from_secs(1),
+            last: Box::new(lost.with_note("a note")),
+        };
+        assert!(is_lost(&lost));
+        assert_eq!(lost.recovery(), Recovery::Retry);
+        assert!(!is_lost(&Error::config("sync", LOST_TURN)));
     }
 }
