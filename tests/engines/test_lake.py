@@ -106,7 +106,8 @@ def test_the_instant_is_in_the_commit_of_the_rows(uri):
     written = qbo_rs.lake.write_delta(uri, "invoices")
     table = DeltaTable(uri)
     [status] = qbo_rs.status("invoices").entities
-    assert written.until == status.committed[-1].end
+    [stretch] = status.committed
+    assert written.until == stretch.end
     app_id = f"qbo_rs/{status.realm_id}/invoices"
     assert table.transaction_version(app_id) == round(written.until.timestamp() * 1_000_000)
     assert table.history()[0]["until"] == written.until.isoformat().replace("+00:00", "Z").replace("000Z", "Z")
@@ -116,6 +117,24 @@ def test_the_instant_is_in_the_commit_of_the_rows(uri):
         table, stored().head(0).to_arrow(), mode="append", commit_properties=CommitProperties(app_transactions=[ahead])
     )
     with pytest.raises(qbo_rs.ConfigError, match="up to .*, the database only up to .*; sync it first"):
+        qbo_rs.lake.write_delta(uri, "invoices")
+
+
+@pytest.mark.usefixtures("one_company")
+def test_what_is_promised_ends_where_the_first_gap_begins(uri, tmp_path):
+    whole, gap = ("2025-01-01", "2025-03-01"), ("2025-03-01", "2025-04-01")
+    for start, end in (whole, ("2025-04-01", "2025-06-01")):
+        qbo_rs.backfill("invoices", start, end, "month").raise_for_failures()
+    march, june = (datetime(2025, month, 1, tzinfo=timezone.utc) for month in (3, 6))
+    files = str(tmp_path / "parquet")
+    assert qbo_rs.lake.write_delta(uri, "invoices").until == march == instant(uri)
+    assert qbo_rs.lake.write_parquet(files, "invoices").until == march
+    qbo_rs.backfill("invoices", *gap, "month").raise_for_failures()
+    assert qbo_rs.lake.write_delta(uri, "invoices").until == june == instant(uri)
+    assert qbo_rs.lake.write_parquet(files, "invoices").until == june
+    # Time before all of it, and a gap after that: the table is complete up to June, the database only up to May.
+    qbo_rs.backfill("invoices", "2024-01-01", "2024-05-01", "month").raise_for_failures()
+    with pytest.raises(qbo_rs.ConfigError, match="only up to 2024-05-01T00:00:00Z; sync it first, or backfill"):
         qbo_rs.lake.write_delta(uri, "invoices")
 
 

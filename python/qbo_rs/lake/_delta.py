@@ -43,7 +43,7 @@ class Written:
     version: int
     """Version of the Delta table."""
     until: datetime
-    """Instant up to which every change is in the table, UTC."""
+    """Instant up to which every change is in the table, UTC: where the first gap of the ledger begins."""
     inserted: int
     updated: int
     deleted: int
@@ -119,7 +119,8 @@ def _check_age(target: DeltaTable, source: Source) -> None:
     if known is not None and known > _mark(source):
         there, here = (format_instant(instant) for instant in (_EPOCH + known * _MICROSECOND, source.until))
         reason = (
-            f"the table holds company {source.realm_id} up to {there}, the database only up to {here}; sync it first"
+            f"the table holds company {source.realm_id} up to {there}, the database only up to {here}; sync it first, "
+            f"or backfill what it lacks from {here} on"
         )
         raise ConfigError(f"uri: {reason}")
 

@@ -30,7 +30,7 @@ class Snapshot:
     """Paths of the files in the file system."""
     rows: int
     until: datetime
-    """Instant up to which every change is in the files, UTC."""
+    """Instant up to which every change is in the files, UTC: where the first gap of the ledger begins."""
 
 
 def write_parquet(

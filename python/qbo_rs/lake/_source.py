@@ -27,7 +27,7 @@ class Source:
     realm_id: str
     entity: str
     until: datetime
-    """Instant up to which every change is in the rows, or a later one: the ledger was read before them."""
+    """Instant up to which every change is in the rows: where the first gap begins. The ledger was read before them."""
     path: Path
 
     @contextmanager
@@ -62,4 +62,5 @@ def _ledger(entity: str, schema: str, settings: Mapping[str, Any]) -> tuple[str,
     known = status(entity, schema=schema, **settings).entities
     if not known or not known[0].committed:
         raise ConfigError(f"entity: '{entity}' was never loaded into the schema '{schema}'")
-    return known[0].realm_id, known[0].committed[-1].end
+    # Stretches that follow the first gap are in the rows, but do not make them complete.
+    return known[0].realm_id, known[0].committed[0].end
