@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _core
+from qbo_rs._company import settings_of
 from qbo_rs._keywords import check_keywords
 from qbo_rs.exceptions import ConfigError
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 #: What an option begins with that says where a setting is found.
 SETTING = "setting."
 _ENVIRONMENT, _FILE = "env:", "file:"
-_REALM, _TOKEN = "QBO_REALM_ID", "refresh_token"
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,7 @@ class References:
 
         """
         found = {keyword: _read(keyword, place) for keyword, place in self.places.items()}
-        if realm_id is None:
-            return found
-        if found.get("realm_id", os.environ.get(_REALM)) != realm_id:
-            # The refresh token of the settings belongs to another company.
-            found[_TOKEN] = ""
-        return found | {"realm_id": realm_id}
+        return settings_of(realm_id, found)
 
 
 def _read(keyword: str, place: str) -> str:
