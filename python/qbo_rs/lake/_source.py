@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from qbo_rs._records import table
+from qbo_rs._scratch import scratch
 from qbo_rs._tables import raising
 from qbo_rs._verbs import status
 from qbo_rs.exceptions import ConfigError
@@ -18,6 +17,7 @@ from qbo_rs.exceptions import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def source_of(entity: str, schema: str, settings: Mapping[str, Any], *, with_del
 
     """
     realm_id, until = _ledger(entity, schema, settings)
-    with tempfile.TemporaryDirectory(prefix="qbo_rs-lake-") as folder:
-        path = Path(folder) / "rows.arrow"
+    with scratch("lake") as folder:
+        path = folder / "rows.arrow"
         rows = table(entity, schema=schema, with_deleted=with_deleted, **settings)
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         with raising(), pa.RecordBatchReader.from_stream(rows) as reader:
