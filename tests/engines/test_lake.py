@@ -25,6 +25,8 @@ import qbo_rs.lake
 if TYPE_CHECKING:
     from own_database import Database
 
+MONDAY = datetime(2025, 3, 3, tzinfo=timezone.utc)
+
 
 @pytest.fixture
 def synced(qbo, one_company):
@@ -259,6 +261,46 @@ def test_parquet_is_named_by_a_manifest_only_when_it_is_whole(synced, uri):
     assert third.rows == second.rows
     assert not Path(first.files[0]).exists()
     assert Path(second.files[0]).exists()
+    assert (Path(uri) / "half.parquet").exists()
+
+
+def test_parquet_of_another_entity_or_company_and_of_an_earlier_state_replaces_nothing(synced, uri, database):
+    qbo_rs.lake.write_parquet(uri, "invoices")
+    edit(synced)
+    written = qbo_rs.lake.write_parquet(uri, "invoices")
+    with pytest.raises(qbo_rs.ConfigError, match="uri: it holds invoices of company .*, not customers of company"):
+        qbo_rs.lake.write_parquet(uri, "customers")
+    other = list(synced.companies)[1]
+    keys = {"realm_id": other, "refresh_token": synced.companies[other], "schema": "other"}
+    qbo_rs.backfill("invoices", "2020-01-01", "2026-12-01", "year", **keys).raise_for_failures()
+    with pytest.raises(qbo_rs.ConfigError, match=f"uri: it holds invoices of company .*, not invoices of .*{other}"):
+        qbo_rs.lake.write_parquet(uri, "invoices", schema="other")
+    # A database that was restored from a backup.
+    database.execute(f"DELETE FROM qbo.windows WHERE realm_id <> '{other}'")
+    qbo_rs.backfill("invoices", "2024-01-01", "2024-06-01", "month").raise_for_failures()
+    with pytest.raises(qbo_rs.ConfigError, match="only up to 2024-06-01T00:00:00Z; sync it first"):
+        qbo_rs.lake.write_parquet(uri, "invoices")
+    assert qbo_rs.lake.read_manifest(uri) == written
+    assert len(list(Path(uri).glob("*.parquet"))) == 2
+
+
+@pytest.mark.usefixtures("synced")
+def test_parquet_of_killed_writes_is_removed_after_a_day_and_a_file_that_is_gone_stops_no_write(uri):
+    for _ in range(2):
+        first = qbo_rs.lake.write_parquet(uri, "invoices")
+    left, young = (
+        Path(uri) / f"{day:%Y%m%d}T000000-{'0' * 32}.parquet" for day in (MONDAY, datetime.now(timezone.utc))
+    )
+    draft = left.with_suffix(".json")
+    for path in (left, young, draft):
+        path.write_bytes(b"PAR1")
+    for path in set(Path(uri).glob("*.parquet")) - {left, young, Path(first.files[0])}:
+        # As another writer does that has read the same manifest.
+        path.unlink()
+    second = qbo_rs.lake.write_parquet(uri, "invoices")
+    names = {path.name for path in Path(uri).iterdir()}
+    kept = {Path(path).name for path in (*first.files, *second.files)}
+    assert names == kept | {young.name, "manifest.json"}
 
 
 @pytest.fixture(scope="module")

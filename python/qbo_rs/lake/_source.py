@@ -11,6 +11,7 @@ import pyarrow as pa
 from qbo_rs._records import table
 from qbo_rs._scratch import scratch
 from qbo_rs._tables import raising
+from qbo_rs._types import format_instant
 from qbo_rs._verbs import status
 from qbo_rs.exceptions import ConfigError
 
@@ -35,6 +36,21 @@ class Source:
         """Read the rows again, a batch at a time."""
         with pa.OSFile(str(self.path)) as file, pa.ipc.open_stream(file) as reader:
             yield reader
+
+    def check_follows(self, known: datetime | None) -> None:
+        """Refuse to replace rows that are complete up to a later instant.
+
+        Raises:
+            ConfigError: The database has been restored, or has a gap now.
+
+        """
+        if known is not None and known > self.until:
+            there, here = (format_instant(instant) for instant in (known, self.until))
+            reason = (
+                f"the table holds company {self.realm_id} up to {there}, the database only up to {here}; sync it "
+                f"first, or backfill what it lacks from {here} on"
+            )
+            raise ConfigError(f"uri: {reason}")
 
 
 @contextmanager
