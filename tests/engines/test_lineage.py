@@ -155,6 +155,17 @@ def test_a_run_with_a_failed_entity_fails_and_says_what_was_written(receiver, qb
     assert message.startswith("invoices: 2 of 2 windows failed, first [2024-01-01T00:00:00Z, ")
 
 
+def test_a_secret_that_begins_another_one_leaves_nothing_of_it(receiver):
+    secret = uuid.uuid4().hex
+    longer = f"{secret}-rest"
+    with pytest.raises(qbo_rs.ConfigError, match=longer):
+        # No entity has this name.
+        qbo_rs.lineage.run(qbo_rs.backfill, longer, START, END, client_secret=secret, refresh_token=longer)
+    sent = json.dumps(receiver.events)
+    assert secret not in sent
+    assert "-rest" not in sent
+
+
 def test_an_exception_is_told_without_secrets_and_raised(receiver):
     secret = uuid.uuid4().hex
     with pytest.raises(qbo_rs.ConfigError, match=secret):

@@ -227,6 +227,17 @@ def test_errors_that_mage_does_not_catch_become_exceptions(error):
         block(1, a=2)
 
 
+def test_errors_of_custom_blocks_hold_no_secret(monkeypatch):
+    monkeypatch.setenv("QBO_CLIENT_SECRET", "hush-hush")
+
+    @mage.guarded
+    def block():
+        raise OSError("no route for hush-hush")
+
+    with pytest.raises(qbo_rs.InternalError, match=r"OSError: no route for \*\*\*$"):
+        block()
+
+
 def test_errors_that_mage_stores_hold_no_secret():
     secrets = ("hush-hush", "hush-hush-2", "no")
 
