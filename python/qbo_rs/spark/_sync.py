@@ -47,7 +47,8 @@ def sync(
         entities: Names from :func:`qbo_rs.entities`; ``all``: every entity.
         accounts: Realm ids; ``all``: every company of the token store.
         partitions: Tasks; None: one for each 32 companies, as many as a process syncs at a time.
-        strict: Raise an error at the end if a company is not in step, or a record was set aside. No task fails, and nothing is repeated.
+        strict: Raise an error at the end if a company is not in step or a record was set aside. No task fails, and
+            nothing is repeated.
         via: ``source`` for the Data Source API of Spark 4, ``mapInArrow`` for Spark 3.5; ``auto`` takes the first one
             that this pyspark has.
         **options: ``page_size``, and where settings are found: ``setting_client_secret="env:NAME"``.
