@@ -63,6 +63,12 @@ def test_a_new_environment_has_its_own_passwords_and_keeps_the_rest(new_settings
     assert all(len(new_settings[name]) == 32 for name in PASSWORDS)
 
 
+def test_tokens_that_the_database_could_not_take_outlive_the_container():
+    mage = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]["mage"]
+    volumes = [volume.split(":")[1] for volume in mage["volumes"] if not volume.startswith(".")]
+    assert any(mage["environment"].get("XDG_STATE_HOME", "").startswith(f"{volume}/") for volume in volumes)
+
+
 WELL_KNOWN = ["change-me", "change-me-too", "CHANGEME", "", "seven77", "password1", "postgres"]
 TRIED_FIRST = [
     "12345678",
