@@ -186,7 +186,7 @@ def test_the_command_of_the_mage_service_starts_the_project(qbo, make_database, 
     }
     database = make_database()
     environment |= {name: value for name, value in new_settings.items() if name.startswith("QBO_")}
-    environment |= database.settings() | {name: qbo.environment[name] for name in ("QBO_API_URL", "QBO_TOKEN_URL")}
+    environment |= database.environment | {name: qbo.environment[name] for name in ("QBO_API_URL", "QBO_TOKEN_URL")}
     environment["QBO_TOKEN_STORE"] = "postgres"  # noqa: S105 - not a secret
     mage_database = make_database()
     mage = Mage(tmp_path, mage_database.url, {"PATH": os.environ["PATH"]} | environment)

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
+from companies import UNLIMITED
 from conftest import keywords
 
 import qbo_rs
@@ -498,8 +499,8 @@ def without_mage(monkeypatch, tmp_path_factory):
     monkeypatch.setattr(_host, "data_directory", lambda: str(tmp_path_factory.mktemp("mage_data")))
     for name, _ in qbo_rs._core.settings():
         monkeypatch.delenv(name, raising=False)
-    for name in ("QBO_REQUESTS_PER_MINUTE", "QBO_REQUESTS_PER_SECOND", "QBO_MAX_IN_FLIGHT"):
-        monkeypatch.setenv(name, "0")
+    for name, value in UNLIMITED.items():
+        monkeypatch.setenv(name, value)
     return monkeypatch
 
 
