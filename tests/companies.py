@@ -20,6 +20,12 @@ COMPANIES = 3
 START, END = "2024-01-01", "2026-01-01"
 
 
+def keywords(sandbox: qbo_rs.Sandbox) -> dict[str, str]:
+    """Return the sandbox's settings as keywords, without limits."""
+    names = dict(qbo_rs._core.settings())
+    return {names[name]: value for name, value in (sandbox.environment | UNLIMITED).items()}
+
+
 @pytest.fixture
 def qbo():
     """Several companies with the same numbers of records."""

@@ -1,4 +1,4 @@
-"""A database for each test, on the server of `with_postgres.py`. A plugin of pytest."""
+"""Databases of each test, on the server of `with_postgres.py`. A plugin of pytest."""
 
 from __future__ import annotations
 
@@ -39,15 +39,27 @@ class Database:
 
 
 @pytest.fixture
-def database():
+def make_database():
+    """Return a function that makes databases; they are dropped at the end of the test."""
     server = os.environ.get("TEST_DATABASE_URL")
     if server is None:
         pytest.exit(
             "TEST_DATABASE_URL is not set: run a recipe of the Makefile, such as make test-python", returncode=2
         )
-    name = f"test_{uuid.uuid4().hex}"
+    names = []
+
+    def make() -> Database:
+        names.append(f"test_{uuid.uuid4().hex}")
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {names[-1]}")
+        return Database(f"{server.rsplit('/', 1)[0]}/{names[-1]}")
+
+    yield make
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    yield Database(f"{server.rsplit('/', 1)[0]}/{name}")
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        for name in names:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(make_database):
+    return make_database()

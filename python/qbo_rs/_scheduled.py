@@ -1,11 +1,11 @@
 """The call of a backfill and counts, which the operators of Airflow, Dagster and Prefect share.
 
-Settings come from the environment of the worker alone: arguments of operators are shown in user interfaces.
+Settings come from the environment of the worker, or in Airflow from a connection: arguments of operators are shown in
+user interfaces.
 """
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import lineage
@@ -40,13 +40,6 @@ def run_backfill(
     if not entities:
         raise ConfigError("entities: not given; a backfill names its entities, or 'all'")
     return lineage.run(backfill, entities, *span, chunk, resume=resume, schema=schema, **settings)
-
-
-def company(realm_id: str | None) -> dict[str, Any]:
-    """Return the settings that name a company; the refresh token of the environment may belong to another one."""
-    if realm_id is None or os.environ.get("QBO_REALM_ID") == realm_id:
-        return {}
-    return {"realm_id": realm_id, "refresh_token": ""}
 
 
 def counts_of_backfill(report: Report) -> dict[str, int]:

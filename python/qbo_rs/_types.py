@@ -36,6 +36,9 @@ AccountStatus = Literal["ok", "partial", "failed", "needs_reauth", "held"]
 """The outcome of a company's sync; for ``needs_reauth`` a person must connect the company again, and for ``held``
 another sync reads it."""
 
+IN_STEP: AccountStatus = "ok"
+"""The only outcome that is no failure, if no record was set aside."""
+
 EntityOutcome = Literal["ok", "failed", "unavailable"]
 """The outcome of an entity's sync; ``unavailable``: the company's plan or country does not have it, no failure."""
 
@@ -611,14 +614,19 @@ class AccountSync:
         return _shown.account_html(self)
 
 
-def _why_not_in_step(account: AccountSync) -> str | None:
+def why_not_in_step(account: AccountSync) -> str | None:
     """Return the reason in one line, or None if the company is in step."""
     if account.error:
         return account.error
     for each in account.entities:
         if each.error or each.rejected:
-            return f"{each.entity}: {each.error or f'{each.rejected} records were set aside'}"
-    return None if account.status == "ok" else account.status
+            return f"{each.entity}: {each.error or set_aside(each.rejected)}"
+    return None if account.status == IN_STEP else account.status
+
+
+def set_aside(records: int) -> str:
+    """Say that records were set aside."""
+    return f"{records} records were set aside"
 
 
 @dataclass(frozen=True, repr=False)
@@ -649,8 +657,7 @@ class SyncReport:
     @property
     def ok(self) -> bool:
         """True if every company is in step and no record was set aside."""
-        accounts = self.accounts
-        return all(account.status == "ok" and not any(e.rejected for e in account.entities) for account in accounts)
+        return all(why_not_in_step(account) is None for account in self.accounts)
 
     def raise_for_failures(self) -> None:
         """Raise an error if a company is not in step.
@@ -660,7 +667,7 @@ class SyncReport:
                 it, or a record was set aside. It names the first one; all are in the report.
 
         """
-        failed = [(account.realm_id, reason) for account in self.accounts if (reason := _why_not_in_step(account))]
+        failed = [(account.realm_id, reason) for account in self.accounts if (reason := why_not_in_step(account))]
         if failed:
             states = {account.status for account in self.accounts} - {"ok"}
             recovery: Recovery = "retry" if states else "abort"

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _core, _scheduled, lineage
+from qbo_rs._company import settings_of
 from qbo_rs._extras import needing
 from qbo_rs._verbs import sync
 from qbo_rs.exceptions import QboError
@@ -107,10 +108,10 @@ class QboBackfillOperator(_QboOperator):
     def copy(self, context: Mapping[str, Any], settings: dict[str, str]) -> dict[str, Any]:
         """Copy the range. A task that was cleared begins anew; only its retries go on."""
         is_retry = context["ti"].try_number > context["ti"].max_tries - self.retries + 1
-        company = _scheduled.company(self.realm_id)
+        of_company = settings_of(self.realm_id, settings)
         span = (self.start, self.end)
         report = _scheduled.run_backfill(
-            self.entities, span, self.chunk, resume=is_retry, schema=self.schema, settings=settings | company
+            self.entities, span, self.chunk, resume=is_retry, schema=self.schema, settings=of_company
         )
         report.raise_for_failures()
         return _scheduled.counts_of_backfill(report)

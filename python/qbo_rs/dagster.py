@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from qbo_rs import _scheduled, lineage
+from qbo_rs._company import settings_of
 from qbo_rs._extras import needing
 from qbo_rs._verbs import entities as known_entities
 from qbo_rs._verbs import status, sync
@@ -46,7 +47,7 @@ def backfill_assets(
         names = _selected(context)
         span = (context.partition_time_window.start, context.partition_time_window.end)
         with _one_line():
-            settings = _scheduled.company(realm_id)
+            settings = settings_of(realm_id, {})
             is_retry = context.retry_number > 0
             report = _scheduled.run_backfill(names, span, "month", resume=is_retry, schema=schema, settings=settings)
             known = status(names, start=span[0], end=span[1], schema=schema, **settings)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _scheduled, buckets, lineage
+from qbo_rs._company import settings_of
 from qbo_rs._extras import needing
 from qbo_rs._verbs import sync as sync_verb
 from qbo_rs.exceptions import QboError
@@ -59,7 +60,7 @@ def backfill(
 ) -> dict[str, int]:
     """Copy ``[start, end)`` of a company; a retry leaves out what is committed."""
     is_retry = (task_run.run_count or 1) > 1
-    settings = _scheduled.company(realm_id)
+    settings = settings_of(realm_id, {})
     report = _scheduled.run_backfill(entities, (start, end), chunk, resume=is_retry, schema=schema, settings=settings)
     report.raise_for_failures()
     return _scheduled.counts_of_backfill(report)

@@ -10,12 +10,15 @@ import sys
 import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import fail_invoices_once, reader_of
 
 import qbo_rs
+
+if TYPE_CHECKING:
+    from own_database import Database
 
 DAGS = Path(__file__).parent / "dags"
 # Airflow reads these when it is imported.
@@ -78,6 +81,30 @@ def test_a_data_interval_is_backfilled_and_a_retry_leaves_out_what_is_committed(
     # A task that is cleared reads everything again.
     assert books.books_months.test(logical_date=MARCH).state == "success"
     assert (reader_of(database, "customers"), reader_of(database, "invoices")) == ((3, 3), (3, 3))
+
+
+def test_the_company_of_the_operator_is_read_whatever_connection_and_environment_name(
+    books, one_company, qbo, database, monkeypatch
+):
+    (first, token), (second, other_token), _ = qbo.companies.items()
+    # The environment names the first company, the connection the second one.
+    extra = {"realm_id": second, "refresh_token": other_token}
+    monkeypatch.setenv("AIRFLOW_CONN_QBO", json.dumps({"conn_type": "qbo", "extra": extra}))
+    assert one_company["QBO_REALM_ID"] == first
+    qbo_rs.sync("company_info", accounts=[first])
+    assert books.books_of_company.test(logical_date=MARCH, run_conf={"company": first}).state == "success"
+    assert read_of(database) == {first}
+    # The environment names none, the connection the first one, with its token.
+    for name in ("QBO_REALM_ID", "QBO_REFRESH_TOKEN"):
+        monkeypatch.delenv(name)
+    extra = {"realm_id": first, "refresh_token": token, "token_store": os.environ["AIRFLOW_HOME"] + "/new.json"}
+    monkeypatch.setenv("AIRFLOW_CONN_QBO", json.dumps({"conn_type": "qbo", "extra": extra}))
+    assert books.books_of_company.test(logical_date=MARCH, run_conf={"company": first}).state == "success"
+
+
+def read_of(database: Database) -> set[str]:
+    """Return the companies of which customers were read."""
+    return {realm_id for (realm_id,) in database.query("SELECT realm_id FROM qbo.windows WHERE entity = 'customers'")}
 
 
 def test_settings_come_from_a_connection_and_secrets_stay_out_of_the_log(

@@ -25,6 +25,8 @@ import qbo_rs.lake
 if TYPE_CHECKING:
     from own_database import Database
 
+MONDAY = datetime(2025, 3, 3, tzinfo=timezone.utc)
+
 
 @pytest.fixture
 def synced(qbo, one_company):
@@ -106,7 +108,8 @@ def test_the_instant_is_in_the_commit_of_the_rows(uri):
     written = qbo_rs.lake.write_delta(uri, "invoices")
     table = DeltaTable(uri)
     [status] = qbo_rs.status("invoices").entities
-    assert written.until == status.committed[-1].end
+    [stretch] = status.committed
+    assert written.until == stretch.end
     app_id = f"qbo_rs/{status.realm_id}/invoices"
     assert table.transaction_version(app_id) == round(written.until.timestamp() * 1_000_000)
     assert table.history()[0]["until"] == written.until.isoformat().replace("+00:00", "Z").replace("000Z", "Z")
@@ -116,6 +119,24 @@ def test_the_instant_is_in_the_commit_of_the_rows(uri):
         table, stored().head(0).to_arrow(), mode="append", commit_properties=CommitProperties(app_transactions=[ahead])
     )
     with pytest.raises(qbo_rs.ConfigError, match="up to .*, the database only up to .*; sync it first"):
+        qbo_rs.lake.write_delta(uri, "invoices")
+
+
+@pytest.mark.usefixtures("one_company")
+def test_what_is_promised_ends_where_the_first_gap_begins(uri, tmp_path):
+    whole, gap = ("2025-01-01", "2025-03-01"), ("2025-03-01", "2025-04-01")
+    for start, end in (whole, ("2025-04-01", "2025-06-01")):
+        qbo_rs.backfill("invoices", start, end, "month").raise_for_failures()
+    march, june = (datetime(2025, month, 1, tzinfo=timezone.utc) for month in (3, 6))
+    files = str(tmp_path / "parquet")
+    assert qbo_rs.lake.write_delta(uri, "invoices").until == march == instant(uri)
+    assert qbo_rs.lake.write_parquet(files, "invoices").until == march
+    qbo_rs.backfill("invoices", *gap, "month").raise_for_failures()
+    assert qbo_rs.lake.write_delta(uri, "invoices").until == june == instant(uri)
+    assert qbo_rs.lake.write_parquet(files, "invoices").until == june
+    # Time before all of it, and a gap after that: the table is complete up to June, the database only up to May.
+    qbo_rs.backfill("invoices", "2024-01-01", "2024-05-01", "month").raise_for_failures()
+    with pytest.raises(qbo_rs.ConfigError, match="only up to 2024-05-01T00:00:00Z; sync it first, or backfill"):
         qbo_rs.lake.write_delta(uri, "invoices")
 
 
@@ -240,6 +261,46 @@ def test_parquet_is_named_by_a_manifest_only_when_it_is_whole(synced, uri):
     assert third.rows == second.rows
     assert not Path(first.files[0]).exists()
     assert Path(second.files[0]).exists()
+    assert (Path(uri) / "half.parquet").exists()
+
+
+def test_parquet_of_another_entity_or_company_and_of_an_earlier_state_replaces_nothing(synced, uri, database):
+    qbo_rs.lake.write_parquet(uri, "invoices")
+    edit(synced)
+    written = qbo_rs.lake.write_parquet(uri, "invoices")
+    with pytest.raises(qbo_rs.ConfigError, match="uri: it holds invoices of company .*, not customers of company"):
+        qbo_rs.lake.write_parquet(uri, "customers")
+    other = list(synced.companies)[1]
+    keys = {"realm_id": other, "refresh_token": synced.companies[other], "schema": "other"}
+    qbo_rs.backfill("invoices", "2020-01-01", "2026-12-01", "year", **keys).raise_for_failures()
+    with pytest.raises(qbo_rs.ConfigError, match=f"uri: it holds invoices of company .*, not invoices of .*{other}"):
+        qbo_rs.lake.write_parquet(uri, "invoices", schema="other")
+    # A database that was restored from a backup.
+    database.execute(f"DELETE FROM qbo.windows WHERE realm_id <> '{other}'")
+    qbo_rs.backfill("invoices", "2024-01-01", "2024-06-01", "month").raise_for_failures()
+    with pytest.raises(qbo_rs.ConfigError, match="only up to 2024-06-01T00:00:00Z; sync it first"):
+        qbo_rs.lake.write_parquet(uri, "invoices")
+    assert qbo_rs.lake.read_manifest(uri) == written
+    assert len(list(Path(uri).glob("*.parquet"))) == 2
+
+
+@pytest.mark.usefixtures("synced")
+def test_parquet_of_killed_writes_is_removed_after_a_day_and_a_file_that_is_gone_stops_no_write(uri):
+    for _ in range(2):
+        first = qbo_rs.lake.write_parquet(uri, "invoices")
+    left, young = (
+        Path(uri) / f"{day:%Y%m%d}T000000-{'0' * 32}.parquet" for day in (MONDAY, datetime.now(timezone.utc))
+    )
+    draft = left.with_suffix(".json")
+    for path in (left, young, draft):
+        path.write_bytes(b"PAR1")
+    for path in set(Path(uri).glob("*.parquet")) - {left, young, Path(first.files[0])}:
+        # As another writer does that has read the same manifest.
+        path.unlink()
+    second = qbo_rs.lake.write_parquet(uri, "invoices")
+    names = {path.name for path in Path(uri).iterdir()}
+    kept = {Path(path).name for path in (*first.files, *second.files)}
+    assert names == kept | {young.name, "manifest.json"}
 
 
 @pytest.fixture(scope="module")

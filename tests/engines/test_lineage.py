@@ -155,6 +155,17 @@ def test_a_run_with_a_failed_entity_fails_and_says_what_was_written(receiver, qb
     assert message.startswith("invoices: 2 of 2 windows failed, first [2024-01-01T00:00:00Z, ")
 
 
+def test_a_secret_that_begins_another_one_leaves_nothing_of_it(receiver):
+    secret = uuid.uuid4().hex
+    longer = f"{secret}-rest"
+    with pytest.raises(qbo_rs.ConfigError, match=longer):
+        # No entity has this name.
+        qbo_rs.lineage.run(qbo_rs.backfill, longer, START, END, client_secret=secret, refresh_token=longer)
+    sent = json.dumps(receiver.events)
+    assert secret not in sent
+    assert "-rest" not in sent
+
+
 def test_an_exception_is_told_without_secrets_and_raised(receiver):
     secret = uuid.uuid4().hex
     with pytest.raises(qbo_rs.ConfigError, match=secret):
@@ -222,7 +233,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, check=False, capture_output=True, text=True, timeout=60)
 
 
-def test_the_command_tells_its_runs(receiver, database):
+def test_the_command_tells_its_runs(receiver, database, monkeypatch):
     range_ = ("--start", START, "--end", END, "--chunk", "year")
     done = command("backfill", "customers,items", *range_, "--schema", "books")
     assert done.returncode == 0, done.stderr
@@ -242,6 +253,10 @@ def test_the_command_tells_its_runs(receiver, database):
     before = len(receiver.events)
     for refused in (("status",), ("sync", "--every", "5m"), ("sync", "--env-file", "x")):
         assert command(*refused).returncode == 2
+    monkeypatch.setenv("QBO_ENV_FILE", "x")
+    done = command("sync")
+    assert done.returncode == 2
+    assert "error: QBO_ENV_FILE does not go with events" in done.stderr
     assert len(receiver.events) == before
 
 
@@ -267,6 +282,10 @@ def test_a_command_that_is_stopped_is_told_as_aborted(receiver, qbo):
         ("postgres://me:p@ss@db/books", ("postgres://db:5432", "books")),
         ("host=db port=6000 dbname='books' password='it''s'", ("postgres://db:6000", "books")),
         ("postgresql:///books?host=/run/postgresql", ("postgres:///run/postgresql:5432", "books")),
+        # Postgres takes the name of the user.
+        ("postgresql://books:pass@db", ("postgres://db:5432", "books")),
+        ("postgresql://db?user=books", ("postgres://db:5432", "books")),
+        ("host=db user=books", ("postgres://db:5432", "books")),
     ],
 )
 def test_a_database_is_named_without_user_and_password(address, expected, monkeypatch):

@@ -46,7 +46,7 @@ def asked_page(done) -> str:
 def test_a_company_is_connected_without_a_shell(bare_mage, qbo, database):
     bare_mage.environment |= {name: qbo.environment[name] for name in ("QBO_AUTHORIZE_URL", "QBO_REVOKE_URL")}
     app = {"qb_client_id": qbo.environment["QBO_CLIENT_ID"], "qb_client_secret": qbo.environment["QBO_CLIENT_SECRET"]}
-    bare_mage.create_secrets(app | database.settings())
+    bare_mage.create_secrets(app | database.environment)
     checked = bare_mage.run("qb_check")
     assert checked.returncode == 1
     assert "1 of" in text_of(checked)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from conftest import PIPELINES, RANGE, keywords
+from companies import keywords
+from conftest import PIPELINES, RANGE
 
 import qbo_rs
 
@@ -30,7 +31,7 @@ def test_each_pipeline_loads_the_same_rows_as_the_command(mage, qbo, database):
         done = mage.run(pipeline, **RANGE, chunk="month", page_size=200)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         print(done.stdout[-5000:])
-    connection = {name.lower(): value for name, value in database.settings().items()} | keywords(qbo)
+    connection = database.settings | keywords(qbo)
     entities = [pipeline.split("_")[1] for pipeline in PIPELINES]
     report = qbo_rs.backfill(
         entities, *RANGE.values(), "month", 200, schema="raw_cli", token_store="postgres", **connection

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from companies import UNLIMITED
 from conftest import RANGE
 from host import ROOT
 
@@ -38,8 +39,7 @@ def run(environment: dict[str, str], directory: Path, text: str) -> subprocess.C
 def environment(qbo, database):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     names = {"PATH": path, "QBO_TOKEN_STORE": "postgres", "DATABASE_URL": database.url}
-    limits = dict.fromkeys(("QBO_REQUESTS_PER_MINUTE", "QBO_REQUESTS_PER_SECOND", "QBO_MAX_IN_FLIGHT"), "0")
-    return dict(os.environ) | qbo.environment | names | limits
+    return dict(os.environ) | qbo.environment | names | UNLIMITED
 
 
 @pytest.mark.timeout(300)

@@ -63,6 +63,12 @@ def test_a_new_environment_has_its_own_passwords_and_keeps_the_rest(new_settings
     assert all(len(new_settings[name]) == 32 for name in PASSWORDS)
 
 
+def test_tokens_that_the_database_could_not_take_outlive_the_container():
+    mage = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]["mage"]
+    volumes = [volume.split(":")[1] for volume in mage["volumes"] if not volume.startswith(".")]
+    assert any(mage["environment"].get("XDG_STATE_HOME", "").startswith(f"{volume}/") for volume in volumes)
+
+
 WELL_KNOWN = ["change-me", "change-me-too", "CHANGEME", "", "seven77", "password1", "postgres"]
 TRIED_FIRST = [
     "12345678",
@@ -187,7 +193,7 @@ def test_the_command_of_the_mage_service_starts_the_project(qbo, make_database, 
     }
     database = make_database()
     environment |= {name: value for name, value in new_settings.items() if name.startswith("QBO_")}
-    environment |= database.settings() | {name: qbo.environment[name] for name in ("QBO_API_URL", "QBO_TOKEN_URL")}
+    environment |= database.environment | {name: qbo.environment[name] for name in ("QBO_API_URL", "QBO_TOKEN_URL")}
     environment["QBO_TOKEN_STORE"] = "postgres"  # noqa: S105 - not a secret
     mage_database = make_database()
     mage = Mage(tmp_path, mage_database.url, {"PATH": os.environ["PATH"]} | environment)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from conftest import RANGE, keywords
+from companies import keywords
+from conftest import RANGE
 from host import OWNER, ROOT, eventually
 from playwright.sync_api import expect, sync_playwright
 
@@ -131,7 +132,7 @@ def run_once(mage, page, pipeline: str, values: list[str], picture: str) -> dict
 def test_a_company_is_connected_by_clicks(bare_mage, qbo, database, page_of):
     bare_mage.environment["QBO_AUTHORIZE_URL"] = qbo.environment["QBO_AUTHORIZE_URL"]
     app = {"qb_client_id": qbo.environment["QBO_CLIENT_ID"], "qb_client_secret": qbo.environment["QBO_CLIENT_SECRET"]}
-    bare_mage.create_secrets(app | database.settings())
+    bare_mage.create_secrets(app | database.environment)
     page = page_of(bare_mage)
     run = run_once(bare_mage, page, "qb_connect", ["", "https://example.test/cb"], "mage-connect.png")
     assert run["status"] == "completed"
@@ -147,7 +148,7 @@ def test_a_company_is_connected_by_clicks(bare_mage, qbo, database, page_of):
 
 
 def test_the_coverage_is_a_page_and_a_chart_in_the_editor(mage, qbo, database, page):
-    connection = {name.lower(): value for name, value in database.settings().items()} | keywords(qbo)
+    connection = database.settings | keywords(qbo)
     connection |= {"token_store": "postgres"}
     for entity, last in (("customers", "2025-03-10"), ("items", "2025-12-01"), ("invoices", "2026-01-01")):
         qbo_rs.backfill(entity, "2024-02-01", last, "month", **connection).raise_for_failures()

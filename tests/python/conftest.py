@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from companies import UNLIMITED, VARIABLES
+from companies import UNLIMITED, VARIABLES, keywords
 
 import qbo_rs
 
@@ -31,12 +31,6 @@ def state_home(tmp_path_factory, monkeypatch):
 def qbo():
     with qbo_rs.sandbox(customers=60, items=40, invoices=300, limits=False) as sandbox:
         yield sandbox
-
-
-def keywords(sandbox: qbo_rs.Sandbox) -> dict:
-    """Return the sandbox's settings as keywords, without limits."""
-    names = dict(qbo_rs._core.settings())
-    return {names[name]: value for name, value in (sandbox.environment | UNLIMITED).items()}
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import sys
 
 import duckdb
 import pytest
+from companies import UNLIMITED
 from conftest import ROOT, VARIABLES
 from document_shell import NOT_RUN, Shell, blocks, runnable
 
@@ -79,7 +80,7 @@ def company(request):
 @pytest.fixture
 def shell(request, company, database, tmp_path):
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    unlimited = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
+    unlimited = UNLIMITED
     callspec = getattr(request.node, "callspec", None)
     if callspec and callspec.params.get("page") in OWN_SIMULATORS:
         unlimited = {}

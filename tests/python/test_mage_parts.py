@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
+from companies import UNLIMITED
 from conftest import keywords
 
 import qbo_rs
@@ -225,6 +226,17 @@ def test_errors_that_mage_does_not_catch_become_exceptions(error):
 
     with pytest.raises(qbo_rs.InternalError, match=type(error).__name__):
         block(1, a=2)
+
+
+def test_errors_of_custom_blocks_hold_no_secret(monkeypatch):
+    monkeypatch.setenv("QBO_CLIENT_SECRET", "hush-hush")
+
+    @mage.guarded
+    def block():
+        raise OSError("no route for hush-hush")
+
+    with pytest.raises(qbo_rs.InternalError, match=r"OSError: no route for \*\*\*$"):
+        block()
 
 
 def test_errors_that_mage_stores_hold_no_secret():
@@ -487,8 +499,8 @@ def without_mage(monkeypatch, tmp_path_factory):
     monkeypatch.setattr(_host, "data_directory", lambda: str(tmp_path_factory.mktemp("mage_data")))
     for name, _ in qbo_rs._core.settings():
         monkeypatch.delenv(name, raising=False)
-    for name in ("QBO_REQUESTS_PER_MINUTE", "QBO_REQUESTS_PER_SECOND", "QBO_MAX_IN_FLIGHT"):
-        monkeypatch.setenv(name, "0")
+    for name, value in UNLIMITED.items():
+        monkeypatch.setenv(name, value)
     return monkeypatch
 
 

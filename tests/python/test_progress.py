@@ -213,9 +213,9 @@ for chunk in "month", "fortnight":
 
 
 def test_jupyter_shows_progress_in_one_display_results_as_tables_and_errors_as_a_line(slow):
-    nbformat = pytest.importorskip("nbformat")
-    nbclient = pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
+    import nbclient
+    import nbformat
+
     cells = NOTEBOOK.format(settings=slow).strip().split("\n---\n")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     nbclient.NotebookClient(notebook, timeout=100, kernel_name="python3", allow_errors=True).execute()

@@ -14,6 +14,7 @@ import time
 
 import pyte
 import pytest
+from companies import UNLIMITED
 from conftest import COMMAND, VARIABLES, report_of
 from service import hold_after
 
@@ -70,8 +71,7 @@ class Terminal:
 
 def environment_of(qbo, database):
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    unlimited = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
-    return inherited | unlimited | qbo.environment | database.environment | {"TERM": "xterm-256color"}
+    return inherited | UNLIMITED | qbo.environment | database.environment | {"TERM": "xterm-256color"}
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ import urllib.parse
 import urllib.request
 
 import pytest
+from companies import UNLIMITED
 from conftest import COMMAND, VARIABLES, keywords, report_of
 from service import hold_after
 
 import qbo_rs
 
-UNLIMITED = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
 PROCESSES = int(os.environ.get("PROCESSES", "50"))
 KILLS = int(os.environ.get("KILLS", "25"))
 EXTRACT = ("extract", "items", "--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "900d", "--json")

@@ -13,6 +13,7 @@ import time
 
 import psycopg
 import pytest
+from companies import UNLIMITED
 from conftest import COMMAND, VARIABLES
 from test_sync import a_minute_ago
 from test_views import INVOICE, ODD, made, put
@@ -267,8 +268,7 @@ def test_tables_follow_partitions(tables, database):
 
 def environment_of(qbo, database) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    unlimited = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
-    return inherited | qbo.environment | unlimited | database.environment | {"QBO_TOKEN_STORE": "postgres"}
+    return inherited | qbo.environment | UNLIMITED | database.environment | {"QBO_TOKEN_STORE": "postgres"}
 
 
 @pytest.mark.timeout(300)

@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="session")
 def sail():
     """Sail, whose driver and executors are threads of this process."""
-    pysail = pytest.importorskip("pysail.spark")
+    from pysail.spark import SparkConnectServer
     from pyspark.sql import SparkSession
 
-    server = pysail.SparkConnectServer()
+    server = SparkConnectServer()
     server.start(background=True)
     _, port = server.listening_address
     session = SparkSession.builder.remote(f"sc://localhost:{port}").getOrCreate()

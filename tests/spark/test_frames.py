@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import tempfile
 from decimal import Decimal
 
 import pytest
@@ -16,6 +18,7 @@ from conftest import ROOT, requests
 import qbo_rs
 import qbo_rs.spark
 from qbo_rs._plan import Company, divide
+from qbo_rs.spark import _records
 from qbo_rs.spark._options import Options
 from qbo_rs.spark._source import QboDataSource
 
@@ -177,6 +180,55 @@ def test_the_package_does_not_import_pyspark():
     code += "assert 'pyspark' not in sys.modules and 'pyarrow' not in sys.modules"
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent, env=environment)
+
+
+KILLED = """
+import os, pickle, signal, sys
+reader, partition = pickle.load(sys.stdin.buffer)
+batches = reader.read(partition)
+next(batches)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """Return the temporary directory of this process and those that it starts."""
+    directory = tmp_path / "temporary"
+    directory.mkdir()
+    monkeypatch.setenv("TMPDIR", str(directory))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return directory
+
+
+@pytest.mark.usefixtures("connected")
+def test_records_of_a_killed_task_are_removed_by_the_next_one(temporary):
+    reader = QboDataSource({"entities": "items", "start": START, "end": END}).reader(None)
+    [partition] = reader.partitions()
+    given = pickle.dumps((reader, partition))
+    killed = subprocess.run([sys.executable, "-c", KILLED], input=given, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    [left] = temporary.iterdir()
+    batches = reader.read(partition)
+    next(batches)
+    [held] = temporary.iterdir()
+    assert held != left
+    # That of a task that is alive is not touched.
+    assert sum(batch.num_rows for batch in reader.read(partition)) == COMPANIES * 20
+    assert [*temporary.iterdir()] == [held]
+    assert list(batches)
+    assert not [*temporary.iterdir()]
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_task_keeps_the_files_of_as_many_companies_as_it_reads_at_a_time(temporary, monkeypatch):
+    monkeypatch.setattr(_records, "READERS", 1)
+    reader = QboDataSource({"entities": "items", "start": START, "end": END}).reader(None)
+    [partition] = reader.partitions()
+    companies = [f"{company.realm_id}.parquet" for company in partition.companies]
+    kept = [[path.name for path in temporary.glob("*/*.parquet")] for _ in reader.read(partition)]
+    assert {name for names in kept for name in names} == set(companies)
+    assert max(len(names) for names in kept) == 1
 
 
 @pytest.mark.usefixtures("connected")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from companies import COMPANIES
 from conftest import requests
+from waiting import until
 
 import qbo_rs
-from qbo_rs.spark import _source
 from qbo_rs.spark._source import QboDataSource
 
 OPTIONS = {"entities": "customers,invoices"}
@@ -23,7 +22,6 @@ def _present(connected, monkeypatch):
     """Let streams follow the clock closely: the simulator's is this machine's."""
     assert "QBO_LAG_S" not in connected
     monkeypatch.setenv("QBO_LAG_S", "1")
-    monkeypatch.setattr(_source, "BEHIND", timedelta(seconds=2))
 
 
 def stream(**options):
@@ -55,12 +53,13 @@ def living(table, realm_id, entity):
 
 def later(reader, offset):
     """Wait until a micro-batch can end after an offset; return its end."""
-    deadline = time.monotonic() + 30
     now = datetime.now(timezone.utc)
-    while datetime.fromisoformat((end := reader.latestOffset(offset, None))["until"]) < now:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return end
+
+    def reached():
+        end = reader.latestOffset(offset, None)
+        return end if datetime.fromisoformat(end["until"]) >= now else None
+
+    return until(reached, "no micro-batch can end")
 
 
 @pytest.mark.usefixtures("connected")
@@ -117,6 +116,18 @@ def test_offsets_are_json_of_text_and_both_signatures_of_latest_offset_work():
     assert json.loads(json.dumps(start)) == start == {"until": "2025-03-01T05:00:00Z", "first": "true"}
     assert set(reader.latestOffset()) == set(reader.latestOffset(start, None)) == {"until"}
     assert reader.partitions({"until": "2025-03-02T00:00:00Z"}, {"until": "2025-03-01T00:00:00Z"}) == []
+
+
+@pytest.mark.parametrize("is_by_option", [True, False])
+def test_a_stream_stays_behind_the_clock_twice_as_long_as_a_read(is_by_option, monkeypatch, tmp_path):
+    (tmp_path / "lag").write_text("600")
+    if is_by_option:
+        reader = stream(**{"setting.lag_s": f"file:{tmp_path / 'lag'}"})
+    else:
+        monkeypatch.setenv("QBO_LAG_S", "600")
+        reader = stream()
+    behind = datetime.now(timezone.utc) - datetime.fromisoformat(reader.latestOffset()["until"])
+    assert timedelta(minutes=20) <= behind <= timedelta(minutes=20, seconds=10)
 
 
 @pytest.mark.usefixtures("connected")

@@ -14,7 +14,7 @@ from deltalake.exceptions import CommitFailedError
 from qbo_rs import __version__
 from qbo_rs._empty import schema_of
 from qbo_rs._types import format_instant
-from qbo_rs.exceptions import ConfigError, RetriableError
+from qbo_rs.exceptions import RetriableError
 from qbo_rs.lake._difference import GONE, difference
 from qbo_rs.lake._source import source_of
 
@@ -43,7 +43,7 @@ class Written:
     version: int
     """Version of the Delta table."""
     until: datetime
-    """Instant up to which every change is in the table, UTC."""
+    """Instant up to which every change is in the table, UTC: where the first gap of the ledger begins."""
     inserted: int
     updated: int
     deleted: int
@@ -116,12 +116,7 @@ def _mark(source: Source) -> int:
 
 def _check_age(target: DeltaTable, source: Source) -> None:
     known = target.transaction_version(_app_id(source))
-    if known is not None and known > _mark(source):
-        there, here = (format_instant(instant) for instant in (_EPOCH + known * _MICROSECOND, source.until))
-        reason = (
-            f"the table holds company {source.realm_id} up to {there}, the database only up to {here}; sync it first"
-        )
-        raise ConfigError(f"uri: {reason}")
+    source.check_follows(None if known is None else _EPOCH + known * _MICROSECOND)
 
 
 def _write(target: DeltaTable, source: Source) -> Written:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from qbo_rs._records import table
+from qbo_rs._scratch import scratch
 from qbo_rs._tables import raising
+from qbo_rs._types import format_instant
 from qbo_rs._verbs import status
 from qbo_rs.exceptions import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Source:
     realm_id: str
     entity: str
     until: datetime
-    """Instant up to which every change is in the rows, or a later one: the ledger was read before them."""
+    """Instant up to which every change is in the rows: where the first gap begins. The ledger was read before them."""
     path: Path
 
     @contextmanager
@@ -35,6 +36,21 @@ class Source:
         """Read the rows again, a batch at a time."""
         with pa.OSFile(str(self.path)) as file, pa.ipc.open_stream(file) as reader:
             yield reader
+
+    def check_follows(self, known: datetime | None) -> None:
+        """Refuse to replace rows that are complete up to a later instant.
+
+        Raises:
+            ConfigError: The database has been restored, or has a gap now.
+
+        """
+        if known is not None and known > self.until:
+            there, here = (format_instant(instant) for instant in (known, self.until))
+            reason = (
+                f"the table holds company {self.realm_id} up to {there}, the database only up to {here}; sync it "
+                f"first, or backfill what it lacks from {here} on"
+            )
+            raise ConfigError(f"uri: {reason}")
 
 
 @contextmanager
@@ -46,8 +62,8 @@ def source_of(entity: str, schema: str, settings: Mapping[str, Any], *, with_del
 
     """
     realm_id, until = _ledger(entity, schema, settings)
-    with tempfile.TemporaryDirectory(prefix="qbo_rs-lake-") as folder:
-        path = Path(folder) / "rows.arrow"
+    with scratch("lake") as folder:
+        path = folder / "rows.arrow"
         rows = table(entity, schema=schema, with_deleted=with_deleted, **settings)
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         with raising(), pa.RecordBatchReader.from_stream(rows) as reader:
@@ -62,4 +78,5 @@ def _ledger(entity: str, schema: str, settings: Mapping[str, Any]) -> tuple[str,
     known = status(entity, schema=schema, **settings).entities
     if not known or not known[0].committed:
         raise ConfigError(f"entity: '{entity}' was never loaded into the schema '{schema}'")
-    return known[0].realm_id, known[0].committed[-1].end
+    # Stretches that follow the first gap are in the rows, but do not make them complete.
+    return known[0].realm_id, known[0].committed[0].end

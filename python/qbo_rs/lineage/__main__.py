@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = ("backfill", "extract", "load", "sync")
 _JSON = "--json"
+_ENV_FILE = "QBO_ENV_FILE"
 _STOPPED = (130, 143, -signal.SIGINT, -signal.SIGTERM)
 _USAGE = 2
 
@@ -34,10 +35,11 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"error: the commands with events are {', '.join(_COMMANDS)}\n")
         return _USAGE
     flags = _flags(arguments)
-    for refused in ("every", "env-file"):
-        if refused in flags:
-            sys.stderr.write(f"error: --{refused} does not go with events; docs/lineage.md says what to do instead\n")
-            return _USAGE
+    refused = [f"--{flag}" for flag in ("every", "env-file") if flag in flags]
+    refused += [_ENV_FILE] if os.environ.get(_ENV_FILE) else []
+    if refused:
+        sys.stderr.write(f"error: {refused[0]} does not go with events; docs/lineage.md says what to do instead\n")
+        return _USAGE
     if not is_configured():
         os.execv(sys.executable, _command(arguments))  # noqa: S606 - the command of this package
     try:

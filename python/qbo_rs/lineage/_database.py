@@ -40,9 +40,12 @@ def _of_url(url: str) -> tuple[str, str, str]:
     url = url.strip().removeprefix("jdbc:")
     if "://" not in url:
         parts = {key: value.strip("'") for key, value in _PART.findall(url)}
-        return parts.get("host", ""), parts.get("port", ""), parts.get("dbname", "")
+        # A database that is not named has the name of the user.
+        return parts.get("host", ""), parts.get("port", ""), parts.get("dbname") or parts.get("user", "")
     rest = urlsplit(url)
     # What stands before the last @ are a user and a password.
-    host, _, port = rest.netloc.rpartition("@")[2].split(",")[0].partition(":")
-    query = parse_qs(rest.query)
-    return unquote(host) or query.get("host", [""])[0], port or query.get("port", [""])[0], unquote(rest.path[1:])
+    credentials, _, place = rest.netloc.rpartition("@")
+    host, _, port = place.split(",")[0].partition(":")
+    query = {name: values[0] for name, values in parse_qs(rest.query).items()}
+    name = unquote(rest.path[1:]) or unquote(credentials.partition(":")[0]) or query.get("user", "")
+    return unquote(host) or query.get("host", ""), port or query.get("port", ""), name

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from qbo_rs._types import SyncReport, why_not_in_step
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-#: States of a company that are no failure; one that is `held` is read by another sync.
-_FINE = ("ok", "held")
 
 
 @dataclass(frozen=True)
@@ -62,11 +61,10 @@ def _of_accounts(report: Mapping[str, Any]) -> Iterator[Written]:
 
 
 def _failed_accounts(report: Mapping[str, Any]) -> Iterator[str]:
-    for account in report["accounts"]:
-        if account["status"] not in _FINE:
-            reasons = [account["error"], *(each["error"] for each in account["entities"])]
-            reason = next((reason for reason in reasons if reason), account["status"])
-            yield f"company {account['realm_id']}: {reason}"
+    for account in SyncReport.from_dict(report).accounts:
+        reason = why_not_in_step(account)
+        if reason is not None:
+            yield f"company {account.realm_id}: {reason}"
 
 
 def _failed_windows(runs: list[Mapping[str, Any]]) -> Iterator[str]:

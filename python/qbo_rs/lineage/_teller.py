@@ -6,8 +6,8 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from qbo_rs import _core
 from qbo_rs._extras import needing
+from qbo_rs._secrets import redacted, secrets_of
 from qbo_rs.lineage._outcome import Outcome
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("qbo_rs.lineage")
 #: What the variables begin with that say where events go.
 _PLACES = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG", "OPENLINEAGE__TRANSPORT")
-#: Values that are shorter are found in any text.
-_SHORTEST_SECRET = 4
 
 
 def is_configured() -> bool:
@@ -76,9 +74,4 @@ class Teller:
 
     def _clean(self, text: str) -> str:
         """Return a text without the values of secrets. The core's texts have none; those of others may."""
-        keywords = dict(_core.settings())
-        for name in _core.secret_settings():
-            for value in (os.environ.get(name), self._settings.get(keywords.get(name, ""))):
-                if value and len(value) >= _SHORTEST_SECRET:
-                    text = text.replace(value, "***")
-        return text
+        return redacted(text, secrets_of(self._settings))

@@ -10,22 +10,13 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from qbo_rs._secrets import redacted
 from qbo_rs.exceptions import InternalError, QboError, StuckError
+from qbo_rs.mage._settings import known_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
-
-# Shorter texts occur by chance in too many places.
-MIN_SECRET_LENGTH = 4
-
-
-def redacted(text: str, secrets: Iterable[str]) -> str:
-    """Return the text with ``***`` in place of each secret."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= MIN_SECRET_LENGTH:
-            text = text.replace(secret, "***")
-    return text
 
 
 def as_exception(error: BaseException, secrets: Iterable[str]) -> QboError:
@@ -49,7 +40,7 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         function: Function of the block.
 
     Returns:
-        A function that raises :class:`~qbo_rs.QboError` only.
+        A function that raises :class:`~qbo_rs.QboError` only, without the values of secret settings.
 
     Example:
         ::
@@ -66,7 +57,7 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - Mage catches Exception only
-            raise as_exception(error, ()) from None
+            raise as_exception(error, known_secrets()) from None
 
     return block
 

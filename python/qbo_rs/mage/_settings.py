@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _core
+from qbo_rs._secrets import secrets_of
 from qbo_rs.mage import _host
 from qbo_rs.mage._zones import is_missing
 
@@ -57,10 +58,18 @@ def read_settings() -> BlockSettings:
     attempts = setting("QBO_MAX_ATTEMPTS") or ""
     return BlockSettings(
         keywords=keywords,
-        secrets=tuple(text for name in _core.secret_settings() if (text := setting(name))),
+        secrets=secrets_of(keywords),
         landing=Path(landing),
         max_attempts=int(attempts) if attempts.isdecimal() else DEFAULT_MAX_ATTEMPTS,
     )
+
+
+def known_secrets() -> tuple[str, ...]:
+    """Return the values of secret settings, at least those of the environment."""
+    try:
+        return read_settings().secrets
+    except Exception:  # noqa: BLE001 - Mage's own errors; the one that is being told is more important
+        return secrets_of({})
 
 
 def _secret(variable: str, lookup: Callable[[str], str | None]) -> str | None:

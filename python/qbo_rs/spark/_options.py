@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _core
+from qbo_rs._company import settings_of
 from qbo_rs._keywords import check_keywords
 from qbo_rs.exceptions import ConfigError
 
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 
 #: What an option begins with that says where a setting is found.
 SETTING = "setting."
+_LAG, _LAG_VARIABLE, _DEFAULT_LAG_S = "lag_s", "QBO_LAG_S", "30"
 _ENVIRONMENT, _FILE = "env:", "file:"
-_REALM, _TOKEN = "QBO_REALM_ID", "refresh_token"
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,21 @@ class References:
 
         """
         found = {keyword: _read(keyword, place) for keyword, place in self.places.items()}
-        if realm_id is None:
-            return found
-        if found.get("realm_id", os.environ.get(_REALM)) != realm_id:
-            # The refresh token of the settings belongs to another company.
-            found[_TOKEN] = ""
-        return found | {"realm_id": realm_id}
+        return settings_of(realm_id, found)
+
+    def lag(self) -> timedelta:
+        """Return how long before the present a read ends.
+
+        Raises:
+            ConfigError: The setting is no number.
+
+        """
+        place = self.places.get(_LAG)
+        text = _read(_LAG, place) if place else os.environ.get(_LAG_VARIABLE) or _DEFAULT_LAG_S
+        try:
+            return timedelta(seconds=float(text))
+        except (ValueError, OverflowError):
+            raise ConfigError(f"{_LAG}: '{text}' is not a number of seconds") from None
 
 
 def _read(keyword: str, place: str) -> str:

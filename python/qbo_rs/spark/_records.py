@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import tempfile
+import shutil
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from qbo_rs._plan import core
+from qbo_rs._scratch import scratch
 from qbo_rs._types import RunReport, format_instant, parse_instant
 from qbo_rs._verbs import chunk_range
 from qbo_rs.exceptions import ConfigError, IncompleteError
@@ -21,12 +23,13 @@ from qbo_rs.spark._schema import INSTANT, RAW, schema_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from qbo_rs._plan import Company
     from qbo_rs.spark._options import Options
 
 LOG = logging.getLogger("qbo_rs.spark")
-#: Companies of a task that are read at a time.
+#: Companies of a task that are read at a time, and whose files are kept at a time.
 READERS = 8
 #: Rows in a batch.
 BATCH = 8192
@@ -100,18 +103,23 @@ def _read_all(
 ) -> Iterator[pa.RecordBatch]:
     """Read companies, several at a time, and yield the batches of one after the other."""
     schema = schema_of(options)
-    with tempfile.TemporaryDirectory(prefix="qbo_rs-spark-") as folder, ThreadPoolExecutor(READERS) as pool:
+    with scratch("spark") as folder, ThreadPoolExecutor(READERS) as pool:
 
-        def landed(company: Company) -> Read:
+        def landed(company: Company) -> tuple[Read, Path]:
             # A directory of this name gets files of Parquet.
-            directory = Path(folder) / f"{company.realm_id}.parquet"
+            directory = folder / f"{company.realm_id}.parquet"
             directory.mkdir()
-            return read(company, f"{directory}/")
+            return read(company, f"{directory}/"), directory
 
-        reads = [pool.submit(landed, company) for company in companies]
+        waiting = iter(companies)
+        under_way = deque(pool.submit(landed, company) for company in islice(waiting, READERS))
         try:
-            for each in reads:
-                yield from _batches(each.result(), schema)
+            while under_way:
+                landing, directory = under_way.popleft().result()
+                yield from _batches(landing, schema)
+                # The disk of an executor holds a few companies, however many a task has.
+                shutil.rmtree(directory)
+                under_way.extend(pool.submit(landed, company) for company in islice(waiting, 1))
         finally:
             # Whoever takes no more batches does not wait for companies that nobody has asked for yet.
             pool.shutdown(wait=True, cancel_futures=True)

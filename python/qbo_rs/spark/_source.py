@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 #: A change may become visible late (qbo-facts 3.9).
 LOOK_BACK = timedelta(minutes=5)
-#: What a stream stays behind the clock of the driver: `QBO_LAG_S` by default, and as much for clocks that differ.
-BEHIND = timedelta(seconds=60)
+#: A stream stays behind the driver's clock as long as a read does (`QBO_LAG_S`), and as long for clocks that differ.
+LAGS = 2
 _UNTIL, _FIRST = "until", "first"
 
 
@@ -109,12 +109,14 @@ class QboStreamReader(DataSourceStreamReader):
     def initialOffset(self) -> dict[str, str]:  # noqa: N802 - Spark's name
         """Return the option start, or the present."""
         start = self.options.start
-        begin = _present() if start is None else chunk_range(start, _FAR, "36500d", tz=self.options.tz)[0].start
+        begin = (
+            _present(self.options) if start is None else chunk_range(start, _FAR, "36500d", tz=self.options.tz)[0].start
+        )
         return {_UNTIL: format_instant(begin), _FIRST: "true"}
 
     def latestOffset(self, *_: Any) -> dict[str, str]:  # noqa: N802 - Spark's name
         """Return the end of the time that can be read. Spark 4.2 passes a start and a limit, earlier ones nothing."""
-        return {_UNTIL: format_instant(_present())}
+        return {_UNTIL: format_instant(_present(self.options))}
 
     def partitions(self, start: dict[str, str], end: dict[str, str]) -> Sequence[Slice]:
         """Divide the companies among tasks; QuickBooks gets no request."""
@@ -140,8 +142,8 @@ class QboStreamReader(DataSourceStreamReader):
 _FAR = "9999-01-01"
 
 
-def _present() -> datetime:
-    return (datetime.now(timezone.utc) - BEHIND).replace(microsecond=0)
+def _present(options: Options) -> datetime:
+    return (datetime.now(timezone.utc) - LAGS * options.references.lag()).replace(microsecond=0)
 
 
 def _buckets(options: Options) -> list[Bucket]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
+from qbo_rs._types import IN_STEP, set_aside
 from qbo_rs.exceptions import ConfigError, QboError
 from qbo_rs.spark._frame import dotted, frame_of
 from qbo_rs.spark._options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-#: States of a company or an entity that are no failure.
-_FINE = ("ok", "unavailable")
 
 
 class SyncFailedError(QboError):
@@ -49,7 +47,8 @@ def sync(
         entities: Names from :func:`qbo_rs.entities`; ``all``: every entity.
         accounts: Realm ids; ``all``: every company of the token store.
         partitions: Tasks; None: one for each 32 companies, as many as a process syncs at a time.
-        strict: Raise an error at the end if a company is not in step. No task fails, and nothing is repeated.
+        strict: Raise an error at the end if a company is not in step or a record was set aside. No task fails, and
+            nothing is repeated.
         via: ``source`` for the Data Source API of Spark 4, ``mapInArrow`` for Spark 3.5; ``auto`` takes the first one
             that this pyspark has.
         **options: ``page_size``, and where settings are found: ``setting_client_secret="env:NAME"``.
@@ -61,7 +60,7 @@ def sync(
 
     Raises:
         ConfigError: An option is unusable, no company is known, or the database cannot be reached.
-        SyncFailedError: With ``strict``: a company is not in step.
+        SyncFailedError: With ``strict``: a company is not in step, or a record was set aside.
 
     Example:
         ::
@@ -93,11 +92,11 @@ def _by_source(spark: Any, options: dict[str, str]) -> Any:
 
 
 def _raise_for_failures(rows: Sequence[Any], report: Any) -> None:
-    failed = [row for row in rows if row["entity"] is None and row["status"] not in _FINE]
+    failed = [row for row in rows if row["entity"] is None and (row["status"] != IN_STEP or row["rejected"])]
     if failed:
         first = failed[0]
         of_entity = [row["error"] for row in rows if row["realm_id"] == first["realm_id"] and row["error"]]
-        reason = first["error"] or next(iter(of_entity), "")
+        reason = first["error"] or next(iter(of_entity), set_aside(first["rejected"]) if first["rejected"] else "")
         companies = sum(row["entity"] is None for row in rows)
         text = f"{len(failed)} of {companies} companies are not in step, first {first['realm_id']}: {first['status']}"
         raise SyncFailedError(f"{text}: {reason}" if reason else text, report)

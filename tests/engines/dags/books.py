@@ -30,3 +30,6 @@ with DAG("books_months", schedule=monthly, start_date=BEGIN, catchup=False) as b
 
 with DAG("books_of_connection", schedule=monthly, start_date=BEGIN, catchup=False) as books_of_connection:
     QboBackfillOperator(task_id="backfill", entities=ENTITIES, conn_id="qbo", retries=1, retry_delay=timedelta(hours=1))
+
+with DAG("books_of_company", schedule=monthly, start_date=BEGIN, params={"company": ""}) as books_of_company:
+    QboBackfillOperator(task_id="backfill", entities=["customers"], conn_id="qbo", realm_id="{{ params.company }}")

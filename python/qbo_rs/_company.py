@@ -1,0 +1,29 @@
+"""The settings of one company, where those that are there may name another one."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from qbo_rs import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_REALM, _TOKEN = "realm_id", "refresh_token"
+
+
+def settings_of(realm_id: str | None, settings: Mapping[str, str]) -> dict[str, Any]:
+    """Return settings by keyword that name a company; None: the one that settings and environment name.
+
+    The environment has what is not in `settings`. A refresh token beside the realm id of another company is that
+    company's: it is taken away, so that the token store has the one that counts.
+    """
+    keywords = dict(_core.settings())
+    found: dict[str, Any] = {keywords.get(name, name): value for name, value in settings.items()}
+    if realm_id is None:
+        return found
+    variable = next(name for name, keyword in keywords.items() if keyword == _REALM)
+    if found.get(_REALM, os.environ.get(variable)) != realm_id:
+        found[_TOKEN] = ""
+    return found | {_REALM: realm_id}
