@@ -23,9 +23,6 @@ use crate::error::{Error, Result};
 const MAX_ROWS: usize = 8192;
 const MAX_BYTES: usize = 16 << 20;
 
-/// One exchange rate, in units of the last decimal.
-const ONE: i128 = 10_i128.pow(DECIMALS as u32);
-
 /// A record to be added.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
@@ -193,16 +190,19 @@ impl ColumnsBuilder {
     fn derive(&mut self, values: &mut [Value<'_>]) {
         let places = self.columns.places();
         if let (Some(home), Some((total, rate))) = (places.home_total, places.home_from)
-            && values[home] == Value::Null
+            && !matches!(values[home], Value::Number(_))
             && let Value::Number(total) = values[total]
         {
-            let rate = match values[rate] {
-                Value::Number(rate) => rate,
-                _ => ONE,
+            let rate = match &values[rate] {
+                Value::Null => Some((1, 0)),
+                rate => rate.factor(),
             };
-            match multiply(total, rate) {
-                Some(product) => values[home] = Value::Number(product),
-                None => self.misfits[home] += 1,
+            // Without a rate that is a number, nothing is known of the money at home.
+            if let Some(rate) = rate {
+                match multiply(total, rate) {
+                    Some(product) => values[home] = Value::Number(product),
+                    None => self.misfits[home] += 1,
+                }
             }
         }
         if let (Some(is_voided), Some((note, total))) = (places.is_voided, places.voided_from) {

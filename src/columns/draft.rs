@@ -178,7 +178,8 @@ impl Draft {
             let home = self.add_property("home_total_amt", ColumnType::Numeric, &path, meaning);
             places.home_total = Some(home);
         } else if places.home_from.is_some() {
-            let meaning = "TotalAmt in the company's currency: TotalAmt times ExchangeRate, 1 if there is none";
+            let meaning = "TotalAmt in the company's currency: TotalAmt times ExchangeRate: 1 if there is none, \
+                           null if it is no number";
             places.home_total = Some(self.add("home_total_amt", ColumnType::Numeric, meaning));
         }
         let is_transaction = entity.kind == EntityKind::Transaction;

@@ -191,6 +191,38 @@ fn voided_and_home_amounts_follow_the_rules_of_the_views() {
     assert_eq!(home(4), None);
 }
 
+/// A rate that its column does not hold is no reason to count foreign money as money at home.
+#[test]
+fn a_rate_that_does_not_fit_its_column_is_not_one() {
+    let (batch, misfits) = read(
+        "invoices",
+        &[
+            r#"{"TotalAmt":1000,"ExchangeRate":0.00912408759124}"#,
+            r#"{"TotalAmt":1000,"ExchangeRate":"0.00912408759124"}"#,
+            r#"{"TotalAmt":1000,"ExchangeRate":"none"}"#,
+            r#"{"TotalAmt":1000,"ExchangeRate":{}}"#,
+            r#"{"TotalAmt":1000,"ExchangeRate":null}"#,
+            r#"{"TotalAmt":"much","ExchangeRate":2}"#,
+            r#"{"TotalAmt":9999999999999999999999999999,"ExchangeRate":0.99999999999999}"#,
+        ],
+    );
+    let home: Vec<_> = (0..7)
+        .map(|row| number(&batch, "home_total_amt", row))
+        .collect();
+    let exact = Some("9.1240875912".to_owned());
+    let one = Some("1000.0000000000".to_owned());
+    assert_eq!(home, [exact.clone(), exact, None, None, one, None, None]);
+    let misfits: Vec<_> = misfits.iter().map(|(n, c)| (n.as_str(), *c)).collect();
+    assert_eq!(
+        misfits,
+        [
+            ("exchange_rate", 5),
+            ("total_amt", 1),
+            ("home_total_amt", 1)
+        ]
+    );
+}
+
 #[test]
 fn a_template_is_read_from_the_object_inside() {
     let (batch, misfits) = read(

@@ -1,9 +1,9 @@
 //! The view of an entity: one row a record.
 
-use super::cast::{literal, product, value_at, without_keys};
+use super::cast::{at_rate, literal, value_at, without_keys};
 use super::definition::{View, ViewColumn};
 use super::rows::{Base, RECORD};
-use super::source::{NOT_IN_RECORDS, Source};
+use super::source::{EXCHANGE_RATE, NOT_IN_RECORDS, Source};
 use crate::domain::{ColumnType, EntityKind, EntitySpec, FieldType, Identity, columns};
 
 /// Model of what every record may have beside its own, which is of no use in a column.
@@ -89,15 +89,15 @@ fn derived(source: &Source<'_>) -> Vec<ViewColumn> {
             .is_some_and(|field| field.field_type == FieldType::Text)
     };
     let home_total = source.number("HomeTotalAmt");
-    match (&total, source.exchange_rate(), home_total) {
-        (Some(total), Some(rate), home) => {
+    match (&total, source.has_exchange_rate(), home_total) {
+        (Some(total), true, home) => {
             let own = home.map_or(String::new(), |home| format!("{home}, "));
             derived.push(ViewColumn::new(
                 "home_total_amt",
                 "numeric",
                 "TotalAmt in the company's currency: HomeTotalAmt where the record has it, else TotalAmt times ExchangeRate \
-                 (1 if there is none), not rounded.",
-                format!("coalesce({own}{})", product(total, &rate)),
+                 (1 if there is none; NULL if it is no number), not rounded.",
+                format!("coalesce({own}{})", at_rate(total, RECORD, &EXCHANGE_RATE)),
             ));
         }
         (_, _, Some(home)) => derived.push(ViewColumn::new(
