@@ -81,9 +81,9 @@ pub struct LedgerReport {
 }
 
 impl LedgerReport {
-    /// Returns true if every transaction of the raw tables is in the ledger.
+    /// Returns true if every transaction is in the ledger, and no table of transactions or lists is missing.
     pub const fn is_complete(&self) -> bool {
-        self.unbalanced == 0
+        self.unbalanced == 0 && self.missing.is_empty()
     }
 }
 

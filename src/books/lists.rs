@@ -162,6 +162,11 @@ impl Lists {
         self.multicurrency != Some(false) || self.accounts.iter().any(is_foreign)
     }
 
+    /// Returns whether amounts in the home currency can be told from others: it is known, or there is one only.
+    pub(super) fn has_known_home(&self) -> bool {
+        self.home_currency.is_some() || self.multicurrency == Some(false)
+    }
+
     /// Returns the name of a customer, vendor or employee.
     pub(crate) fn party_name(&self, kind: &str, id: &str) -> Option<&str> {
         let names = match kind {

@@ -2,7 +2,7 @@
 
 use rust_decimal::Decimal;
 
-use super::amount::{TOO_LARGE, convert, share, sum};
+use super::amount::{TOO_LARGE, share, sum};
 use super::chart::Chart;
 use super::draft::{Draft, Target, total_of};
 use super::entry::EntryKind;
@@ -45,10 +45,7 @@ fn fill(
     let is_foreign = chart.is_foreign(currency);
     let mut parts = Vec::with_capacity(draft.parts.len());
     for part in &draft.parts {
-        let mut home = part.amount;
-        if is_foreign {
-            home = convert(part.amount, draft.rate).ok_or(TOO_LARGE)?;
-        }
+        let mut home = chart.at_home(draft, part.amount)?;
         let account = match &part.target {
             Target::FundsOf { entity, id } => match funds(entity, id) {
                 Some((money, (account, value))) => {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rust_decimal::Decimal;
 
-use super::amount::{TOO_LARGE, convert, sum};
+use super::amount::{TOO_LARGE, sum};
 use super::chart::Chart;
 use super::draft::{Draft, Link, Part, Target};
 use super::entry::{Entry, EntryKind, EntrySource, Settlement};
@@ -221,10 +221,7 @@ impl<'a> Posting<'a> {
             });
         }
         if !rest.is_zero() {
-            let home = match self.chart.is_foreign(currency) {
-                true => convert(rest, draft.rate).ok_or(TOO_LARGE)?,
-                false => rest,
-            };
+            let home = self.chart.at_home(draft, rest)?;
             made.push(Posted {
                 account: self.chart.resolve(&owed, currency)?,
                 home,
