@@ -113,6 +113,7 @@ impl App {
             lists.opening_stock.extend(known);
         };
         let posted = books.read(open).await?;
+        let mut kept: Vec<_> = posted.without_records(kept.iter()).cloned().collect();
         let of_given = posted.ledger.opening.iter();
         kept.extend(of_given.filter(|entry| given.contains(&entry.id)).cloned());
         books.write(&posted, &kept).await?;

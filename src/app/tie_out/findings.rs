@@ -374,7 +374,8 @@ impl Findings {
             .flat_map(|transaction| transaction.entries(&self.chart));
         let is_compared =
             |day: NaiveDate| self.reported.is_some() && (self.from..=self.end).contains(&day);
-        let kept = self.kept.iter().filter(|entry| !is_compared(entry.date));
+        let kept = self.landed.without_records(self.kept.iter());
+        let kept = kept.filter(|entry| !is_compared(entry.date));
         kept.cloned().chain(shown).collect()
     }
 }
@@ -446,6 +447,16 @@ mod tests {
         assert!(findings.explains_opening(Some(&balances(&[("36", 5), ("1", -5)]))));
         assert_eq!(findings.entries_of_reports().len(), 2);
         assert_eq!(findings.known_differences().len(), 1);
+    }
+
+    #[test]
+    fn entries_of_reports_go_when_their_record_has_come() {
+        let mut findings = with_payroll();
+        let key = ("Payroll Check".to_owned(), "7".to_owned());
+        findings.landed.changed_at.insert(key, DateTime::UNIX_EPOCH);
+        assert_eq!(findings.entries_of_reports(), []);
+        findings.reported = None;
+        assert_eq!(findings.entries_of_reports(), []);
     }
 
     #[test]

@@ -65,6 +65,14 @@ const WITHOUT_ENTITY: &[&str] = &[
     "Home Currency Adjustment",
 ];
 
+/// Words for payments of tax. Where the company has such records, they are of the entity TaxPayment.
+const TAX_PAYMENTS: &[&str] = &["Tax Payment", "GST Payment", "Global Tax"];
+
+/// Returns whether reports call payments of tax so.
+pub(crate) fn is_tax_payment(label: &str) -> bool {
+    TAX_PAYMENTS.iter().any(|known| label.starts_with(known))
+}
+
 /// Returns whether no entity has the transactions that reports call so. A word that is not known may be that of
 /// a record in another language.
 pub(crate) fn has_no_entity(label: &str) -> bool {
