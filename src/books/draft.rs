@@ -109,8 +109,14 @@ pub(super) struct Link {
     pub(super) id: String,
     /// Without a sign.
     pub(super) amount: Decimal,
-    /// The sign of the amount is that of a credit unless the other transaction says otherwise.
-    pub(super) is_credit: bool,
+}
+
+/// The transactions that a payment settles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settles {
+    pub(super) links: Vec<Link>,
+    /// The account of what is not applied.
+    pub(super) owed: Target,
 }
 
 /// A transaction as its rule reads it.
@@ -128,7 +134,7 @@ pub(super) struct Draft {
     pub(super) memo: Option<String>,
     pub(super) parts: Vec<Part>,
     /// The transactions that a payment settles; its first part is the money.
-    pub(super) settles: Option<Vec<Link>>,
+    pub(super) settles: Option<Settles>,
 }
 
 impl Draft {

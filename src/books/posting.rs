@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 
 use super::amount::{TOO_LARGE, sum};
 use super::chart::Chart;
-use super::draft::{Draft, Link, Part, Target};
+use super::draft::{Draft, Link, Part, Settles, Target};
 use super::entry::{Entry, EntryKind, EntrySource, Settlement};
 use super::lists::Item;
 use super::open_items::OpenItems;
@@ -164,8 +164,8 @@ impl<'a> Posting<'a> {
                 part: Some(part),
             })
             .collect();
-        if let (Some(links), Some((account, home))) = (&draft.settles, placed.parts.first()) {
-            self.settle(draft, links, (*account, *home), &mut made)?;
+        if let (Some(settles), Some((_, money))) = (&draft.settles, placed.parts.first()) {
+            self.settle(draft, settles, *money, &mut made)?;
         }
         if !placed.exchange.is_zero() {
             made.push(self.exchange(placed.exchange)?);
@@ -191,22 +191,17 @@ impl<'a> Posting<'a> {
     fn settle(
         &mut self,
         draft: &'a Draft,
-        links: &[Link],
-        (_, money): (usize, Decimal),
+        settles: &Settles,
+        money: Decimal,
         made: &mut Vec<Posted<'a>>,
     ) -> Result<(), String> {
         let is_payable = draft.entity == "BillPayment";
-        let currency = draft.currency.as_deref();
-        let owed = match is_payable {
-            true => Target::Payable(None),
-            false => Target::Receivable(None),
-        };
         let mut rest = -draft
             .parts
             .first()
             .map(|part| part.amount)
             .unwrap_or_default();
-        for link in links {
+        for link in &settles.links {
             let settled = self.settle_link(draft, link, is_payable)?;
             let Some((account, amount, home)) = settled else {
                 continue;
@@ -223,7 +218,9 @@ impl<'a> Posting<'a> {
         if !rest.is_zero() {
             let home = self.chart.at_home(draft, rest)?;
             made.push(Posted {
-                account: self.chart.resolve(&owed, currency)?,
+                account: self
+                    .chart
+                    .resolve(&settles.owed, draft.currency.as_deref())?,
                 home,
                 amount: Some(rest),
                 kind: EntryKind::Line,
