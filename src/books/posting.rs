@@ -36,6 +36,13 @@ impl Posted<'_> {
     }
 }
 
+/// Stock that has moved: the change of its value.
+struct Move<'a> {
+    part: &'a Part,
+    item: &'a Item,
+    change: Decimal,
+}
+
 pub(super) struct Posting<'a> {
     chart: &'a Chart<'a>,
     index: &'a HashMap<(&'a str, &'a str), usize>,
@@ -106,7 +113,8 @@ impl<'a> Posting<'a> {
 
     /// Posts a transaction, or lists it. Its stock moves in any case, as it did in QuickBooks.
     pub(super) fn post(&mut self, draft: &'a Draft, placed: Placed) {
-        let made = self.entries(draft, &placed);
+        let moves = self.move_all(draft, &placed);
+        let made = self.entries(draft, &placed, moves);
         let problem = placed.problem.or_else(|| made.as_ref().err().cloned());
         if let Some(reason) = problem {
             let listed = Unbalanced::new(draft.entity, &draft.id, Some(draft.date), &reason);
@@ -152,10 +160,14 @@ impl<'a> Posting<'a> {
         }
     }
 
-    fn entries(&mut self, draft: &'a Draft, placed: &Placed) -> Result<Vec<Posted<'a>>, String> {
+    fn entries(
+        &mut self,
+        draft: &'a Draft,
+        placed: &Placed,
+        moves: Result<Vec<Move<'a>>, String>,
+    ) -> Result<Vec<Posted<'a>>, String> {
         let parts = draft.parts.iter().zip(&placed.parts);
         let mut made: Vec<_> = parts
-            .clone()
             .map(|(part, (account, home))| Posted {
                 account: *account,
                 home: *home,
@@ -170,8 +182,8 @@ impl<'a> Posting<'a> {
         if !placed.exchange.is_zero() {
             made.push(self.exchange(placed.exchange)?);
         }
-        for (part, (account, home)) in parts {
-            self.move_stock(part, *account, *home, &mut made)?;
+        for moved in moves? {
+            self.cost(&moved, &mut made)?;
         }
         let rest = sum(made.iter().map(|posted| posted.home)).ok_or(TOO_LARGE)?;
         if !rest.is_zero() && placed.problem.is_none() {
@@ -297,14 +309,25 @@ impl<'a> Posting<'a> {
         self.chart.place(account?)
     }
 
-    /// Moves the stock of an item that is sold, bought or counted, and posts its cost.
+    /// Moves the stock of all parts: also of those whose accounts are not known, because later costs follow from it.
+    fn move_all(&mut self, draft: &'a Draft, placed: &Placed) -> Result<Vec<Move<'a>>, String> {
+        let parts = draft.parts.iter().enumerate();
+        let moves: Vec<_> = parts
+            .map(|(at, part)| {
+                let posted = placed.parts.get(at).map(|(_, home)| *home);
+                let home = posted.or_else(|| placed.values.get(&at).copied());
+                self.move_stock(part, home)
+            })
+            .collect();
+        moves.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    /// Moves the stock of an item that is sold, bought or counted. Returns its cost.
     fn move_stock(
         &mut self,
         part: &'a Part,
-        account: usize,
-        home: Decimal,
-        made: &mut Vec<Posted<'a>>,
-    ) -> Result<(), String> {
+        home: Option<Decimal>,
+    ) -> Result<Option<Move<'a>>, String> {
         let (id, into_stock) = match &part.target {
             Target::Sold {
                 item: Some(item),
@@ -314,10 +337,10 @@ impl<'a> Posting<'a> {
             Target::Bought { item, quantity } | Target::Counted { item, quantity, .. } => {
                 (item, *quantity)
             }
-            _ => return Ok(()),
+            _ => return Ok(None),
         };
         if into_stock.is_zero() {
-            return Ok(());
+            return Ok(None);
         }
         let Some(item) = self
             .chart
@@ -326,12 +349,13 @@ impl<'a> Posting<'a> {
             .get(id)
             .filter(|item| item.is_stocked())
         else {
-            return Ok(());
+            return Ok(None);
         };
-        let (counter, change) = match &part.target {
+        let change = match &part.target {
             Target::Bought { .. } if into_stock > Decimal::ZERO => {
-                let correction = self.stock.buy(id, into_stock, home)?;
-                (self.cost_account(item), -correction)
+                // Of a value that cannot be converted, nothing can be said.
+                let Some(home) = home else { return Ok(None) };
+                -self.stock.buy(id, into_stock, home)?
             }
             target => {
                 let cost = match into_stock > Decimal::ZERO {
@@ -339,19 +363,27 @@ impl<'a> Posting<'a> {
                     false => -self.stock.take(id, -into_stock, item.purchase_cost)?,
                 };
                 match target {
-                    Target::Counted { .. } => (Ok(account), cost),
                     // What goes back to a vendor leaves at its cost; the credit for it is in the line.
-                    Target::Bought { .. } => {
-                        let change = cost.checked_sub(home).ok_or(TOO_LARGE)?;
-                        (self.cost_account(item), change)
-                    }
-                    _ => (self.cost_account(item), cost),
+                    Target::Bought { .. } => cost
+                        .checked_sub(home.unwrap_or_default())
+                        .ok_or(TOO_LARGE)?,
+                    _ => cost,
                 }
             }
         };
-        if change.is_zero() {
-            return Ok(());
-        }
+        Ok((!change.is_zero()).then_some(Move { part, item, change }))
+    }
+
+    /// Posts the cost of stock that has moved.
+    fn cost(
+        &self,
+        &Move { part, item, change }: &Move<'a>,
+        made: &mut Vec<Posted<'a>>,
+    ) -> Result<(), String> {
+        let counter = match &part.target {
+            Target::Counted { account, .. } => self.chart.place(account),
+            _ => self.cost_account(item),
+        };
         for (account, home) in [(counter?, -change), (self.asset(item)?, change)] {
             let mut posted = Posted::at_home(account, home, EntryKind::Stock);
             posted.part = Some(part);
