@@ -259,7 +259,7 @@ struct RawAccount {
     classification: Option<String>,
     currency_ref: Option<Reference>,
     parent_ref: Option<Reference>,
-    active: Option<bool>,
+    active: Option<Flag>,
 }
 
 impl RawAccount {
@@ -272,7 +272,7 @@ impl RawAccount {
             classification: self.classification.unwrap_or_default(),
             currency: id(self.currency_ref.as_ref()),
             parent: id(self.parent_ref.as_ref()),
-            is_active: self.active.unwrap_or(true),
+            is_active: self.active.is_none_or(|active| active.0),
         })
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn parse_day(text: &str) -> Option<i32> {
 }
 
 /// Parses an instant; one without an offset is UTC. Returns the microseconds since 1970-01-01, UTC.
-pub(super) fn parse_time(text: &str) -> Option<i64> {
+pub(crate) fn parse_time(text: &str) -> Option<i64> {
     let (day, rest) = text.split_at_checked(10)?;
     let days = i64::from(days_of(day, |byte| byte == b'-')?);
     let (time, rest) = rest.strip_prefix('T')?.split_at_checked(8)?;

@@ -16,6 +16,7 @@ mod shape;
 mod value;
 
 pub use self::batch::{ColumnsBuilder, Row};
+pub(crate) use self::calendar::parse_time;
 pub use self::number::{DECIMALS, DIGITS};
 pub use self::schema::EntityColumns;
 pub use self::shape::Shape;

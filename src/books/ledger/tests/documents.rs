@@ -416,6 +416,12 @@ fn lists_are_read() {
     assert_eq!(lists.fiscal_year_start, Some(7));
     assert_eq!(lists.accounts.len(), ACCOUNTS.len());
     assert!(!Lists::default().add("Invoice", b"{}").unwrap());
+    for (active, expected) in [("true", true), ("\"true\"", true), ("\"false\"", false)] {
+        let mut lists = Lists::default();
+        let account = format!(r#"{{"Id": "1", "Active": {active}}}"#);
+        assert_eq!(lists.add("Account", account.as_bytes()), Ok(true));
+        assert_eq!(lists.accounts[0].is_active, expected);
+    }
     assert!(Lists::default().add("Account", b"{}").is_err());
     assert!(Lists::default().add("Item", b"[").is_err());
 }
