@@ -15,8 +15,8 @@ use super::elements::Elements;
 use super::number::{DECIMALS, DIGITS, multiply};
 use super::properties::{Values, add_member};
 use super::schema::{DELETED_AT, EntityColumns, ID, REALM_ID};
-use super::value::Value;
-use crate::domain::{ColumnType, Wrapped};
+use super::value::{Value, read};
+use crate::domain::{ColumnType, Wrapped, voided};
 use crate::error::{Error, Result};
 
 /// A batch ends with this many rows, or with this many bytes of records.
@@ -206,9 +206,15 @@ impl ColumnsBuilder {
             }
         }
         if let (Some(is_voided), Some((note, total))) = (places.is_voided, places.voided_from) {
-            let says_so = matches!(&values[note], Value::Text(note) if note.starts_with("Voided"));
-            let is_nothing = matches!(values[total], Value::Null | Value::Number(0));
-            values[is_voided] = Value::Boolean(says_so && is_nothing);
+            let entity = self.columns.entity().qbo_name;
+            let note = match &values[note] {
+                Value::Text(note) => note,
+                _ => "",
+            };
+            let is_zero = matches!(values[total], Value::Null | Value::Number(0));
+            let lines = places.voided_lines.map(|line| &values[line]);
+            let is_it = voided::is_voided(entity, note, is_zero, || lines.is_none_or(are_zero));
+            values[is_voided] = Value::Boolean(is_it);
         }
     }
 
@@ -265,6 +271,26 @@ impl ColumnsBuilder {
             );
         }
     }
+}
+
+/// Returns whether no line has an amount.
+fn are_zero(lines: &Value<'_>) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Line<'a> {
+        #[serde(rename = "Amount", borrow)]
+        amount: Option<&'a serde_json::value::RawValue>,
+    }
+    let Value::Text(list) = lines else {
+        return true;
+    };
+    Elements::of(list).iter().all(|line| {
+        let line: Option<Line<'_>> = serde_json::from_str(line.get()).ok();
+        let amount = line.and_then(|line| line.amount);
+        amount.is_none_or(|amount| {
+            let amount = read(amount.get(), ColumnType::Numeric);
+            matches!(amount, Some(Value::Null | Value::Number(0)))
+        })
+    })
 }
 
 fn arrow_error(error: arrow_schema::ArrowError) -> Error {

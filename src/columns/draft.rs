@@ -24,6 +24,8 @@ pub(super) struct Places {
     pub is_voided: Option<usize>,
     /// Note and total, which tell voided transactions.
     pub voided_from: Option<(usize, usize)>,
+    /// Lines, which tell it too.
+    pub voided_lines: Option<usize>,
     pub extra: usize,
 }
 
@@ -188,7 +190,9 @@ impl Draft {
         {
             let note = self.column("private_note");
             places.voided_from = note.map(|note| (note, total));
-            let meaning = "True if it was voided: PrivateNote begins with Voided and TotalAmt is 0";
+            places.voided_lines = self.column("line");
+            let meaning = "True if it was voided: PrivateNote begins with Voided and TotalAmt is 0, of a journal \
+                           entry each line";
             places.is_voided = Some(self.add("is_voided", ColumnType::Boolean, meaning));
         }
     }

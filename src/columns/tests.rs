@@ -191,6 +191,25 @@ fn voided_and_home_amounts_follow_the_rules_of_the_views() {
     assert_eq!(home(4), None);
 }
 
+/// The total of a journal entry is always 0, so that its lines say it.
+#[test]
+fn a_journal_entry_is_voided_if_its_lines_are_zero() {
+    let payloads = [
+        r#"{"PrivateNote":"Voided check 117 reversed","TotalAmt":0,"Line":[{"Amount":5000}]}"#,
+        r#"{"PrivateNote":"Voided check 117 reversed","Line":[{"Amount":0},{"Amount":"5000.00"}]}"#,
+        r#"{"PrivateNote":"Voided","TotalAmt":0,"Line":[{"Amount":0},{"Amount":"0.00"},{}]}"#,
+        r#"{"PrivateNote":"Voided","TotalAmt":0}"#,
+        r#"{"PrivateNote":"Voided","TotalAmt":"much"}"#,
+    ];
+    let (batch, _) = read("journal_entries", &payloads);
+    let voided: Vec<_> = (0..5).map(|row| flag(&batch, "is_voided", row)).collect();
+    assert_eq!(voided, [false, false, true, true, false].map(Some).to_vec());
+    let (batch, _) = read_as("journal_entries", &exploded("Line"), &payloads);
+    let voided: Vec<_> = (0..8).map(|row| flag(&batch, "is_voided", row)).collect();
+    let expected = [false, false, false, true, true, true, true, false];
+    assert_eq!(voided, expected.map(Some).to_vec());
+}
+
 /// A rate that its column does not hold is no reason to count foreign money as money at home.
 #[test]
 fn a_rate_that_does_not_fit_its_column_is_not_one() {

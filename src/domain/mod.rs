@@ -36,6 +36,7 @@ pub mod status;
 pub mod sync_report;
 mod validator;
 pub mod verification;
+pub(crate) mod voided;
 pub mod webhook;
 pub mod window;
 mod zone;

@@ -421,6 +421,25 @@ def test_voided_deleted_and_merged_records_are_marked(tables, database):
     ]
 
 
+def test_a_journal_entry_is_voided_if_its_lines_are_zero(tables, database):
+    notes = [
+        ("1", "Voided check 117 reversed", '[{"Amount": 5000}]', 0),
+        ("2", "Voided", '[{"Amount": 0}, {"Amount": "5000.00"}]', 0),
+        ("3", "Voided", '[{"Amount": 0}, {"Amount": "0.00"}, {}]', 0),
+        ("4", "Voided", "null", 0),
+        ("5", "Voided", "null", '"much"'),
+        ("6", "Reversed", '[{"Amount": 0}]', 0),
+    ]
+    for number, note, lines, total in notes:
+        payload = f'{{"PrivateNote": "{note}", "TotalAmt": {total}, "Line": {lines}}}'
+        put(database, "qb_journal_entries", number, payload)
+    voided = [False, False, True, True, False, False]
+    for arguments in ((), ("--materialize",)):
+        assert tables("db", "views", *arguments).returncode == 0
+        rows = database.query("SELECT is_voided FROM books.journal_entries ORDER BY id")
+        assert [row[0] for row in rows] == voided
+
+
 def test_every_view_and_column_has_a_comment(tables, database):
     made(tables)
     without = database.query(
