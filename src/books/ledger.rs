@@ -10,8 +10,9 @@ use super::lists::Lists;
 use super::open_items::OpenItems;
 use super::outcome::{Ledger, Unbalanced};
 use super::place::{Placed, place};
-use super::posting::{OPENING, Posting};
+use super::posting::Posting;
 use super::rules::{NON_POSTING, rule_of};
+use crate::domain::reports::STARTING_VALUE;
 
 /// Posts the transactions of a company: pairs of Intuit's name of the entity, and the payload. Records of
 /// lists are passed over; so is the order of the records.
@@ -57,7 +58,7 @@ impl Drafts {
     /// Lists a starting value of stock whose item is not known.
     pub(crate) fn reject_opening(&mut self, id: &str, date: NaiveDate) {
         let reason = "no item, or more than one, has this starting value";
-        let listed = Unbalanced::new(OPENING, id, Some(date), reason);
+        let listed = Unbalanced::new(STARTING_VALUE, id, Some(date), reason);
         self.unbalanced.push(listed);
     }
 

@@ -13,6 +13,7 @@ use super::open_items::OpenItems;
 use super::outcome::{Ledger, Unbalanced};
 use super::place::Placed;
 use super::stock::Stock;
+use crate::domain::reports::STARTING_VALUE;
 
 /// A debit or credit, before it has a number.
 struct Posted<'a> {
@@ -71,7 +72,8 @@ impl<'a> Posting<'a> {
         let mut opening: Vec<_> = self.chart.lists.opening_stock.iter().collect();
         opening.sort_unstable_by_key(|it| (it.date, it.id.len(), &it.id, &it.item_id));
         for it in opening {
-            let listed = |reason: &str| Unbalanced::new(OPENING, &it.id, Some(it.date), reason);
+            let listed =
+                |reason: &str| Unbalanced::new(STARTING_VALUE, &it.id, Some(it.date), reason);
             let asset = self
                 .chart
                 .item(&it.item_id)
@@ -95,7 +97,7 @@ impl<'a> Posting<'a> {
             let _ = self.stock.buy(&it.item_id, it.quantity, it.value);
             for (line, account, amount) in [(1, asset, it.value), (2, equity, -it.value)] {
                 self.ledger.opening.push(Entry {
-                    entity: OPENING.to_owned(),
+                    entity: STARTING_VALUE.to_owned(),
                     id: it.id.clone(),
                     line,
                     date: it.date,
@@ -392,6 +394,3 @@ impl<'a> Posting<'a> {
         Ok(())
     }
 }
-
-/// The label of reports for stock that was there before the first record.
-pub(super) const OPENING: &str = "Inventory Starting Value";

@@ -47,6 +47,9 @@ pub(crate) fn entity_of_label(label: &str) -> Option<&'static str> {
     found.map(|(_, entity)| *entity)
 }
 
+/// The word for stock that was there when the records began.
+pub(crate) const STARTING_VALUE: &str = "Inventory Starting Value";
+
 /// Words for transactions that no entity has, or that begin so (reports.md F). Words of payroll come from
 /// another service, and so does a revaluation.
 const WITHOUT_ENTITY: &[&str] = &[
@@ -59,7 +62,7 @@ const WITHOUT_ENTITY: &[&str] = &[
     "Global Tax",
     "Service Tax",
     "Reverse Charge",
-    "Inventory Starting Value",
+    STARTING_VALUE,
     "Inventory Desktop Starting Value",
     "Currency Revaluation",
     "Home Currency Adjustment",
