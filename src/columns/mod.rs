@@ -6,7 +6,6 @@
 //! as JSON text in the column `extra`, so that nothing is lost.
 
 mod batch;
-mod calendar;
 mod draft;
 mod elements;
 mod number;
@@ -16,7 +15,6 @@ mod shape;
 mod value;
 
 pub use self::batch::{ColumnsBuilder, Row};
-pub(crate) use self::calendar::parse_time;
 pub use self::number::{DECIMALS, DIGITS};
 pub use self::schema::EntityColumns;
 pub use self::shape::Shape;

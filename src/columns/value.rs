@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 
-use super::calendar::{parse_day, parse_time};
 use super::number::{DECIMALS, FACTOR_DECIMALS, parse_factor, parse_number};
 use crate::domain::ColumnType;
+use crate::domain::calendar::{parse_day, parse_time};
 
 /// One value.
 #[derive(Debug, Clone, PartialEq, Eq)]

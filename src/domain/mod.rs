@@ -6,6 +6,7 @@ mod alert;
 mod amount;
 mod asked;
 pub mod books_report;
+pub(crate) mod calendar;
 mod content;
 mod cost;
 mod distinct;

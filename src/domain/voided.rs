@@ -1,4 +1,4 @@
-//! Whether a transaction was voided, as its record tells.
+//! The signs of a voided transaction in its record.
 
 /// The beginning of the note of a voided transaction (qbo-facts 3.4).
 pub(crate) const VOIDED_NOTE: &str = "Voided";

@@ -7,7 +7,7 @@ use tokio_postgres::{GenericClient, IsolationLevel, Row};
 
 use super::posted::PostedRecords;
 use crate::books::Lists;
-use crate::columns::parse_time;
+use crate::domain::calendar::parse_time;
 use crate::domain::{EntitySpec, find_entity};
 use crate::error::{Error, Result};
 use crate::postgres::{

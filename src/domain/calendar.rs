@@ -7,7 +7,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Parses a day, with slashes too, and perhaps with a time and an offset, which mean nothing for a
 /// day. Returns the days since 1970-01-01.
-pub(super) fn parse_day(text: &str) -> Option<i32> {
+pub(crate) fn parse_day(text: &str) -> Option<i32> {
     let (day, rest) = text.split_at_checked(10)?;
     let rest = match rest.strip_prefix('T') {
         Some(time) => {
