@@ -11,7 +11,7 @@ use super::open_items::OpenItems;
 use super::outcome::{Ledger, Unbalanced};
 use super::place::{Placed, place};
 use super::posting::Posting;
-use super::rules::{NON_POSTING, rule_of};
+use super::rules::rule_of;
 use crate::domain::reports::STARTING_VALUE;
 
 /// Posts the transactions of a company: pairs of Intuit's name of the entity, and the payload. Records of
@@ -33,14 +33,12 @@ pub(crate) fn post<E: AsRef<str>, P: AsRef<[u8]>>(
 pub(crate) struct Drafts {
     drafts: Vec<Draft>,
     unbalanced: Vec<Unbalanced>,
-    non_posting: usize,
 }
 
 impl Drafts {
     /// Reads a transaction.
     pub(crate) fn add(&mut self, entity: &str, payload: &[u8]) {
         let Some(rule) = rule_of(entity) else {
-            self.non_posting += usize::from(NON_POSTING.contains(&entity));
             return;
         };
         match rule.read(payload) {
@@ -81,7 +79,6 @@ impl Drafts {
         let mut ledger = posting.ledger;
         ledger.unbalanced.extend_from_slice(&self.unbalanced);
         ledger.unbalanced.sort_unstable();
-        ledger.non_posting = self.non_posting;
         ledger
     }
 }

@@ -19,11 +19,8 @@ pub(crate) struct Account {
     pub(crate) name: String,
     pub(crate) account_type: String,
     pub(crate) sub_type: String,
-    /// `Asset`, `Equity`, `Expense`, `Liability` or `Revenue`.
-    pub(crate) classification: String,
     /// The home currency if it is not set.
     pub(crate) currency: Option<String>,
-    pub(crate) parent: Option<String>,
     pub(crate) is_active: bool,
 }
 
@@ -31,7 +28,6 @@ pub(crate) struct Account {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Item {
     pub(crate) id: String,
-    pub(crate) name: String,
     /// `Inventory`, `Service`, `NonInventory`, `Group`, `Category`.
     pub(crate) item_type: String,
     pub(crate) income: Option<String>,
@@ -256,9 +252,7 @@ struct RawAccount {
     fully_qualified_name: Option<String>,
     account_type: Option<String>,
     account_sub_type: Option<String>,
-    classification: Option<String>,
     currency_ref: Option<Reference>,
-    parent_ref: Option<Reference>,
     active: Option<Flag>,
 }
 
@@ -269,9 +263,7 @@ impl RawAccount {
             name: self.fully_qualified_name.or(self.name).unwrap_or_default(),
             account_type: self.account_type.unwrap_or_default(),
             sub_type: self.account_sub_type.unwrap_or_default(),
-            classification: self.classification.unwrap_or_default(),
             currency: id(self.currency_ref.as_ref()),
-            parent: id(self.parent_ref.as_ref()),
             is_active: self.active.is_none_or(|active| active.0),
         })
     }
@@ -281,8 +273,6 @@ impl RawAccount {
 #[serde(default, rename_all = "PascalCase")]
 struct RawItem {
     id: Option<String>,
-    name: Option<String>,
-    fully_qualified_name: Option<String>,
     r#type: Option<String>,
     income_account_ref: Option<Reference>,
     expense_account_ref: Option<Reference>,
@@ -299,7 +289,6 @@ impl RawItem {
         let start = self.inv_start_date.as_deref();
         Ok(Item {
             id: identity(self.id)?,
-            name: self.fully_qualified_name.or(self.name).unwrap_or_default(),
             item_type: self.r#type.unwrap_or_else(|| fallback.to_owned()),
             income: id(self.income_account_ref.as_ref()),
             expense: id(self.expense_account_ref.as_ref()),

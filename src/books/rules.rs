@@ -74,16 +74,6 @@ pub(crate) const POSTING: [&str; RULES.len()] = {
     names
 };
 
-/// Entities of transactions that post nothing.
-pub(super) const NON_POSTING: &[&str] = &[
-    "Estimate",
-    "PurchaseOrder",
-    "TimeActivity",
-    "ReimburseCharge",
-    "ChangeOrder",
-    "RecurringTransaction",
-];
-
 /// Returns the rule of an entity.
 pub(super) fn rule_of(entity: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.entity == entity)
