@@ -190,8 +190,7 @@ fn a_deposit_takes_what_is_no_payment_from_undeposited_funds() {
     assert_eq!(of(&ledger, "2"), ["Bank 30.00", "Drawer -30.00"]);
 }
 
-/// Of several receivable or payable accounts of a currency, what is not applied goes to the one that the payment
-/// names.
+/// The currency has several receivable and payable accounts.
 #[test]
 fn what_is_not_applied_goes_to_the_account_that_the_payment_names() {
     let customer = json!({"CustomerRef": {"value": "7"}, "ARAccountRef": {"value": "22"}});
