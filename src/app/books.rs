@@ -81,9 +81,9 @@ pub struct LedgerReport {
 }
 
 impl LedgerReport {
-    /// Returns true if every transaction of the raw tables is in the ledger.
+    /// Returns true if every transaction is in the ledger, and no table of transactions or lists is missing.
     pub const fn is_complete(&self) -> bool {
-        self.unbalanced == 0
+        self.unbalanced == 0 && self.missing.is_empty()
     }
 }
 
@@ -113,6 +113,7 @@ impl App {
             lists.opening_stock.extend(known);
         };
         let posted = books.read(open).await?;
+        let mut kept: Vec<_> = posted.without_records(kept.iter()).cloned().collect();
         let of_given = posted.ledger.opening.iter();
         kept.extend(of_given.filter(|entry| given.contains(&entry.id)).cloned());
         books.write(&posted, &kept).await?;

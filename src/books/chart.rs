@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
+use rust_decimal::Decimal;
+
+use super::amount::{TOO_LARGE, convert};
 use super::document::SHIPPING;
-use super::draft::Target;
+use super::draft::{Draft, Target};
 use super::lists::{Account, Item, Lists};
 
 /// The accounts that have a purpose of their own. Of several, the active one that was made first.
@@ -72,6 +75,25 @@ impl<'a> Chart<'a> {
             (Some(currency), Some(home)) => currency != home,
             _ => false,
         }
+    }
+
+    /// Converts an amount of a transaction to the home currency. Nothing is taken to be one to one: an amount in
+    /// another currency needs a rate, and one in a currency needs to know which is that of the company.
+    pub(super) fn at_home(&self, draft: &Draft, amount: Decimal) -> Result<Decimal, String> {
+        let Some(currency) = draft.currency.as_deref().filter(|_| !amount.is_zero()) else {
+            return Ok(amount);
+        };
+        if !self.lists.has_known_home() {
+            return Err(format!(
+                "it is in {currency}, and no preferences say the home currency"
+            ));
+        }
+        if !self.is_foreign(Some(currency)) {
+            return Ok(amount);
+        }
+        let rate = draft.rate;
+        let rate = rate.ok_or_else(|| format!("it is in {currency} and has no ExchangeRate"))?;
+        convert(amount, rate).ok_or_else(|| TOO_LARGE.to_owned())
     }
 
     /// Finds an account by id.

@@ -109,8 +109,14 @@ pub(super) struct Link {
     pub(super) id: String,
     /// Without a sign.
     pub(super) amount: Decimal,
-    /// The sign of the amount is that of a credit unless the other transaction says otherwise.
-    pub(super) is_credit: bool,
+}
+
+/// The transactions that a payment settles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settles {
+    pub(super) links: Vec<Link>,
+    /// The account of what is not applied.
+    pub(super) owed: Target,
 }
 
 /// A transaction as its rule reads it.
@@ -120,15 +126,15 @@ pub(super) struct Draft {
     pub(super) id: String,
     pub(super) date: NaiveDate,
     pub(super) currency: Option<String>,
-    /// Home units for one unit of the currency.
-    pub(super) rate: Decimal,
+    /// Home units for one unit of the currency, if the record says it.
+    pub(super) rate: Option<Decimal>,
     /// Total in the home currency as the record has it.
     pub(super) home_total: Option<Decimal>,
     pub(super) party: Option<Party>,
     pub(super) memo: Option<String>,
     pub(super) parts: Vec<Part>,
     /// The transactions that a payment settles; its first part is the money.
-    pub(super) settles: Option<Vec<Link>>,
+    pub(super) settles: Option<Settles>,
 }
 
 impl Draft {
@@ -136,13 +142,12 @@ impl Draft {
     pub(super) fn new(entity: &'static str, record: &Record) -> Result<Self, String> {
         let id = record.id.clone().filter(|id| !id.is_empty());
         let date = record.txn_date.as_deref().ok_or("it has no TxnDate")?;
-        let rate = record.exchange_rate.map(|rate| rate.0);
         Ok(Self {
             entity,
             id: id.ok_or("it has no Id")?,
             date: parse_day(date).ok_or_else(|| format!("its TxnDate {date:?} is no day"))?,
             currency: super::record::id(record.currency_ref.as_ref()),
-            rate: rate.unwrap_or(Decimal::ONE),
+            rate: record.exchange_rate.map(|rate| rate.0),
             home_total: record.home_total_amt.map(|total| total.0),
             party: party_of(record),
             memo: record.private_note.clone().filter(|note| !note.is_empty()),

@@ -10,8 +10,9 @@ use super::lists::Lists;
 use super::open_items::OpenItems;
 use super::outcome::{Ledger, Unbalanced};
 use super::place::{Placed, place};
-use super::posting::{OPENING, Posting};
-use super::rules::{NON_POSTING, rule_of};
+use super::posting::Posting;
+use super::rules::rule_of;
+use crate::domain::reports::STARTING_VALUE;
 
 /// Posts the transactions of a company: pairs of Intuit's name of the entity, and the payload. Records of
 /// lists are passed over; so is the order of the records.
@@ -32,14 +33,12 @@ pub(crate) fn post<E: AsRef<str>, P: AsRef<[u8]>>(
 pub(crate) struct Drafts {
     drafts: Vec<Draft>,
     unbalanced: Vec<Unbalanced>,
-    non_posting: usize,
 }
 
 impl Drafts {
     /// Reads a transaction.
     pub(crate) fn add(&mut self, entity: &str, payload: &[u8]) {
         let Some(rule) = rule_of(entity) else {
-            self.non_posting += usize::from(NON_POSTING.contains(&entity));
             return;
         };
         match rule.read(payload) {
@@ -57,7 +56,7 @@ impl Drafts {
     /// Lists a starting value of stock whose item is not known.
     pub(crate) fn reject_opening(&mut self, id: &str, date: NaiveDate) {
         let reason = "no item, or more than one, has this starting value";
-        let listed = Unbalanced::new(OPENING, id, Some(date), reason);
+        let listed = Unbalanced::new(STARTING_VALUE, id, Some(date), reason);
         self.unbalanced.push(listed);
     }
 
@@ -80,7 +79,6 @@ impl Drafts {
         let mut ledger = posting.ledger;
         ledger.unbalanced.extend_from_slice(&self.unbalanced);
         ledger.unbalanced.sort_unstable();
-        ledger.non_posting = self.non_posting;
         ledger
     }
 }

@@ -19,11 +19,8 @@ pub(crate) struct Account {
     pub(crate) name: String,
     pub(crate) account_type: String,
     pub(crate) sub_type: String,
-    /// `Asset`, `Equity`, `Expense`, `Liability` or `Revenue`.
-    pub(crate) classification: String,
     /// The home currency if it is not set.
     pub(crate) currency: Option<String>,
-    pub(crate) parent: Option<String>,
     pub(crate) is_active: bool,
 }
 
@@ -31,7 +28,6 @@ pub(crate) struct Account {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Item {
     pub(crate) id: String,
-    pub(crate) name: String,
     /// `Inventory`, `Service`, `NonInventory`, `Group`, `Category`.
     pub(crate) item_type: String,
     pub(crate) income: Option<String>,
@@ -162,6 +158,11 @@ impl Lists {
         self.multicurrency != Some(false) || self.accounts.iter().any(is_foreign)
     }
 
+    /// Returns whether amounts in the home currency can be told from others: it is known, or there is one only.
+    pub(super) fn has_known_home(&self) -> bool {
+        self.home_currency.is_some() || self.multicurrency == Some(false)
+    }
+
     /// Returns the name of a customer, vendor or employee.
     pub(crate) fn party_name(&self, kind: &str, id: &str) -> Option<&str> {
         let names = match kind {
@@ -251,10 +252,8 @@ struct RawAccount {
     fully_qualified_name: Option<String>,
     account_type: Option<String>,
     account_sub_type: Option<String>,
-    classification: Option<String>,
     currency_ref: Option<Reference>,
-    parent_ref: Option<Reference>,
-    active: Option<bool>,
+    active: Option<Flag>,
 }
 
 impl RawAccount {
@@ -264,10 +263,8 @@ impl RawAccount {
             name: self.fully_qualified_name.or(self.name).unwrap_or_default(),
             account_type: self.account_type.unwrap_or_default(),
             sub_type: self.account_sub_type.unwrap_or_default(),
-            classification: self.classification.unwrap_or_default(),
             currency: id(self.currency_ref.as_ref()),
-            parent: id(self.parent_ref.as_ref()),
-            is_active: self.active.unwrap_or(true),
+            is_active: self.active.is_none_or(|active| active.0),
         })
     }
 }
@@ -276,8 +273,6 @@ impl RawAccount {
 #[serde(default, rename_all = "PascalCase")]
 struct RawItem {
     id: Option<String>,
-    name: Option<String>,
-    fully_qualified_name: Option<String>,
     r#type: Option<String>,
     income_account_ref: Option<Reference>,
     expense_account_ref: Option<Reference>,
@@ -294,7 +289,6 @@ impl RawItem {
         let start = self.inv_start_date.as_deref();
         Ok(Item {
             id: identity(self.id)?,
-            name: self.fully_qualified_name.or(self.name).unwrap_or_default(),
             item_type: self.r#type.unwrap_or_else(|| fallback.to_owned()),
             income: id(self.income_account_ref.as_ref()),
             expense: id(self.expense_account_ref.as_ref()),

@@ -52,6 +52,4 @@ pub(crate) struct Ledger {
     pub(crate) posted: BTreeMap<&'static str, usize>,
     /// Transactions without an amount: voided ones, and those of zero.
     pub(crate) empty: usize,
-    /// Records of entities that post nothing, such as estimates.
-    pub(crate) non_posting: usize,
 }

@@ -2,7 +2,7 @@
 
 use rust_decimal::Decimal;
 
-use super::draft::{Draft, Link, Target, linked_entity};
+use super::draft::{Draft, Link, Settles, Target, linked_entity};
 use super::entry::EntryKind;
 use super::record::{self, Record};
 
@@ -11,7 +11,10 @@ pub(super) fn payment(record: &Record, draft: &mut Draft) -> Result<(), String> 
     let total = record.total_amt.ok_or("it has no TotalAmt")?.0;
     let account = record::id(record.deposit_to_account_ref.as_ref());
     draft.push(Target::Deposited(account), total, EntryKind::Control);
-    draft.settles = Some(links(record));
+    draft.settles = Some(Settles {
+        links: links(record),
+        owed: Target::Receivable(record::id(record.receivable_ref.as_ref())),
+    });
     Ok(())
 }
 
@@ -24,7 +27,10 @@ pub(super) fn bill_payment(record: &Record, draft: &mut Draft) -> Result<(), Str
         .or_else(|| record::id(card?.card_ref.as_ref()))
         .ok_or("it names no bank account and no card")?;
     draft.push(Target::Account(account), -total, EntryKind::Control);
-    draft.settles = Some(links(record));
+    draft.settles = Some(Settles {
+        links: links(record),
+        owed: Target::Payable(record::id(record.payable_ref.as_ref())),
+    });
     Ok(())
 }
 
@@ -44,10 +50,6 @@ fn links(record: &Record) -> Vec<Link> {
             entity: linked_entity(kind),
             id: linked.txn_id.clone().unwrap_or_default(),
             amount,
-            is_credit: matches!(
-                kind,
-                "CreditMemo" | "VendorCredit" | "Deposit" | "CreditCardCredit"
-            ),
         });
     }
     links

@@ -1,8 +1,10 @@
 //! Accounts and home amounts of a transaction's parts.
 
+use std::collections::HashMap;
+
 use rust_decimal::Decimal;
 
-use super::amount::{TOO_LARGE, convert, share, sum};
+use super::amount::{TOO_LARGE, share, sum};
 use super::chart::Chart;
 use super::draft::{Draft, Target, total_of};
 use super::entry::EntryKind;
@@ -15,6 +17,8 @@ pub(super) type PlacedPart = (usize, Decimal);
 pub(super) struct Placed {
     /// One for each part of the draft; none if an account is not known.
     pub(super) parts: Vec<PlacedPart>,
+    /// The amounts of the parts that come into stock, by their place in the draft, as far as they can be converted.
+    pub(super) values: HashMap<usize, Decimal>,
     /// The exchange difference of a deposit.
     pub(super) exchange: Decimal,
     /// The reason why the transaction cannot be posted.
@@ -28,11 +32,23 @@ pub(super) fn place(
     draft: &Draft,
     funds: impl Fn(&str, &str) -> Option<(Decimal, PlacedPart)>,
 ) -> Placed {
-    let mut placed = Placed::default();
+    let mut placed = Placed {
+        values: values(chart, draft),
+        ..Placed::default()
+    };
     if let Err(problem) = fill(chart, draft, funds, &mut placed) {
         placed.problem = Some(problem);
     }
     placed
+}
+
+/// Returns the values that the accounts of other parts have no say in.
+fn values(chart: &Chart<'_>, draft: &Draft) -> HashMap<usize, Decimal> {
+    let parts = draft.parts.iter().enumerate();
+    let bought = parts.filter(|(_, part)| matches!(part.target, Target::Bought { .. }));
+    let values =
+        bought.filter_map(|(at, part)| Some((at, chart.at_home(draft, part.amount).ok()?)));
+    values.collect()
 }
 
 fn fill(
@@ -45,10 +61,7 @@ fn fill(
     let is_foreign = chart.is_foreign(currency);
     let mut parts = Vec::with_capacity(draft.parts.len());
     for part in &draft.parts {
-        let mut home = part.amount;
-        if is_foreign {
-            home = convert(part.amount, draft.rate).ok_or(TOO_LARGE)?;
-        }
+        let mut home = chart.at_home(draft, part.amount)?;
         let account = match &part.target {
             Target::FundsOf { entity, id } => match funds(entity, id) {
                 Some((money, (account, value))) => {

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 
 use rust_decimal::Decimal;
 
-use super::amount::{TOO_LARGE, convert, sum};
+use super::amount::{TOO_LARGE, sum};
 use super::chart::Chart;
-use super::draft::{Draft, Link, Part, Target};
+use super::draft::{Draft, Link, Part, Settles, Target};
 use super::entry::{Entry, EntryKind, EntrySource, Settlement};
 use super::lists::Item;
 use super::open_items::OpenItems;
 use super::outcome::{Ledger, Unbalanced};
 use super::place::Placed;
 use super::stock::Stock;
+use crate::domain::reports::STARTING_VALUE;
 
 /// A debit or credit, before it has a number.
 struct Posted<'a> {
@@ -34,6 +35,13 @@ impl Posted<'_> {
             part: None,
         }
     }
+}
+
+/// Stock that has moved: the change of its value.
+struct Move<'a> {
+    part: &'a Part,
+    item: &'a Item,
+    change: Decimal,
 }
 
 pub(super) struct Posting<'a> {
@@ -64,7 +72,8 @@ impl<'a> Posting<'a> {
         let mut opening: Vec<_> = self.chart.lists.opening_stock.iter().collect();
         opening.sort_unstable_by_key(|it| (it.date, it.id.len(), &it.id, &it.item_id));
         for it in opening {
-            let listed = |reason: &str| Unbalanced::new(OPENING, &it.id, Some(it.date), reason);
+            let listed =
+                |reason: &str| Unbalanced::new(STARTING_VALUE, &it.id, Some(it.date), reason);
             let asset = self
                 .chart
                 .item(&it.item_id)
@@ -88,7 +97,7 @@ impl<'a> Posting<'a> {
             let _ = self.stock.buy(&it.item_id, it.quantity, it.value);
             for (line, account, amount) in [(1, asset, it.value), (2, equity, -it.value)] {
                 self.ledger.opening.push(Entry {
-                    entity: OPENING.to_owned(),
+                    entity: STARTING_VALUE.to_owned(),
                     id: it.id.clone(),
                     line,
                     date: it.date,
@@ -106,7 +115,8 @@ impl<'a> Posting<'a> {
 
     /// Posts a transaction, or lists it. Its stock moves in any case, as it did in QuickBooks.
     pub(super) fn post(&mut self, draft: &'a Draft, placed: Placed) {
-        let made = self.entries(draft, &placed);
+        let moves = self.move_all(draft, &placed);
+        let made = self.entries(draft, &placed, moves);
         let problem = placed.problem.or_else(|| made.as_ref().err().cloned());
         if let Some(reason) = problem {
             let listed = Unbalanced::new(draft.entity, &draft.id, Some(draft.date), &reason);
@@ -152,10 +162,14 @@ impl<'a> Posting<'a> {
         }
     }
 
-    fn entries(&mut self, draft: &'a Draft, placed: &Placed) -> Result<Vec<Posted<'a>>, String> {
+    fn entries(
+        &mut self,
+        draft: &'a Draft,
+        placed: &Placed,
+        moves: Result<Vec<Move<'a>>, String>,
+    ) -> Result<Vec<Posted<'a>>, String> {
         let parts = draft.parts.iter().zip(&placed.parts);
         let mut made: Vec<_> = parts
-            .clone()
             .map(|(part, (account, home))| Posted {
                 account: *account,
                 home: *home,
@@ -164,14 +178,14 @@ impl<'a> Posting<'a> {
                 part: Some(part),
             })
             .collect();
-        if let (Some(links), Some((account, home))) = (&draft.settles, placed.parts.first()) {
-            self.settle(draft, links, (*account, *home), &mut made)?;
+        if let (Some(settles), Some((_, money))) = (&draft.settles, placed.parts.first()) {
+            self.settle(draft, settles, *money, &mut made)?;
         }
         if !placed.exchange.is_zero() {
             made.push(self.exchange(placed.exchange)?);
         }
-        for (part, (account, home)) in parts {
-            self.move_stock(part, *account, *home, &mut made)?;
+        for moved in moves? {
+            self.cost(&moved, &mut made)?;
         }
         let rest = sum(made.iter().map(|posted| posted.home)).ok_or(TOO_LARGE)?;
         if !rest.is_zero() && placed.problem.is_none() {
@@ -191,22 +205,17 @@ impl<'a> Posting<'a> {
     fn settle(
         &mut self,
         draft: &'a Draft,
-        links: &[Link],
-        (_, money): (usize, Decimal),
+        settles: &Settles,
+        money: Decimal,
         made: &mut Vec<Posted<'a>>,
     ) -> Result<(), String> {
         let is_payable = draft.entity == "BillPayment";
-        let currency = draft.currency.as_deref();
-        let owed = match is_payable {
-            true => Target::Payable(None),
-            false => Target::Receivable(None),
-        };
         let mut rest = -draft
             .parts
             .first()
             .map(|part| part.amount)
             .unwrap_or_default();
-        for link in links {
+        for link in &settles.links {
             let settled = self.settle_link(draft, link, is_payable)?;
             let Some((account, amount, home)) = settled else {
                 continue;
@@ -221,12 +230,11 @@ impl<'a> Posting<'a> {
             });
         }
         if !rest.is_zero() {
-            let home = match self.chart.is_foreign(currency) {
-                true => convert(rest, draft.rate).ok_or(TOO_LARGE)?,
-                false => rest,
-            };
+            let home = self.chart.at_home(draft, rest)?;
             made.push(Posted {
-                account: self.chart.resolve(&owed, currency)?,
+                account: self
+                    .chart
+                    .resolve(&settles.owed, draft.currency.as_deref())?,
                 home,
                 amount: Some(rest),
                 kind: EntryKind::Line,
@@ -303,14 +311,25 @@ impl<'a> Posting<'a> {
         self.chart.place(account?)
     }
 
-    /// Moves the stock of an item that is sold, bought or counted, and posts its cost.
+    /// Moves the stock of all parts: also of those whose accounts are not known, because later costs follow from it.
+    fn move_all(&mut self, draft: &'a Draft, placed: &Placed) -> Result<Vec<Move<'a>>, String> {
+        let parts = draft.parts.iter().enumerate();
+        let moves: Vec<_> = parts
+            .map(|(at, part)| {
+                let posted = placed.parts.get(at).map(|(_, home)| *home);
+                let home = posted.or_else(|| placed.values.get(&at).copied());
+                self.move_stock(part, home)
+            })
+            .collect();
+        moves.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    /// Moves the stock of an item that is sold, bought or counted. Returns its cost.
     fn move_stock(
         &mut self,
         part: &'a Part,
-        account: usize,
-        home: Decimal,
-        made: &mut Vec<Posted<'a>>,
-    ) -> Result<(), String> {
+        home: Option<Decimal>,
+    ) -> Result<Option<Move<'a>>, String> {
         let (id, into_stock) = match &part.target {
             Target::Sold {
                 item: Some(item),
@@ -320,10 +339,10 @@ impl<'a> Posting<'a> {
             Target::Bought { item, quantity } | Target::Counted { item, quantity, .. } => {
                 (item, *quantity)
             }
-            _ => return Ok(()),
+            _ => return Ok(None),
         };
         if into_stock.is_zero() {
-            return Ok(());
+            return Ok(None);
         }
         let Some(item) = self
             .chart
@@ -332,12 +351,13 @@ impl<'a> Posting<'a> {
             .get(id)
             .filter(|item| item.is_stocked())
         else {
-            return Ok(());
+            return Ok(None);
         };
-        let (counter, change) = match &part.target {
+        let change = match &part.target {
             Target::Bought { .. } if into_stock > Decimal::ZERO => {
-                let correction = self.stock.buy(id, into_stock, home)?;
-                (self.cost_account(item), -correction)
+                // Of a value that cannot be converted, nothing can be said.
+                let Some(home) = home else { return Ok(None) };
+                -self.stock.buy(id, into_stock, home)?
             }
             target => {
                 let cost = match into_stock > Decimal::ZERO {
@@ -345,19 +365,27 @@ impl<'a> Posting<'a> {
                     false => -self.stock.take(id, -into_stock, item.purchase_cost)?,
                 };
                 match target {
-                    Target::Counted { .. } => (Ok(account), cost),
                     // What goes back to a vendor leaves at its cost; the credit for it is in the line.
-                    Target::Bought { .. } => {
-                        let change = cost.checked_sub(home).ok_or(TOO_LARGE)?;
-                        (self.cost_account(item), change)
-                    }
-                    _ => (self.cost_account(item), cost),
+                    Target::Bought { .. } => cost
+                        .checked_sub(home.unwrap_or_default())
+                        .ok_or(TOO_LARGE)?,
+                    _ => cost,
                 }
             }
         };
-        if change.is_zero() {
-            return Ok(());
-        }
+        Ok((!change.is_zero()).then_some(Move { part, item, change }))
+    }
+
+    /// Posts the cost of stock that has moved.
+    fn cost(
+        &self,
+        &Move { part, item, change }: &Move<'a>,
+        made: &mut Vec<Posted<'a>>,
+    ) -> Result<(), String> {
+        let counter = match &part.target {
+            Target::Counted { account, .. } => self.chart.place(account),
+            _ => self.cost_account(item),
+        };
         for (account, home) in [(counter?, -change), (self.asset(item)?, change)] {
             let mut posted = Posted::at_home(account, home, EntryKind::Stock);
             posted.part = Some(part);
@@ -366,6 +394,3 @@ impl<'a> Posting<'a> {
         Ok(())
     }
 }
-
-/// The label of reports for stock that was there before the first record.
-pub(super) const OPENING: &str = "Inventory Starting Value";

@@ -5,6 +5,7 @@
 
 use rust_decimal::Decimal;
 
+use super::amount::Amount;
 use super::deposit::deposit;
 use super::document::{
     bill, credit_memo, invoice, purchase, refund_receipt, sales_receipt, vendor_credit,
@@ -13,6 +14,7 @@ use super::draft::{Draft, Target, party, required};
 use super::entry::EntryKind;
 use super::payment::{bill_payment, payment};
 use super::record::{self, Record};
+use crate::domain::voided::is_voided;
 
 /// Adds the parts of a record to its draft.
 type Parts = fn(&Record, &mut Draft) -> Result<(), String>;
@@ -72,16 +74,6 @@ pub(crate) const POSTING: [&str; RULES.len()] = {
     names
 };
 
-/// Entities of transactions that post nothing.
-pub(super) const NON_POSTING: &[&str] = &[
-    "Estimate",
-    "PurchaseOrder",
-    "TimeActivity",
-    "ReimburseCharge",
-    "ChangeOrder",
-    "RecurringTransaction",
-];
-
 /// Returns the rule of an entity.
 pub(super) fn rule_of(entity: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.entity == entity)
@@ -93,34 +85,28 @@ impl Rule {
         let record: Record = serde_json::from_slice(payload)
             .map_err(|error| format!("it cannot be read: {error}"))?;
         let mut draft = Draft::new(self.entity, &record)?;
-        if !is_void(&record) {
+        if !is_void(self.entity, &record) {
             (self.parts)(&record, &mut draft)?;
         }
         Ok(draft)
     }
 }
 
-/// A voided transaction keeps its record: its total is 0, and its note begins with "Voided". Its links may
-/// stay (facts/shapes). Journal entries have no total, so their lines say it.
-fn is_void(record: &Record) -> bool {
+fn is_void(entity: &str, record: &Record) -> bool {
+    let is_zero = |amount: Option<Amount>| amount.is_none_or(|amount| amount.0.is_zero());
     let note = record.private_note.as_deref().unwrap_or_default();
     let total = record.total_amt.or(record.amount);
-    let lines = record.line.iter().flatten();
-    let is_zero = total.is_none_or(|total| total.0.is_zero());
-    let has_journal = lines.clone().any(|line| line.journal.is_some());
-    let all_zero = || {
-        lines
-            .clone()
-            .all(|line| line.amount.is_none_or(|amount| amount.0.is_zero()))
-    };
-    note.starts_with("Voided") && is_zero && (!has_journal || all_zero())
+    is_voided(entity, note, is_zero(total), || {
+        let mut lines = record.line.iter().flatten();
+        lines.all(|line| is_zero(line.amount))
+    })
 }
 
 /// Moves an amount from one account to another.
 fn moved(
     draft: &mut Draft,
     (from, to): (String, String),
-    amount: Option<super::amount::Amount>,
+    amount: Option<Amount>,
     property: &str,
 ) -> Result<(), String> {
     let amount = amount.ok_or_else(|| format!("it has no {property}"))?.0;

@@ -15,16 +15,13 @@ use super::elements::Elements;
 use super::number::{DECIMALS, DIGITS, multiply};
 use super::properties::{Values, add_member};
 use super::schema::{DELETED_AT, EntityColumns, ID, REALM_ID};
-use super::value::Value;
-use crate::domain::{ColumnType, Wrapped};
+use super::value::{Value, read};
+use crate::domain::{ColumnType, Wrapped, voided};
 use crate::error::{Error, Result};
 
 /// A batch ends with this many rows, or with this many bytes of records.
 const MAX_ROWS: usize = 8192;
 const MAX_BYTES: usize = 16 << 20;
-
-/// One exchange rate, in units of the last decimal.
-const ONE: i128 = 10_i128.pow(DECIMALS as u32);
 
 /// A record to be added.
 #[derive(Debug, Clone, Copy)]
@@ -193,22 +190,31 @@ impl ColumnsBuilder {
     fn derive(&mut self, values: &mut [Value<'_>]) {
         let places = self.columns.places();
         if let (Some(home), Some((total, rate))) = (places.home_total, places.home_from)
-            && values[home] == Value::Null
+            && !matches!(values[home], Value::Number(_))
             && let Value::Number(total) = values[total]
         {
-            let rate = match values[rate] {
-                Value::Number(rate) => rate,
-                _ => ONE,
+            let rate = match &values[rate] {
+                Value::Null => Some((1, 0)),
+                rate => rate.factor(),
             };
-            match multiply(total, rate) {
-                Some(product) => values[home] = Value::Number(product),
-                None => self.misfits[home] += 1,
+            // Without a rate that is a number, nothing is known of the money at home.
+            if let Some(rate) = rate {
+                match multiply(total, rate) {
+                    Some(product) => values[home] = Value::Number(product),
+                    None => self.misfits[home] += 1,
+                }
             }
         }
         if let (Some(is_voided), Some((note, total))) = (places.is_voided, places.voided_from) {
-            let says_so = matches!(&values[note], Value::Text(note) if note.starts_with("Voided"));
-            let is_nothing = matches!(values[total], Value::Null | Value::Number(0));
-            values[is_voided] = Value::Boolean(says_so && is_nothing);
+            let entity = self.columns.entity().qbo_name;
+            let note = match &values[note] {
+                Value::Text(note) => note,
+                _ => "",
+            };
+            let is_zero = matches!(values[total], Value::Null | Value::Number(0));
+            let lines = places.voided_lines.map(|line| &values[line]);
+            let is_it = voided::is_voided(entity, note, is_zero, || lines.is_none_or(are_zero));
+            values[is_voided] = Value::Boolean(is_it);
         }
     }
 
@@ -265,6 +271,26 @@ impl ColumnsBuilder {
             );
         }
     }
+}
+
+/// Returns whether no line has an amount.
+fn are_zero(lines: &Value<'_>) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Line<'a> {
+        #[serde(rename = "Amount", borrow)]
+        amount: Option<&'a serde_json::value::RawValue>,
+    }
+    let Value::Text(list) = lines else {
+        return true;
+    };
+    Elements::of(list).iter().all(|line| {
+        let line: Option<Line<'_>> = serde_json::from_str(line.get()).ok();
+        let amount = line.and_then(|line| line.amount);
+        amount.is_none_or(|amount| {
+            let amount = read(amount.get(), ColumnType::Numeric);
+            matches!(amount, Some(Value::Null | Value::Number(0)))
+        })
+    })
 }
 
 fn arrow_error(error: arrow_schema::ArrowError) -> Error {

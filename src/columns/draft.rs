@@ -24,6 +24,8 @@ pub(super) struct Places {
     pub is_voided: Option<usize>,
     /// Note and total, which tell voided transactions.
     pub voided_from: Option<(usize, usize)>,
+    /// Lines, which tell it too.
+    pub voided_lines: Option<usize>,
     pub extra: usize,
 }
 
@@ -178,7 +180,8 @@ impl Draft {
             let home = self.add_property("home_total_amt", ColumnType::Numeric, &path, meaning);
             places.home_total = Some(home);
         } else if places.home_from.is_some() {
-            let meaning = "TotalAmt in the company's currency: TotalAmt times ExchangeRate, 1 if there is none";
+            let meaning = "TotalAmt in the company's currency: TotalAmt times ExchangeRate: 1 if there is none, \
+                           null if it is no number";
             places.home_total = Some(self.add("home_total_amt", ColumnType::Numeric, meaning));
         }
         let is_transaction = entity.kind == EntityKind::Transaction;
@@ -187,7 +190,9 @@ impl Draft {
         {
             let note = self.column("private_note");
             places.voided_from = note.map(|note| (note, total));
-            let meaning = "True if it was voided: PrivateNote begins with Voided and TotalAmt is 0";
+            places.voided_lines = self.column("line");
+            let meaning = "True if it was voided: PrivateNote begins with Voided and TotalAmt is 0, of a journal \
+                           entry each line";
             places.is_voided = Some(self.add("is_voided", ColumnType::Boolean, meaning));
         }
     }

@@ -6,7 +6,6 @@
 //! as JSON text in the column `extra`, so that nothing is lost.
 
 mod batch;
-mod calendar;
 mod draft;
 mod elements;
 mod number;

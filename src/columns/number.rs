@@ -4,6 +4,8 @@
 pub const DIGITS: u8 = 38;
 /// Digits after the point.
 pub const DECIMALS: i8 = 10;
+/// Digits after the point of a factor, which may be longer than a column.
+pub(super) const FACTOR_DECIMALS: usize = 28;
 
 /// Ten to the power of `exponent`, if 38 digits hold it.
 fn power_of_ten(exponent: usize) -> Option<i128> {
@@ -14,6 +16,15 @@ fn power_of_ten(exponent: usize) -> Option<i128> {
 /// it in units of its last decimal; `None` for text that is no number, and for a number that has
 /// more decimals or digits than a column holds.
 pub(super) fn parse_number(text: &str) -> Option<i128> {
+    parse(text, DECIMALS as usize)
+}
+
+/// Parses a number of up to 28 decimals, in units of the last one.
+pub(super) fn parse_factor(text: &str) -> Option<i128> {
+    parse(text, FACTOR_DECIMALS)
+}
+
+fn parse(text: &str, decimals: usize) -> Option<i128> {
     let (is_negative, unsigned) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -28,7 +39,7 @@ pub(super) fn parse_number(text: &str) -> Option<i128> {
     if (whole.is_empty() && fraction.is_empty()) || !all_digits(whole) || !all_digits(fraction) {
         return None;
     }
-    let units = units(whole, fraction, exponent)?;
+    let units = units((whole, fraction), exponent, decimals)?;
     Some(if is_negative { -units } else { units })
 }
 
@@ -43,8 +54,8 @@ fn parse_exponent(text: &str) -> Option<i64> {
     Some(if text.starts_with('-') { -size } else { size })
 }
 
-/// Returns the digits as a whole number of units, if a column holds them without loss.
-fn units(whole: &str, fraction: &str, exponent: i64) -> Option<i128> {
+/// Returns the digits as a whole number of units, if so many decimals hold them without loss.
+fn units((whole, fraction): (&str, &str), exponent: i64, decimals: usize) -> Option<i128> {
     let digits = whole.bytes().chain(fraction.bytes());
     let count = whole.len() + fraction.len();
     // Zeros at both ends say nothing.
@@ -52,7 +63,7 @@ fn units(whole: &str, fraction: &str, exponent: i64) -> Option<i128> {
         return Some(0);
     };
     let zeros = digits.clone().rev().position(|digit| digit != b'0')?;
-    let shift = exponent - fraction.len() as i64 + zeros as i64 + i64::from(DECIMALS);
+    let shift = exponent - fraction.len() as i64 + zeros as i64 + decimals as i64;
     let shift = usize::try_from(shift).ok()?;
     let significant = count - zeros - first;
     if significant.checked_add(shift)? > usize::from(DIGITS) {
@@ -67,11 +78,11 @@ fn units(whole: &str, fraction: &str, exponent: i64) -> Option<i128> {
     mantissa.checked_mul(power_of_ten(shift)?)
 }
 
-/// Multiplies two numbers. A product of more decimals is rounded, halves away from zero, as
-/// Postgres rounds; `None` if it has too many digits.
-pub(super) fn multiply(a: i128, b: i128) -> Option<i128> {
-    let (a, a_decimals) = without_zeros(a);
-    let (b, b_decimals) = without_zeros(b);
+/// Multiplies a number by a factor of so many decimals. A product of more decimals is rounded, halves away from
+/// zero, as Postgres rounds; `None` if it has too many digits.
+pub(super) fn multiply(a: i128, (factor, decimals): (i128, usize)) -> Option<i128> {
+    let (a, a_decimals) = without_zeros(a, DECIMALS as usize);
+    let (b, b_decimals) = without_zeros(factor, decimals);
     let product = a.checked_mul(b)?;
     let decimals = a_decimals + b_decimals;
     let wanted = DECIMALS as usize;
@@ -83,8 +94,7 @@ pub(super) fn multiply(a: i128, b: i128) -> Option<i128> {
 }
 
 /// Returns a number with as few decimals as it needs, and how many those are.
-fn without_zeros(mut units: i128) -> (i128, usize) {
-    let mut decimals = DECIMALS as usize;
+fn without_zeros(mut units: i128, mut decimals: usize) -> (i128, usize) {
     while decimals > 0 && units % 10 == 0 {
         units /= 10;
         decimals -= 1;
@@ -102,7 +112,7 @@ fn divide_rounded(number: i128, divisor: i128) -> i128 {
 
 #[cfg(test)]
 mod tests {
-    use super::{multiply, parse_number};
+    use super::{DECIMALS, FACTOR_DECIMALS, multiply, parse_factor, parse_number};
 
     const ONE: i128 = 10_000_000_000;
 
@@ -169,6 +179,7 @@ mod tests {
     #[test]
     fn products_are_exact_until_they_need_more_decimals() {
         let number = |text| parse_number(text).unwrap();
+        let factor = |text| (number(text), DECIMALS as usize);
         for (a, b, product) in [
             ("100.10", "1.25", "125.125"),
             ("-3", "0.5", "-1.5"),
@@ -182,12 +193,34 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                multiply(number(a), number(b)),
+                multiply(number(a), factor(b)),
                 Some(number(product)),
                 "{a} {b}"
             );
         }
-        assert_eq!(multiply(number("1e27"), number("10")), None);
-        assert_eq!(multiply(number("1e27"), number("1e27")), None);
+        assert_eq!(multiply(number("1e27"), factor("10")), None);
+        assert_eq!(multiply(number("1e27"), factor("1e27")), None);
+        let long = |text| (parse_factor(text).unwrap(), FACTOR_DECIMALS);
+        for (a, b, product) in [
+            ("1000", "0.00912408759124", "9.1240875912"),
+            ("-1000", "0.0091240875912500", "-9.1240875913"),
+            ("3", "0.3333333333333333333333333333", "1"),
+            ("1e20", "0.0000000000000000000000000001", "0.00000001"),
+        ] {
+            assert_eq!(
+                multiply(number(a), long(b)),
+                Some(number(product)),
+                "{a} {b}"
+            );
+        }
+        // An integer of 128 bits does not hold the product.
+        assert_eq!(
+            multiply(
+                number("123456789012.34"),
+                long("0.3333333333333333333333333333")
+            ),
+            None
+        );
+        assert_eq!(parse_factor("0.00000000000000000000000000001"), None);
     }
 }

@@ -75,7 +75,7 @@ impl<'de> Values<'_, 'de> {
             match read(json, column_type) {
                 Some(value) => self.row[column] = value,
                 None => {
-                    self.row[column] = Value::Null;
+                    self.row[column] = Value::Unfit(json);
                     self.misfits[column] += 1;
                     return Some(json.to_owned());
                 }

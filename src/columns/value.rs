@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 
-use super::calendar::{parse_day, parse_time};
-use super::number::parse_number;
+use super::number::{DECIMALS, FACTOR_DECIMALS, parse_factor, parse_number};
 use crate::domain::ColumnType;
+use crate::domain::calendar::{parse_day, parse_time};
 
 /// One value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,22 @@ pub(super) enum Value<'a> {
     Day(i32),
     /// Microseconds since 1970-01-01, UTC.
     Time(i64),
+    /// JSON that does not fit its column, which is null.
+    Unfit(&'a str),
+}
+
+impl Value<'_> {
+    /// Returns a number to multiply by, with its decimals: also one that is too long for its column.
+    pub(super) fn factor(&self) -> Option<(i128, usize)> {
+        match self {
+            Self::Number(units) => Some((*units, DECIMALS as usize)),
+            Self::Unfit(json) => {
+                let text = text_of(json).unwrap_or(Cow::Borrowed(json));
+                Some((parse_factor(&text)?, FACTOR_DECIMALS))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Reads a value of JSON as a type; `None` if it does not fit. A scalar is taken for what its text

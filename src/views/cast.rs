@@ -76,14 +76,16 @@ pub(super) fn value_at(record: &str, path: &[&str], column_type: ColumnType) -> 
     }
 }
 
-/// Returns the product of two numbers, NULL if it could be more than `numeric` holds, which would be an
-/// error. It is the first one where the other is NULL.
-pub(super) fn product(one: &str, other: &str) -> String {
+/// Returns an amount times the rate of the object `record`, NULL if it could be more than `numeric` holds, which
+/// would be an error, or if the rate is no number. It is the amount where the record has no rate.
+pub(super) fn at_rate(amount: &str, record: &str, path: &[&str]) -> String {
     let fits = |number: &str| format!("abs({number}) < 1e1000 AND scale({number}) < 8000");
+    let rate = value_at(record, path, ColumnType::Numeric);
     format!(
-        "CASE WHEN ({other}) IS NULL THEN {one} WHEN {} AND {} THEN {one} * {other} END",
-        fits(one),
-        fits(other)
+        "CASE WHEN {} AND {} THEN {amount} * {rate} WHEN ({}) IS NULL THEN {amount} END",
+        fits(&rate),
+        fits(amount),
+        text_at(record, path)
     )
 }
 

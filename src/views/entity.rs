@@ -1,9 +1,10 @@
 //! The view of an entity: one row a record.
 
-use super::cast::{literal, product, value_at, without_keys};
+use super::cast::{at_rate, json_at, literal, text_at, value_at, without_keys};
 use super::definition::{View, ViewColumn};
 use super::rows::{Base, RECORD};
-use super::source::{NOT_IN_RECORDS, Source};
+use super::source::{EXCHANGE_RATE, NOT_IN_RECORDS, Source};
+use crate::domain::voided::{VOIDED_NOTE, lines_tell};
 use crate::domain::{ColumnType, EntityKind, EntitySpec, FieldType, Identity, columns};
 
 /// Model of what every record may have beside its own, which is of no use in a column.
@@ -89,15 +90,15 @@ fn derived(source: &Source<'_>) -> Vec<ViewColumn> {
             .is_some_and(|field| field.field_type == FieldType::Text)
     };
     let home_total = source.number("HomeTotalAmt");
-    match (&total, source.exchange_rate(), home_total) {
-        (Some(total), Some(rate), home) => {
+    match (&total, source.has_exchange_rate(), home_total) {
+        (Some(total), true, home) => {
             let own = home.map_or(String::new(), |home| format!("{home}, "));
             derived.push(ViewColumn::new(
                 "home_total_amt",
                 "numeric",
                 "TotalAmt in the company's currency: HomeTotalAmt where the record has it, else TotalAmt times ExchangeRate \
-                 (1 if there is none), not rounded.",
-                format!("coalesce({own}{})", product(total, &rate)),
+                 (1 if there is none; NULL if it is no number), not rounded.",
+                format!("coalesce({own}{})", at_rate(total, RECORD, &EXCHANGE_RATE)),
             ));
         }
         (_, _, Some(home)) => derived.push(ViewColumn::new(
@@ -115,8 +116,8 @@ fn derived(source: &Source<'_>) -> Vec<ViewColumn> {
         derived.push(ViewColumn::new(
             "is_voided",
             "boolean",
-            "True if it was voided: PrivateNote begins with Voided and TotalAmt is 0.",
-            format!("coalesce(starts_with({note}, 'Voided') AND coalesce({total}, 0) = 0, false)"),
+            "True if it was voided: PrivateNote begins with Voided and TotalAmt is 0, of a journal entry each line.",
+            voided(source.entity.qbo_name, &note, total),
         ));
     }
     if is_mergeable(source.entity) {
@@ -136,4 +137,28 @@ fn derived(source: &Source<'_>) -> Vec<ViewColumn> {
         ));
     }
     derived
+}
+
+/// Amounts of lines that are not zero, also those that are written as text.
+const AMOUNTS: &str = "$[*].Amount ? (@.type() == \"number\" && @ != 0 || @.type() == \"string\" && \
+                       !(@ like_regex \"^[-+]?[0.]*$\"))";
+
+/// Returns the rule of [`is_voided`](crate::domain::voided::is_voided) as SQL.
+fn voided(entity: &str, note: &str, total: &str) -> String {
+    let is_zero = format!(
+        "coalesce({total} = 0, ({}) IS NULL)",
+        text_at(RECORD, &["TotalAmt"])
+    );
+    let is_nothing = match lines_tell(entity) {
+        true => format!(
+            "{is_zero} AND NOT coalesce(jsonb_path_exists({}, {}), false)",
+            json_at(RECORD, &["Line"]),
+            literal(AMOUNTS)
+        ),
+        false => is_zero,
+    };
+    format!(
+        "CASE WHEN starts_with({note}, {}) THEN {is_nothing} ELSE false END",
+        literal(VOIDED_NOTE)
+    )
 }

@@ -1,9 +1,9 @@
 //! The views of lines: one row a line, the members of groups beside their group.
 
-use super::cast::{literal, product, text_at, value_at, without_keys};
+use super::cast::{at_rate, literal, text_at, value_at, without_keys};
 use super::definition::{View, ViewColumn};
-use super::rows::{Base, GROUP, LINE, Rows};
-use super::source::Source;
+use super::rows::{Base, GROUP, LINE, RECORD, Rows};
+use super::source::{EXCHANGE_RATE, Source};
 use crate::domain::{Column, ColumnType, Field, FieldType, column_name, columns, columns_below};
 
 /// Properties of lines that become rows of views of their own.
@@ -122,16 +122,16 @@ fn properties(source: &Source<'_>, model: &str, details: &[&Field]) -> Vec<ViewC
             column.name = format!("line_{}", column.name);
         }
         let view_column = ViewColumn::of(LINE, &column);
-        let home = (column.path == ["Amount"]).then(|| source.exchange_rate());
+        let has_home = column.path == ["Amount"] && source.has_exchange_rate();
         all.push(view_column);
-        if let Some(rate) = home.flatten() {
+        if has_home {
             let amount = value_at(LINE, &["Amount"], ColumnType::Numeric);
             all.push(ViewColumn::new(
                 "home_amount",
                 "numeric",
-                "Amount in the company's currency: Amount times ExchangeRate of the transaction (1 if there is none), \
-                 not rounded.",
-                product(&amount, &rate),
+                "Amount in the company's currency: Amount times ExchangeRate of the transaction (1 if there is none; NULL \
+                 if it is no number), not rounded.",
+                at_rate(&amount, RECORD, &EXCHANGE_RATE),
             ));
         }
     }

@@ -16,6 +16,9 @@ pub(super) const NEEDED_COLUMNS: [&str; 3] = [
 /// Names of the columns of [`Source::head`] that are values of the record or of its company.
 pub(super) const HEAD_VALUES: [&str; 4] = ["realm_id", "sync_token", "created_at", "updated_at"];
 
+/// The place of the factor from the transaction's currency to the company's.
+pub(super) const EXCHANGE_RATE: [&str; 1] = ["ExchangeRate"];
+
 /// Properties that become rows of views of their own, or that begin every view.
 pub(super) const NOT_IN_RECORDS: [&str; 6] = [
     "Id",
@@ -127,9 +130,10 @@ impl Source<'_> {
             .then(|| value_at(RECORD, &[field.path], ColumnType::Numeric))
     }
 
-    /// Returns the factor from the transaction's currency to the company's, if the entity has one. It is
-    /// NULL where the two are the same.
-    pub(super) fn exchange_rate(&self) -> Option<String> {
-        self.number("ExchangeRate")
+    /// Returns whether the entity has a factor from the transaction's currency to the company's. Records have
+    /// none where the two are the same.
+    pub(super) fn has_exchange_rate(&self) -> bool {
+        let field = self.field(EXCHANGE_RATE[0]);
+        field.is_some_and(|field| field.field_type == FieldType::Numeric)
     }
 }

@@ -302,6 +302,7 @@ async fn nothing_of_others_is_replaced_and_every_column_has_a_comment() {
     let elsewhere = LedgerRequest::default().into("ledger");
     let report = post(elsewhere.clone()).await.unwrap();
     assert!(report.missing.contains(&"invoices"), "{report:?}");
+    assert!(!report.is_complete() && report.unbalanced == 0);
     let silent =
         "SELECT count(*) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
         WHERE c.relnamespace = 'ledger'::regnamespace AND c.relkind = 'r'

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use chrono::NaiveDate;
-use qbo_rs::app::{App, BooksRequest, StatusRequest};
+use qbo_rs::app::{App, BooksRequest, LedgerRequest, StatusRequest};
 use qbo_rs::domain::{BooksStatus, CompanyBooks};
 use qbo_rs::port::{Progress, RunName};
 use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
@@ -96,6 +96,33 @@ async fn clean_books_agree_and_a_second_look_is_cheap() {
         assert_eq!(again.accounts, books.accounts, "seed {seed}");
         database.drop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_reports_show_comes_back_into_a_ledger_that_lacks_it() {
+    let (sandbox, database) = (company(2, 120), Database::create().await);
+    let app = synced(&sandbox, &database).await;
+    let mut request = BooksRequest::new(day("2025-12-31"));
+    assert_eq!(tied_out(&app, &request).await.status, BooksStatus::Ok);
+    let balances = async |schema: &str| -> String {
+        let query = format!(
+            "SELECT string_agg(account_id || ' ' || balance, ', ' ORDER BY account_id) FROM (SELECT account_id, \
+             sum(debit - credit) AS balance FROM {schema}.gl_entries GROUP BY 1 HAVING sum(debit - credit) <> 0) AS b"
+        );
+        database.client.query_one(&query, &[]).await.unwrap().get(0)
+    };
+    let whole = balances("books").await;
+    // The starting stock would give it away: without it, costs do not fit.
+    let lose = "DELETE FROM books.gl_entries WHERE source = 'report' AND entity <> 'Inventory Starting Value'";
+    assert!(database.client.execute(lose, &[]).await.unwrap() > 0);
+    assert_ne!(balances("books").await, whole);
+    assert_eq!(tied_out(&app, &request).await.status, BooksStatus::Ok);
+    assert_eq!(balances("books").await, whole);
+    // Another schema has none of them, until a comparison writes it.
+    request.into = "ledger".to_owned();
+    assert_eq!(tied_out(&app, &request).await.status, BooksStatus::Ok);
+    assert_eq!(balances("ledger").await, whole);
+    database.drop().await;
 }
 
 /// The events of a comparison, in order.
@@ -215,6 +242,28 @@ async fn adjustments_that_are_left_for_the_next_comparison_are_not_taken_for_ver
             .count()
     };
     assert_eq!((named("not_read"), named("report_only")), (left, 0));
+
+    // A record that comes by a sync takes the place of what the reports have shown of it.
+    let of_reports = "SELECT count(DISTINCT id) FROM books.gl_entries \
+                      WHERE entity = 'InventoryAdjustment' AND source = 'report'";
+    assert_eq!(database.number(of_reports).await, left as i64);
+    let known = living(&database, "raw.qb_inventory_adjustments").await;
+    let all = truth(&sandbox, "InventoryAdjustment").into_iter();
+    let (id, payload) = all.rev().find(|it| !known.contains(it)).unwrap();
+    let insert =
+        "INSERT INTO raw.qb_inventory_adjustments VALUES ($1, $2, now(), now(), now(), 1, 1, '{}')";
+    database
+        .client
+        .execute(insert, &[&id, &payload])
+        .await
+        .unwrap();
+    let ledger = app.post_ledger(&LedgerRequest::default()).await.unwrap();
+    assert!(ledger.is_complete(), "{:?}", ledger.reasons);
+    assert_eq!(database.number(of_reports).await, left as i64 - 1);
+    let of_record = format!(
+        "SELECT count(*) FROM books.gl_entries WHERE entity = 'InventoryAdjustment' AND id = '{id}' AND source = 'record'"
+    );
+    assert_eq!(database.number(&of_record).await, 2);
 
     // A comparison of one month goes on with the earlier ones, which it knows from the first.
     let books = tied_out(&app, &BooksRequest::new(day("2025-12-31"))).await;

@@ -371,6 +371,21 @@ def test_lines_links_fields_and_taxes_are_rows(tables, database):
     assert database.query("SELECT kind, amount FROM books.payment_lines") == [("linked", Decimal(70))]
 
 
+def test_a_rate_that_is_no_number_makes_no_home_amount(tables, database):
+    rates = ['"0.00912408759124"', '"none"', "{}", "null", "1e999"]
+    for number, rate in enumerate(rates):
+        payload = f'{{"TotalAmt": 1000, "ExchangeRate": {rate}, "Line": [{{"Amount": 1000}}]}}'
+        put(database, "qb_invoices", str(number), payload)
+    put(database, "qb_invoices", "5", '{"TotalAmt": 1000, "Line": [{"Amount": 1000}]}')
+    made(tables)
+    home = [Decimal("9.12408759124"), None, None, 1000, Decimal("1e1002"), 1000]
+    for column, view in (("home_total_amt", "invoices"), ("home_amount", "invoice_lines")):
+        assert [row[0] for row in database.query(f"SELECT {column} FROM books.{view} ORDER BY id")] == home
+    assert tables("db", "views", "--materialize").returncode == 0
+    for column, view in (("home_total_amt", "invoices"), ("home_amount", "invoice_lines")):
+        assert [row[0] for row in database.query(f"SELECT {column} FROM books.{view} ORDER BY id")] == home
+
+
 def test_elements_of_other_lists_are_rows(tables, database):
     put(database, "qb_budgets", "1", '{"BudgetDetail": [{"Amount": 9.5, "AccountRef": {"value": "3"}}, {"Amount": 1}]}')
     put(database, "qb_items", "2", '{"ItemGroupDetail": {"ItemGroupLine": [{"Qty": "2", "ItemRef": {"value": "8"}}]}}')
@@ -404,6 +419,25 @@ def test_voided_deleted_and_merged_records_are_marked(tables, database):
         ("1", None, "77"),
         ("2", True, "77"),
     ]
+
+
+def test_a_journal_entry_is_voided_if_its_lines_are_zero(tables, database):
+    notes = [
+        ("1", "Voided check 117 reversed", '[{"Amount": 5000}]', 0),
+        ("2", "Voided", '[{"Amount": 0}, {"Amount": "5000.00"}]', 0),
+        ("3", "Voided", '[{"Amount": 0}, {"Amount": "0.00"}, {}]', 0),
+        ("4", "Voided", "null", 0),
+        ("5", "Voided", "null", '"much"'),
+        ("6", "Reversed", '[{"Amount": 0}]', 0),
+    ]
+    for number, note, lines, total in notes:
+        payload = f'{{"PrivateNote": "{note}", "TotalAmt": {total}, "Line": {lines}}}'
+        put(database, "qb_journal_entries", number, payload)
+    voided = [False, False, True, True, False, False]
+    for arguments in ((), ("--materialize",)):
+        assert tables("db", "views", *arguments).returncode == 0
+        rows = database.query("SELECT is_voided FROM books.journal_entries ORDER BY id")
+        assert [row[0] for row in rows] == voided
 
 
 def test_every_view_and_column_has_a_comment(tables, database):

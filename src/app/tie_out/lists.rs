@@ -7,9 +7,7 @@ use rust_decimal::Decimal;
 
 use crate::books::tie_out::{Chart, ChartAccount, PartyKind, ReportedTransaction};
 use crate::books::{Account, Entry, Lists, OpeningStock};
-
-/// The report's word for stock that was there when the records began.
-const STARTING_VALUE: &str = "Inventory Starting Value";
+use crate::domain::reports::STARTING_VALUE;
 
 /// Returns the chart of accounts.
 pub(super) fn chart_of(lists: &Lists) -> Chart {

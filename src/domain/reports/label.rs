@@ -47,6 +47,9 @@ pub(crate) fn entity_of_label(label: &str) -> Option<&'static str> {
     found.map(|(_, entity)| *entity)
 }
 
+/// The word for stock that was there when the records began.
+pub(crate) const STARTING_VALUE: &str = "Inventory Starting Value";
+
 /// Words for transactions that no entity has, or that begin so (reports.md F). Words of payroll come from
 /// another service, and so does a revaluation.
 const WITHOUT_ENTITY: &[&str] = &[
@@ -59,11 +62,19 @@ const WITHOUT_ENTITY: &[&str] = &[
     "Global Tax",
     "Service Tax",
     "Reverse Charge",
-    "Inventory Starting Value",
+    STARTING_VALUE,
     "Inventory Desktop Starting Value",
     "Currency Revaluation",
     "Home Currency Adjustment",
 ];
+
+/// Words for payments of tax. Where the company has such records, they are of the entity TaxPayment.
+const TAX_PAYMENTS: &[&str] = &["Tax Payment", "GST Payment", "Global Tax"];
+
+/// Returns whether reports call payments of tax so.
+pub(crate) fn is_tax_payment(label: &str) -> bool {
+    TAX_PAYMENTS.iter().any(|known| label.starts_with(known))
+}
 
 /// Returns whether no entity has the transactions that reports call so. A word that is not known may be that of
 /// a record in another language.

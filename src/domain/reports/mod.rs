@@ -21,7 +21,7 @@ pub(crate) use self::answer::{ReportAnswer, ReportRow, RowKind};
 pub(crate) use self::cells::{ReportCell, report_cells};
 pub(crate) use self::check::check_report;
 pub(crate) use self::find::find_report;
-pub(crate) use self::label::{entity_of_label, has_no_entity};
+pub(crate) use self::label::{STARTING_VALUE, entity_of_label, has_no_entity, is_tax_payment};
 #[cfg(test)]
 pub(crate) use self::place::RowPlace;
 pub(crate) use self::place::RowPlaces;

@@ -233,3 +233,63 @@ fn the_home_total_of_a_journal_entry_means_nothing() {
     let ledger = posted(&[("JournalEntry", record("1", DAY, 0.0, lines, more))]);
     assert_eq!(of(&ledger, "1"), ["Euro bank 0.02", "Sales -0.02"]);
 }
+
+/// Money of another currency is not counted one to one.
+#[test]
+fn foreign_amounts_without_a_rate_are_listed() {
+    let mut bill = record("1", DAY, 10.0, vec![spent("15", 10.0)], euros(1.0));
+    bill.as_object_mut().unwrap().remove("ExchangeRate");
+    // A voided one has no amount to convert.
+    let voided = json!({"CurrencyRef": {"value": "EUR"}, "PrivateNote": "Voided"});
+    let voided = record("2", DAY, 0.0, vec![], voided);
+    let ledger = posted(&[("Bill", bill), ("Invoice", voided)]);
+    assert_eq!(reasons(&ledger), ["it is in EUR and has no ExchangeRate"]);
+    assert_eq!((ledger.entries.len(), ledger.empty), (0, 1));
+}
+
+#[test]
+fn amounts_in_a_currency_are_listed_while_the_home_currency_is_not_known() {
+    let dollars = json!({"CurrencyRef": {"value": "USD"}});
+    let records = [
+        invoice(10.0, 1.1),
+        (
+            "Bill",
+            record("2", DAY, 10.0, vec![spent("15", 10.0)], dollars),
+        ),
+        (
+            "Purchase",
+            record(
+                "3",
+                DAY,
+                10.0,
+                vec![spent("15", 10.0)],
+                json!({"AccountRef": {"value": "1"}}),
+            ),
+        ),
+    ];
+    let with = |preferences: Option<Value>| {
+        let mut lists = lists();
+        lists.home_currency = None;
+        if let Some(preferences) = preferences {
+            let payload = json!({"CurrencyPrefs": preferences}).to_string();
+            assert!(lists.add("Preferences", payload.as_bytes()).unwrap());
+        }
+        posted_with(&lists, &records)
+    };
+    for preferences in [
+        None,
+        Some(json!({})),
+        Some(json!({"MultiCurrencyEnabled": true})),
+    ] {
+        let ledger = with(preferences);
+        let expected = [
+            "it is in USD, and no preferences say the home currency",
+            "it is in EUR, and no preferences say the home currency",
+        ];
+        assert_eq!(reasons(&ledger), expected);
+        assert_eq!(ledger.posted["Purchase"], 1);
+    }
+    let ledger = with(Some(json!({"MultiCurrencyEnabled": "false"})));
+    assert_eq!(ledger.posted.len(), 3);
+    assert_eq!(ledger.unbalanced.len(), 0, "{:?}", ledger.unbalanced);
+}

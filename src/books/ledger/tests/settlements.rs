@@ -189,3 +189,32 @@ fn a_deposit_takes_what_is_no_payment_from_undeposited_funds() {
     let ledger = posted(&[("JournalEntry", journal), ("Deposit", deposit)]);
     assert_eq!(of(&ledger, "2"), ["Bank 30.00", "Drawer -30.00"]);
 }
+
+/// The currency has several receivable and payable accounts.
+#[test]
+fn what_is_not_applied_goes_to_the_account_that_the_payment_names() {
+    let customer = json!({"CustomerRef": {"value": "7"}, "ARAccountRef": {"value": "22"}});
+    let vendor = json!({"VendorRef": {"value": "8"}, "APAccountRef": {"value": "23"},
+        "CheckPayment": {"BankAccountRef": {"value": "1"}}});
+    let paid = vec![linked("Invoice", "1", 60.0)];
+    let records = [
+        invoice("1", 60.0),
+        ("Payment", record("2", DAY, 100.0, paid, customer)),
+        ("BillPayment", record("3", DAY, 5.0, vec![], vendor)),
+    ];
+    let mut lists = lists();
+    for (id, kind) in [("22", "Accounts Receivable"), ("23", "Accounts Payable")] {
+        let account = json!({"Id": id, "Name": id, "AccountType": kind}).to_string();
+        assert!(lists.add("Account", account.as_bytes()).unwrap());
+    }
+    let ledger = posted_with(&lists, &records);
+    let of = |id: &str| {
+        let entries = ledger.entries.iter().filter(|entry| entry.id == id);
+        entries
+            .map(|it| format!("{} {}", it.account_id, it.amount))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of("2"), ["3 100", "4 -60", "22 -40"]);
+    assert_eq!(of("3"), ["1 -5", "23 5"]);
+    assert_eq!(reasons(&ledger), [""; 0]);
+}

@@ -224,3 +224,28 @@ fn a_rest_of_rounding_sells_nothing() {
     expected.extend(["Sales 0.01", "Cost 5.00", "Stock -5.00"]);
     assert_eq!(of(&ledger, "2"), expected);
 }
+
+#[test]
+fn the_stock_of_a_transaction_that_is_listed_moves_all_the_same() {
+    // The account of its second line is not there, and that of the tax is not known.
+    let lines = vec![bought("2", 2, 10.0), spent("404", 1.0)];
+    let bought = record("1", "2031-01-05", 11.0, lines, json!({}));
+    let lines = vec![sold("2", 1, 50.0)];
+    let more = json!({"TxnTaxDetail": {"TaxLine": [tax("404", 1.0)]}});
+    let sold = record("3", "2031-01-07", 51.0, lines, more);
+    let ledger = posted(&[
+        ("Bill", bought),
+        bill("2", "2031-01-06", 2, 12.0),
+        ("Invoice", sold),
+        sale("4", "2031-01-08", 1),
+        sale("5", "2031-01-09", 1),
+    ]);
+    let listed: Vec<_> = ledger.unbalanced.iter().map(|it| it.id.as_str()).collect();
+    assert_eq!(listed, ["1", "3"]);
+    let costs = ledger
+        .entries
+        .iter()
+        .filter(|entry| entry.account_id == "14");
+    let costs: Vec<_> = costs.map(|entry| entry.amount).collect();
+    assert_eq!(costs, [decimal("5"), decimal("6")]);
+}

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::books::{Drafts, Ledger, Lists, OpeningStock};
+use crate::books::{Drafts, Entry, Ledger, Lists, OpeningStock};
 use crate::domain::Record;
+use crate::domain::reports::is_tax_payment;
 use crate::error::{Error, Result};
 
 /// Entity and id of a record, and when it was changed.
@@ -35,6 +36,23 @@ impl PostedRecords {
         self.changed_at.insert(key, record.updated_at);
     }
 
+    /// Leaves out the entries of reports whose record is there by now: it posts them, or is listed.
+    pub(crate) fn without_records<'e>(
+        &self,
+        kept: impl Iterator<Item = &'e Entry>,
+    ) -> impl Iterator<Item = &'e Entry> {
+        kept.filter(|entry| !self.has_record(&entry.entity, &entry.id))
+    }
+
+    /// Returns whether the record of a transaction is there, which reports may call otherwise than its entity.
+    fn has_record(&self, name: &str, id: &str) -> bool {
+        let is_there = |entity: &str| {
+            let key = (entity.to_owned(), id.to_owned());
+            self.changed_at.contains_key(&key)
+        };
+        is_there(name) || is_tax_payment(name) && is_there("TaxPayment")
+    }
+
     /// Posts the records again, with another stock at their beginning.
     ///
     /// # Errors
@@ -58,5 +76,27 @@ impl PostedRecords {
         let posted = posted.await.map_err(|e| Error::Internal(e.to_string()));
         (self.ledger, self.lists, self.drafts) = posted?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payment_of_tax_is_found_by_whatever_name_reports_have_for_it() {
+        let mut posted = PostedRecords::default();
+        let key = ("TaxPayment".to_owned(), "7".to_owned());
+        posted.changed_at.insert(key, DateTime::UNIX_EPOCH);
+        for (name, expected) in [
+            ("TaxPayment", true),
+            ("GST Payment", true),
+            ("Tax Payment", true),
+            ("Sales Tax Payment", false),
+            ("Payroll Check", false),
+        ] {
+            assert_eq!(posted.has_record(name, "7"), expected, "{name}");
+            assert!(!posted.has_record(name, "8"), "{name}");
+        }
     }
 }

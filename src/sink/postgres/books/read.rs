@@ -7,6 +7,7 @@ use tokio_postgres::{GenericClient, IsolationLevel, Row};
 
 use super::posted::PostedRecords;
 use crate::books::Lists;
+use crate::domain::calendar::parse_time;
 use crate::domain::{EntitySpec, find_entity};
 use crate::error::{Error, Result};
 use crate::postgres::{
@@ -139,8 +140,32 @@ fn parse_row(
     Ok(())
 }
 
-/// Reads the time of a change. A record without one counts as very old.
+/// Reads the time of a change as the views do: the table may hold rows that others have inserted. A day alone, which
+/// adjustments of stock may have (facts/README.md), counts until its end. A record without a time counts as very old.
 fn instant_of(text: Option<&str>) -> DateTime<Utc> {
-    let instant = text.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-    instant.map_or(DateTime::UNIX_EPOCH, |instant| instant.to_utc())
+    let of_day = |text: &str| parse_time(&format!("{text}T23:59:59Z"));
+    let micros = text.and_then(|text| parse_time(text).or_else(|| of_day(text)));
+    let instant = micros.and_then(DateTime::from_timestamp_micros);
+    instant.unwrap_or(DateTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::instant_of;
+
+    #[test]
+    fn the_time_of_a_change_is_read_as_the_views_read_it() {
+        for (text, expected) in [
+            ("2031-02-03T04:05:06-08:00", "2031-02-03T12:05:06Z"),
+            ("2031-02-03T04:05:06-0800", "2031-02-03T12:05:06Z"),
+            ("2031-02-03T04:05:06.250Z", "2031-02-03T04:05:06.250Z"),
+            ("2031-02-03T04:05:06", "2031-02-03T04:05:06Z"),
+            // Adjustments of stock have a day alone: it was changed at some time of it.
+            ("2031-02-03", "2031-02-03T23:59:59Z"),
+            ("soon", "1970-01-01T00:00:00Z"),
+        ] {
+            let expected: chrono::DateTime<chrono::Utc> = expected.parse().unwrap();
+            assert_eq!(instant_of(Some(text)), expected, "{text}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Parses a day, with slashes too, and perhaps with a time and an offset, which mean nothing for a
 /// day. Returns the days since 1970-01-01.
-pub(super) fn parse_day(text: &str) -> Option<i32> {
+pub(crate) fn parse_day(text: &str) -> Option<i32> {
     let (day, rest) = text.split_at_checked(10)?;
     let rest = match rest.strip_prefix('T') {
         Some(time) => {
@@ -28,7 +28,7 @@ pub(super) fn parse_day(text: &str) -> Option<i32> {
 }
 
 /// Parses an instant; one without an offset is UTC. Returns the microseconds since 1970-01-01, UTC.
-pub(super) fn parse_time(text: &str) -> Option<i64> {
+pub(crate) fn parse_time(text: &str) -> Option<i64> {
     let (day, rest) = text.split_at_checked(10)?;
     let days = i64::from(days_of(day, |byte| byte == b'-')?);
     let (time, rest) = rest.strip_prefix('T')?.split_at_checked(8)?;
