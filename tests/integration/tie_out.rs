@@ -647,3 +647,30 @@ async fn a_comparison_ends_only_differences_of_its_own_day_or_an_earlier_one() {
     assert_eq!(shown("raw").await, [(day("2026-11-29"), "0".to_owned())]);
     database.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_posted_is_named_with_its_reason_and_not_verified() {
+    let (sandbox, database) = (company(5, 100), Database::create().await);
+    let app = synced(&sandbox, &database).await;
+    let changed = "UPDATE raw.qb_bills SET payload = jsonb_set(payload, \
+        '{Line,0,AccountBasedExpenseLineDetail,AccountRef,value}', '\"999\"') WHERE id = (SELECT id FROM raw.qb_bills \
+        WHERE payload #> '{Line,0,AccountBasedExpenseLineDetail,AccountRef}' IS NOT NULL ORDER BY id LIMIT 1) \
+        RETURNING id";
+    let id: String = database
+        .client
+        .query_one(changed, &[])
+        .await
+        .unwrap()
+        .get(0);
+    let request = everything_until_2025();
+    for _ in 0..2 {
+        let books = tied_out(&app, &request).await;
+        let named = ("Bill", id.as_str(), "not_posted");
+        assert!(causes(&books).contains(&named), "{:?}", causes(&books));
+        let reason =
+            "not in the ledger, see gl_unbalanced: 1: the account 999 is not among the accounts";
+        assert_eq!(books.unverified, [reason]);
+        assert_eq!(books.status, BooksStatus::Different);
+    }
+    database.drop().await;
+}
