@@ -213,6 +213,11 @@ class CompanyBooks:
         amounts = [account.unexplained for account in self.accounts] + [party.unexplained for party in self.parties]
         return any(amounts) or any(each.cause == "unexplained" for each in self.transactions)
 
+    @property
+    def agrees(self) -> bool:
+        """True if all was compared and nothing differs, not even for a known cause."""
+        return self.status == "ok" and not (self.different or self.transactions or self.parties)
+
     def __repr__(self) -> str:
         """Return the outcome in one line."""
         return _books_shown.company_line(self)

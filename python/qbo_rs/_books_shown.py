@@ -28,9 +28,17 @@ def company_line(books: CompanyBooks) -> str:
 
 
 def _verdict(books: CompanyBooks) -> str:
-    if books.status == "ok":
+    if books.agrees:
         return "agrees"
+    if books.status == "ok":
+        return "differs, each for a known cause"
     return "does not agree" if books.disagrees else "not verified"
+
+
+def _mark(books: CompanyBooks) -> str:
+    if books.status != "ok":
+        return "wrong"
+    return "ok" if books.agrees else "care"
 
 
 def _counts(books: CompanyBooks) -> list[str]:
@@ -57,7 +65,7 @@ def company_html(books: CompanyBooks) -> str:
         [f"{a.account_id} {a.name}", a.report, a.records, a.difference, _causes(a.causes), a.unexplained]
         for a in books.different
     ]
-    parts: list[str] = [headline("ok" if books.status == "ok" else "wrong", facts)]
+    parts: list[str] = [headline(_mark(books), facts)]
     if accounts:
         parts.append(table(columns, accounts, "accounts"))
     elif not books.accounts:

@@ -176,7 +176,7 @@ async fn books_alerts(syncer: &Syncer) -> Result<Vec<Alert>> {
             kind: AlertKind::Books,
             text,
             realm_id: books.realm_id,
-            about: books.basis,
+            about: format!("{}.{}", books.schema, books.basis),
         }
     });
     Ok(alert.collect())

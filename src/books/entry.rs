@@ -57,6 +57,10 @@ pub(crate) struct Settlement {
     pub(crate) payment: (String, String),
     /// Entity and id of the document that it settles.
     pub(crate) document: (String, String),
+    /// Id of the customer or vendor of the payment.
+    pub(crate) payer: Option<String>,
+    /// Id of the customer or vendor of what is settled: a transaction may have several.
+    pub(crate) owner: Option<String>,
     /// The receivable or payable account.
     pub(crate) account_id: String,
     /// Day of the payment.

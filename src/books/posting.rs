@@ -280,6 +280,8 @@ impl<'a> Posting<'a> {
             self.ledger.settlements.push(Settlement {
                 payment: payment(),
                 document: (link.entity.to_owned(), link.id.clone()),
+                payer: party.map(str::to_owned),
+                owner: item.party.clone(),
                 account_id: chart.account(item.account).id.clone(),
                 date: draft.date,
                 home: settled.home,

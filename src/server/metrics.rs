@@ -284,7 +284,11 @@ fn books(tie_outs: Vec<TieOut>, registry: &mut Registry) {
         "Seconds since the last tie-out",
     );
     for books in tie_outs {
-        let labels = vec![("realm_id", books.realm_id), ("basis", books.basis)];
+        let labels = vec![
+            ("realm_id", books.realm_id),
+            ("schema", books.schema),
+            ("basis", books.basis),
+        ];
         // A gauge is a float; the exact amount is in qbo.tie_outs.
         let amount = books.unexplained.parse().unwrap_or(f64::NAN);
         unexplained.get_or_create(&labels).set(amount);
@@ -348,7 +352,7 @@ mod tests {
         books(vec![tie_out], &mut registry);
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
-        let labels = "{realm_id=\"9341\",basis=\"cash\"}";
+        let labels = "{realm_id=\"9341\",schema=\"raw\",basis=\"cash\"}";
         for line in [
             format!("qbo_books_unexplained{labels} 12.34\n"),
             format!("qbo_books_unverified{labels} 2.0\n"),

@@ -55,12 +55,19 @@ INSERT INTO qbo.tie_outs (realm_id, schema_name, basis, as_of, compared_from, st
     transactions, unexplained, unverified, requests)
 VALUES ($1, $2, $3, $4::text::date, $5::text::date, $6, $7, $8, $9::text::numeric, $10, $11)";
 
+/// A comparison takes the place of earlier ones of its own day or an earlier one: balances go on from day to day.
+/// What an earlier one found of a later day still holds. Of those that are left, what is not ok comes first.
 const LATEST: &str = "
-SELECT DISTINCT ON (realm_id, basis) realm_id, schema_name, basis, as_of::text AS as_of, checked_utc, status, accounts,
-    transactions, unexplained::text AS unexplained, cardinality(unverified)::bigint AS unverified
-FROM qbo.tie_outs
-WHERE $1::text IS NULL OR schema_name = $1
-ORDER BY realm_id, basis, checked_utc DESC";
+SELECT DISTINCT ON (realm_id, schema_name, basis) realm_id, schema_name, basis, as_of::text AS as_of, checked_utc,
+    status, accounts, transactions, unexplained::text AS unexplained, cardinality(unverified)::bigint AS unverified
+FROM (
+    SELECT *, max(as_of) OVER (PARTITION BY realm_id, schema_name, basis ORDER BY checked_utc DESC, tie_out_id DESC
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS compared_since
+    FROM qbo.tie_outs
+    WHERE $1::text IS NULL OR schema_name = $1
+) AS outcomes
+WHERE compared_since IS NULL OR compared_since < as_of
+ORDER BY realm_id, schema_name, basis, status = 'ok', as_of DESC";
 
 /// Records the outcome of a tie-out. `unexplained` is the sum over all accounts, as decimal text.
 ///
@@ -97,7 +104,7 @@ pub(crate) async fn record_tie_out(
     Ok(())
 }
 
-/// Returns the last tie-out of each company and basis; of one schema, or of all.
+/// Returns the tie-out that tells the state of the books of each company, schema and basis; of one schema, or of all.
 ///
 /// # Errors
 /// [`Error::Database`].

@@ -653,3 +653,73 @@ async fn the_records_of_one_company_are_not_compared_with_the_reports_of_another
     assert_eq!(later, requests, "nothing was asked for");
     database.drop().await;
 }
+
+/// Inserts an outcome: schema, day, hour of the comparison and sum of what is unexplained.
+async fn insert_outcome(database: &Database, (schema, day, hour): (&str, &str, u8), left: &str) {
+    let status = if left == "0" { "ok" } else { "different" };
+    let statement = format!(
+        "INSERT INTO qbo.tie_outs (realm_id, schema_name, basis, as_of, compared_from, checked_utc, status, \
+         accounts, transactions, unexplained, unverified, requests) VALUES ('9', '{schema}', 'accrual', '{day}', \
+         '{day}', '2026-11-29T{hour:02}:00:00Z', '{status}', 1, 0, {left}, '{{}}', 7)"
+    );
+    database.client.batch_execute(&statement).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_ends_only_differences_of_its_own_day_or_an_earlier_one() {
+    let (sandbox, database) = (company(1, 20), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    assert!(app.sync(&everything(&["items"])).await.unwrap().is_ok());
+    let shown = async |schema: &str| {
+        let request = StatusRequest::default().schema(schema);
+        let books = app.status(&request).await.unwrap().books;
+        let days = books.iter().map(|it| (it.as_of, it.unexplained.clone()));
+        days.collect::<Vec<_>>()
+    };
+    let october = (day("2026-10-31"), "5000".to_owned());
+    insert_outcome(&database, ("raw", "2026-10-31", 1), "5000").await;
+    insert_outcome(&database, ("raw", "2026-03-31", 2), "0").await;
+    assert_eq!(shown("raw").await, [october.clone()]);
+    // Another schema has books of its own.
+    insert_outcome(&database, ("raw_other", "2026-11-30", 3), "0").await;
+    assert_eq!(shown("raw").await, [october]);
+    assert_eq!(
+        shown("raw_other").await,
+        [(day("2026-11-30"), "0".to_owned())]
+    );
+    insert_outcome(&database, ("raw", "2026-10-31", 4), "0").await;
+    assert_eq!(shown("raw").await, [(day("2026-10-31"), "0".to_owned())]);
+    // What was found later of an earlier day still differs.
+    insert_outcome(&database, ("raw", "2026-03-31", 5), "7").await;
+    assert_eq!(shown("raw").await, [(day("2026-03-31"), "7".to_owned())]);
+    insert_outcome(&database, ("raw", "2026-11-29", 6), "0").await;
+    assert_eq!(shown("raw").await, [(day("2026-11-29"), "0".to_owned())]);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_posted_is_named_with_its_reason_and_not_verified() {
+    let (sandbox, database) = (company(5, 100), Database::create().await);
+    let app = synced(&sandbox, &database).await;
+    let changed = "UPDATE raw.qb_bills SET payload = jsonb_set(payload, \
+        '{Line,0,AccountBasedExpenseLineDetail,AccountRef,value}', '\"999\"') WHERE id = (SELECT id FROM raw.qb_bills \
+        WHERE payload #> '{Line,0,AccountBasedExpenseLineDetail,AccountRef}' IS NOT NULL ORDER BY id LIMIT 1) \
+        RETURNING id";
+    let id: String = database
+        .client
+        .query_one(changed, &[])
+        .await
+        .unwrap()
+        .get(0);
+    let request = everything_until_2025();
+    for _ in 0..2 {
+        let books = tied_out(&app, &request).await;
+        let named = ("Bill", id.as_str(), "not_posted");
+        assert!(causes(&books).contains(&named), "{:?}", causes(&books));
+        let reason =
+            "not in the ledger, see gl_unbalanced: 1: the account 999 is not among the accounts";
+        assert_eq!(books.unverified, [reason]);
+        assert_eq!(books.status, BooksStatus::Different);
+    }
+    database.drop().await;
+}

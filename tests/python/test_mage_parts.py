@@ -356,6 +356,26 @@ def test_blocks_show_no_progress_in_the_editor(without_mage, tmp_path, database)
         assert displays != []
 
 
+def test_books_that_differ_for_a_known_cause_are_not_said_to_agree(without_mage, database, capsys):
+    days = {"fecha_inicio": "2020-01-01", "fecha_fin": "2025-12-31"}
+    with qbo_rs.sandbox(books=150, limits=False) as sandbox:
+        planted = sandbox.control("plant", kind="lost-link", entity="Payment")
+        for name, value in (sandbox.environment | database.environment).items():
+            without_mage.setenv(name, value)
+        mage.sync_qbo()(entities="")
+        capsys.readouterr()
+        table = mage.tie_out_books()(**days)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"books_' in line]
+    assert [line["event"] for line in lines] == ["books_explained"]
+    assert "the books differ, each time for a known cause | los libros difieren" in lines[0]["message"]
+    assert lines[0]["transactions"] > 0
+    # A payment that does not say what it settles changes no account.
+    [unlinked] = table[table["cause"] == "link_missing"].to_dict("records")
+    assert unlinked["transaction"] == f"Payment {planted['id']}"
+    assert (unlinked["account_id"], unlinked["amount"]) == ("", "")
+    assert "agrees" not in set(table["cause"])
+
+
 def checked(capsys) -> dict[str, str]:
     """Return the lines that the block of qb_check has written, by the check."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"checked"' in line]

@@ -354,3 +354,16 @@ def test_books_that_were_not_compared_are_not_said_to_disagree_or_to_agree():
     assert not cash.disagrees
     assert "not verified" in repr(cash)
     assert "No account was compared." in cash._repr_html_()
+
+
+def test_books_with_differences_of_known_causes_do_not_agree():
+    named = books(1) | {"status": "ok", "unverified": [], "accounts": [], "parties": []}
+    (lost,) = qbo_rs.BooksReport.from_dict({"books": [named]}).books
+    assert not lost.agrees
+    assert "differs, each for a known cause" in repr(lost)
+    assert "differs, each for a known cause" in lost._repr_html_()
+    assert "✔" not in lost._repr_html_()
+    (even,) = qbo_rs.BooksReport.from_dict({"books": [named | {"transactions": []}]}).books
+    assert even.agrees
+    assert "2025-12-31: agrees;" in repr(even)
+    assert "✔" in even._repr_html_()

@@ -16,6 +16,7 @@ from qbo_rs.mage._zones import is_missing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qbo_rs._books import CompanyBooks
     from qbo_rs._reports import ReportBasis
     from qbo_rs.mage._execution import Block, Execution
 
@@ -66,8 +67,9 @@ def tie_out_books() -> Block:
     Its runtime variables are those of :func:`read_reports`.
 
     Returns:
-        A function for ``@data_exporter``. It returns a DataFrame with one row per account that differs, and cause. If
-        an amount is unexplained or could not be compared, it raises :class:`~qbo_rs.QboError`, so that the run fails.
+        A function for ``@data_exporter``. It returns a DataFrame with one row per account that differs, and cause, and
+        one per transaction that changes no account. If an amount is unexplained or could not be compared, it raises
+        :class:`~qbo_rs.QboError`, so that the run fails.
 
     Example:
         ::
@@ -92,19 +94,29 @@ def tie_out_books() -> Block:
         for books in report.books:
             call.log.write(
                 "info",
-                f"the books agree | los libros cuadran: {count(len(books.accounts), 'account')} on {books.as_of}, "
-                f"{len(books.different)} with causes that are named | con causas conocidas",
+                _verdict(books),
                 phase="load",
-                event="books_agree",
+                event="books_agree" if books.agrees else "books_explained",
                 accounts=len(books.accounts),
                 explained=len(books.different),
+                transactions=len(books.transactions),
             )
         return _tables.books_table(report)
 
     return as_block("tie_out_books", body)
 
 
-def _problems(books: Any) -> list[str]:
+def _verdict(books: CompanyBooks) -> str:
+    accounts = f"{count(len(books.accounts), 'account')} on {books.as_of}"
+    if books.agrees:
+        return f"the books agree | los libros cuadran: {accounts}"
+    return (
+        "the books differ, each time for a known cause | los libros difieren, cada vez por una causa conocida: "
+        f"{len(books.different)} of {accounts}, {count(len(books.transactions), 'transaction')}"
+    )
+
+
+def _problems(books: CompanyBooks) -> list[str]:
     accounts = [f"account {it.account_id}: {it.unexplained}" for it in books.accounts if it.unexplained]
     parties = [f"{it.kind} {it.id}: {it.unexplained}" for it in books.parties if it.unexplained]
     unnamed = [f"{it.entity} {it.id} of {it.date}" for it in books.transactions if it.cause == "unexplained"]

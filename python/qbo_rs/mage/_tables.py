@@ -106,7 +106,10 @@ def reports_table(report: ReportsReport) -> Any:
 
 
 def books_table(report: BooksReport) -> Any:
-    """Make the table of a tie-out, with one row per account that differs, and cause; ``agrees`` if none does."""
+    """Make the table of a tie-out, with one row per account that differs, and cause.
+
+    A transaction that changes no account has a row, too, and so has a company of which nothing differs: ``agrees``.
+    """
     rows: list[dict[str, Any]] = []
     for books in report.books:
         company = {"realm_id": books.realm_id, "as_of": str(books.as_of), "accounts": len(books.accounts)}
@@ -116,10 +119,17 @@ def books_table(report: BooksReport) -> Any:
             for account in books.different
             for part in account.causes
         ]
-        rows += found or [company | {"account_id": "", "name": "", "cause": "agrees", "amount": "0.00"}]
-    for row in rows:
-        row["amount"] = str(row["amount"])
-    return frame(rows, ("realm_id", "as_of", "accounts", "account_id", "name", "cause", "amount"))
+        blank = company | {"account_id": "", "name": ""}
+        found += [
+            blank | {"cause": each.cause, "amount": "", "transaction": f"{each.entity} {each.id}"}
+            for each in books.transactions
+            if not each.lines
+        ]
+        rows += found
+        if books.agrees:
+            rows.append(blank | {"cause": "agrees", "amount": "0.00"})
+    rows = [{"transaction": ""} | row | {"amount": str(row["amount"])} for row in rows]
+    return frame(rows, ("realm_id", "as_of", "accounts", "account_id", "name", "cause", "amount", "transaction"))
 
 
 def _columns(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -186,6 +186,11 @@ impl<'c> Comparison<'c> {
                 ));
             }
             self.note_unread();
+            for (reason, count) in self.findings.not_posted() {
+                self.reports.note(format!(
+                    "not in the ledger, see gl_unbalanced: {count}: {reason}"
+                ));
+            }
         }
         self.findings.closing = closing;
         if self.findings.reported.is_none() {

@@ -1,6 +1,6 @@
 //! The work of a tie-out between requests: what is known of the books, and what differs.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 
@@ -82,8 +82,11 @@ impl Findings {
             return;
         };
         let unbalanced = self.landed.ledger.unbalanced.iter();
-        let unbalanced: HashSet<_> = unbalanced
-            .map(|transaction| (transaction.entity.clone(), transaction.id.clone()))
+        let unbalanced: HashMap<_, _> = unbalanced
+            .map(|it| {
+                let cause = Cause::of_missing_entries(&it.reason);
+                ((it.entity.clone(), it.id.clone()), cause)
+            })
             .collect();
         let records = Records {
             entries: &self.landed.ledger.entries,
@@ -288,6 +291,22 @@ impl Findings {
         };
         let missing = self.landed.missing.iter().copied();
         missing.filter(|name| is_shown(name)).collect()
+    }
+
+    /// Counts the transactions that could not be posted and that the reports show, by reason.
+    pub(super) fn not_posted(&self) -> BTreeMap<&str, usize> {
+        let differences = self.differences.iter();
+        let shown: HashSet<(&str, &str)> = differences
+            .filter(|difference| difference.cause == Some(Cause::NotPosted))
+            .map(key)
+            .collect();
+        let listed = self.landed.ledger.unbalanced.iter();
+        let listed = listed.filter(|it| shown.contains(&(it.entity.as_str(), it.id.as_str())));
+        let mut reasons = BTreeMap::new();
+        for it in listed {
+            *reasons.entry(it.reason.as_str()).or_default() += 1;
+        }
+        reasons
     }
 
     /// Returns the transactions that reports show, whose entity has no queries, and that are not landed.

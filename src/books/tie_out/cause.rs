@@ -16,6 +16,8 @@ pub(crate) enum Cause {
     ReportOnly,
     /// QuickBooks answers no queries about such records, and this one has not been read by its id yet.
     NotRead,
+    /// The record is there, and the ledger could not post it.
+    NotPosted,
     /// Both have it, on different dates.
     PeriodMoved,
     /// QuickBooks has voided it; the record still has amounts.
@@ -48,13 +50,14 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// All causes, in the order of the documents.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::NotLanded,
         Self::Archived,
         Self::DeletedAtSource,
         Self::Duplicate,
         Self::ReportOnly,
         Self::NotRead,
+        Self::NotPosted,
         Self::PeriodMoved,
         Self::Void,
         Self::ChangedSinceLanding,
@@ -71,6 +74,18 @@ impl Cause {
         Self::Rounding,
     ];
 
+    /// Returns the cause of a record that has no entries for a reason that the ledger gives. The record is at fault
+    /// if it lacks something, or does not balance by itself; all else is what the ledger does not know or cannot read.
+    pub(crate) fn of_missing_entries(reason: &str) -> Self {
+        let mut words = reason.split(' ');
+        match (words.next(), words.next()) {
+            (Some("its"), Some("debits" | "lines")) | (Some("it"), Some("has")) => {
+                Self::IncompleteRecord
+            }
+            _ => Self::NotPosted,
+        }
+    }
+
     /// Returns whether only the reports show the transaction, so that the ledger takes it from there.
     pub(crate) const fn is_only_reported(self) -> bool {
         matches!(self, Self::ReportOnly | Self::NotRead)
@@ -85,6 +100,7 @@ impl Cause {
             Self::Duplicate => "duplicate",
             Self::ReportOnly => "report_only",
             Self::NotRead => "not_read",
+            Self::NotPosted => "not_posted",
             Self::PeriodMoved => "period_moved",
             Self::Void => "void",
             Self::ChangedSinceLanding => "changed_since_landing",

@@ -48,13 +48,12 @@ impl PartyTieOut {
 /// The open amount of a document. Payables count as positive, as reports show them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct OpenDocument {
-    party: String,
     name: String,
     amount: Decimal,
 }
 
-/// Open documents by entity and id.
-pub(crate) type OpenDocuments = BTreeMap<Key, OpenDocument>;
+/// Open documents by transaction and customer or vendor: a journal entry may have several.
+pub(crate) type OpenDocuments = BTreeMap<(Key, String), OpenDocument>;
 
 /// Reads the open documents of an ageing detail report.
 ///
@@ -97,8 +96,8 @@ pub(crate) fn open_documents_of(
         };
         let word = cell(label).value;
         let entity = entity_of_label(&word).map_or(word.clone(), str::to_owned);
-        let document = found.entry((entity, id)).or_default();
-        document.party = cell(party).id.unwrap_or_default();
+        let owner = cell(party).id.unwrap_or_default();
+        let document = found.entry(((entity, id), owner)).or_default();
         document.name = cell(party).value;
         document.amount = sum(document.amount, amount)?;
     }
@@ -118,26 +117,30 @@ fn open_documents(
         PartyKind::Vendor => Decimal::NEGATIVE_ONE,
     };
     let owed: HashSet<&str> = chart.owed_by(kind).collect();
-    let mut found: HashMap<(&str, &str), (Decimal, &str)> = HashMap::new();
+    let mut found: HashMap<(&str, &str, &str), Decimal> = HashMap::new();
     for entry in entries.iter().filter(|entry| entry.date <= day) {
         if owed.contains(entry.account_id.as_str()) {
-            let (amount, party) = found.entry((&entry.entity, &entry.id)).or_default();
+            let party = entry.party.as_ref().map_or("", |(_, id)| id);
+            let amount = found.entry((&entry.entity, &entry.id, party)).or_default();
             *amount += entry.amount * direction;
-            if let Some((_, id)) = &entry.party {
-                *party = id;
-            }
         }
     }
     for settlement in settlements.iter().filter(|it| it.date <= day) {
         if !owed.contains(settlement.account_id.as_str()) {
             continue;
         }
-        let [payment, document] = [&settlement.payment, &settlement.document]
-            .map(|(entity, id)| (entity.as_str(), id.as_str()));
+        let parts = [
+            (&settlement.payment, &settlement.payer),
+            (&settlement.document, &settlement.owner),
+        ];
+        let [payment, document] = parts.map(|((entity, id), party)| {
+            let party = party.as_deref().unwrap_or_default();
+            (entity.as_str(), id.as_str(), party)
+        });
         if !found.contains_key(&payment) {
             continue;
         }
-        let Some((open, _)) = found.get_mut(&document) else {
+        let Some(open) = found.get_mut(&document) else {
             continue;
         };
         let settled = match open.is_sign_negative() {
@@ -145,20 +148,18 @@ fn open_documents(
             false => settlement.home,
         };
         *open -= settled;
-        if let Some((paid, _)) = found.get_mut(&payment) {
+        if let Some(paid) = found.get_mut(&payment) {
             *paid += settled;
         }
     }
-    let open = found
-        .into_iter()
-        .filter(|(_, (amount, _))| !amount.is_zero());
-    open.map(|((entity, id), (amount, party))| {
+    let open = found.into_iter().filter(|(_, amount)| !amount.is_zero());
+    open.map(|((entity, id, party), amount)| {
         let document = OpenDocument {
-            party: party.to_owned(),
             name: String::new(),
             amount,
         };
-        ((entity.to_owned(), id.to_owned()), document)
+        let key = (entity.to_owned(), id.to_owned());
+        ((key, party.to_owned()), document)
     })
     .collect()
 }
@@ -193,14 +194,14 @@ pub(crate) fn compare_parties(
     let records = open_documents(chart, owed.entries, owed.settlements, kind, day);
     let known = Known::of(kind, day, differences, &owed);
     let mut parties: BTreeMap<&str, Open<'_>> = BTreeMap::new();
-    for (key, document) in report {
-        let party = parties.entry(document.party.as_str()).or_default();
+    for ((key, owner), document) in report {
+        let party = parties.entry(owner).or_default();
         party.name = &document.name;
         party.report += document.amount;
         *party.rest.entry(key).or_default() += document.amount;
     }
-    for (key, document) in &records {
-        let party = parties.entry(document.party.as_str()).or_default();
+    for ((key, owner), document) in &records {
+        let party = parties.entry(owner).or_default();
         party.records += document.amount;
         *party.rest.entry(key).or_default() -= document.amount;
     }

@@ -24,8 +24,8 @@ pub(crate) struct Records<'a> {
     pub(crate) entries: &'a [Entry],
     /// The records that are not deleted, and when each was changed.
     pub(crate) landed: &'a HashMap<Key, DateTime<Utc>>,
-    /// Records whose entries are not in balance, or which could not be posted.
-    pub(crate) unbalanced: &'a HashSet<Key>,
+    /// Records without entries, each with the cause: it is incomplete, or could not be posted.
+    pub(crate) unbalanced: &'a HashMap<Key, Cause>,
 }
 
 /// Compares the transactions of a time. `reported` has all that the reports show in it.
@@ -198,6 +198,7 @@ impl<'c> Comparison<'c> {
                 Cause::NotLanded
                     | Cause::ReportOnly
                     | Cause::NotRead
+                    | Cause::NotPosted
                     | Cause::PeriodMoved
                     | Cause::Void
             )
@@ -219,10 +220,7 @@ impl<'c> Comparison<'c> {
         if self.is_older(key, reported) {
             return Some(Cause::ChangedSinceLanding);
         }
-        self.records
-            .unbalanced
-            .contains(key)
-            .then_some(Cause::IncompleteRecord)
+        self.records.unbalanced.get(key).copied()
     }
 
     /// Returns whether QuickBooks changed a transaction after its record was read.
@@ -270,8 +268,8 @@ impl<'c> Comparison<'c> {
             true => rest,
             false => (shown, held),
         };
-        if self.records.unbalanced.contains(key) {
-            return Some(Cause::IncompleteRecord);
+        if let Some(cause) = self.records.unbalanced.get(key) {
+            return Some(*cause);
         }
         if is_opposite {
             return Some(Cause::WrongSign);

@@ -5,7 +5,7 @@ mod open_documents;
 mod reports;
 mod transactions;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
@@ -134,7 +134,10 @@ fn compare_with(
         .map(|entry| own((&entry.entity, &entry.id)))
         .chain(unbalanced.iter().map(|key| own(*key)));
     let landed: HashMap<_, _> = keys.map(|key| (key, at(READ_AT))).collect();
-    let unbalanced: HashSet<_> = unbalanced.iter().map(|key| own(*key)).collect();
+    let unbalanced = unbalanced.iter();
+    let unbalanced: HashMap<_, _> = unbalanced
+        .map(|key| (own(*key), Cause::IncompleteRecord))
+        .collect();
     let records = Records {
         entries,
         landed: &landed,
@@ -154,7 +157,7 @@ fn compare_landed(
     let records = Records {
         entries: &[],
         landed: &landed,
-        unbalanced: &HashSet::new(),
+        unbalanced: &HashMap::new(),
     };
     let range = (day("2031-01-01"), day("2031-12-31"));
     compare_transactions(&chart(), &records, reported, range, at(REPORTED_AT))

@@ -5,9 +5,13 @@ use super::*;
 const DETAIL: [&str; 3] = ["txn_type", "cust_name", "subt_open_bal"];
 
 fn open_row(label: &str, id: &str, amount: &str) -> ReportRow {
+    open_row_of("77", label, id, amount)
+}
+
+fn open_row_of(party: &str, label: &str, id: &str, amount: &str) -> ReportRow {
     let cells = vec![
         cell(label, Some(id)),
-        cell("Ana", Some("77")),
+        cell("Ana", Some(party)),
         cell(amount, None),
     ];
     row(RowKind::Data, cells)
@@ -27,6 +31,8 @@ fn settlement() -> Settlement {
     Settlement {
         payment: ("Payment".to_owned(), "2".to_owned()),
         document: ("Invoice".to_owned(), "1".to_owned()),
+        payer: Some("77".to_owned()),
+        owner: Some("77".to_owned()),
         account_id: "2".to_owned(),
         date: day("2031-03-01"),
         home: dec("107.00"),
@@ -279,4 +285,51 @@ fn an_open_amount_counts_only_if_it_is_surely_in_the_home_currency() {
     for chart in [chart(), several] {
         assert!(amount_of("foreign_open_bal", &chart).is_err());
     }
+}
+
+/// A journal entry of receivables alone: each line a customer and an amount.
+fn transfer(lines: &[(&str, &str)]) -> Vec<Entry> {
+    let posted: Vec<_> = lines.iter().map(|(_, amount)| ("2", *amount)).collect();
+    let mut entries = record("JournalEntry", "7", "2031-02-01", &posted);
+    for (entry, (party, _)) in entries.iter_mut().zip(lines) {
+        entry.party = Some(("Customer".to_owned(), (*party).to_owned()));
+    }
+    entries
+}
+
+#[test]
+fn a_transaction_of_several_customers_is_compared_customer_by_customer() {
+    let shown = |second: &str| {
+        vec![
+            open_row_of("77", "Journal Entry", "7", "100.00"),
+            open_row_of(second, "Journal Entry", "7", "-100.00"),
+        ]
+    };
+    let entries = transfer(&[("77", "100.00"), ("79", "-100.00")]);
+    let (parties, unlinked) = compare_open(&entries, &[], shown("78"));
+    let expected = [("78", "-100.00"), ("79", "100.00")].map(|(id, it)| (id.to_owned(), dec(it)));
+    assert_eq!(parties, expected);
+    assert_eq!(unlinked, Vec::<String>::new());
+    let even = compare_open(&entries, &[], shown("79"));
+    assert_eq!(even, (vec![], vec![]));
+    // The order of lines means nothing.
+    let entries = transfer(&[("79", "-100.00"), ("77", "100.00")]);
+    let even = compare_open(&entries, &[], shown("79"));
+    assert_eq!(even, (vec![], vec![]));
+}
+
+#[test]
+fn a_settlement_takes_from_the_customer_whose_part_it_settles() {
+    let mut entries = transfer(&[("78", "50.00"), ("77", "107.00")]);
+    let payment = [("1", "107.00"), ("2", "-107.00")];
+    entries.extend(record("Payment", "2", "2031-03-01", &payment));
+    let settlement = Settlement {
+        document: ("JournalEntry".to_owned(), "7".to_owned()),
+        ..settlement()
+    };
+    let open = vec![open_row_of("78", "Journal Entry", "7", "50.00")];
+    assert_eq!(
+        compare_open(&entries, &[settlement], open),
+        (vec![], vec![])
+    );
 }

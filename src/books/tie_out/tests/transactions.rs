@@ -1,5 +1,7 @@
 //! Causes of transactions.
 
+use std::collections::HashSet;
+
 use super::*;
 
 #[test]
@@ -225,7 +227,7 @@ fn a_later_change_is_told_by_the_clocks_of_both_sides() {
     let records = Records {
         entries: &entries,
         landed: &landed,
-        unbalanced: &HashSet::new(),
+        unbalanced: &HashMap::new(),
     };
     let range = (day("2031-01-01"), day("2031-12-31"));
     let found = compare_transactions(&chart(), &records, &[shown], range, at(REPORTED_AT));
@@ -258,6 +260,24 @@ fn a_record_whose_lines_do_not_make_its_total_is_incomplete() {
     let shown = [reported("Invoice", "1", "2031-02-01", &SALE)];
     let found = compare_with(&[], &shown, &[("Invoice", "1")]);
     assert_eq!(causes(&found), [Some(Cause::IncompleteRecord)]);
+}
+
+#[test]
+fn only_what_a_record_lacks_makes_it_incomplete() {
+    let lists = crate::books::Lists::default();
+    let cause = |payload: &str| {
+        let mut drafts = crate::books::Drafts::default();
+        drafts.add("Bill", payload.as_bytes());
+        let ledger = drafts.post(&lists);
+        Cause::of_missing_entries(&ledger.unbalanced[0].reason)
+    };
+    let without_total = r#"{"Id": "1", "TxnDate": "2031-02-01"}"#;
+    assert_eq!(cause(without_total), Cause::IncompleteRecord);
+    let unknown_account = r#"{"Id": "1", "TxnDate": "2031-02-01", "TotalAmt": 5, "Line": [{"Amount": 5,
+        "DetailType": "AccountBasedExpenseLineDetail",
+        "AccountBasedExpenseLineDetail": {"AccountRef": {"value": "999"}}}]}"#;
+    assert_eq!(cause(unknown_account), Cause::NotPosted);
+    assert_eq!(cause("5"), Cause::NotPosted);
 }
 
 #[test]
