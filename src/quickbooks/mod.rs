@@ -33,6 +33,7 @@ mod reports;
 mod rows;
 mod scrub;
 mod search;
+mod sent_rejects;
 mod step;
 mod strangers;
 mod uncaptured;

@@ -1,8 +1,6 @@
 //! Reads a span page by page. A page that is too large is asked for in smaller ones; a page that fails
 //! because of a record on it is searched for that record (see `bad_records`).
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +17,7 @@ use super::failure_cause::{
 use super::paging::Cursor;
 use super::prefetch::{FirstPage, statement};
 use super::search::Search;
+use super::sent_rejects::SentRejects;
 use super::step::Step;
 use crate::domain::query::CountQuery;
 use crate::domain::{EntitySpec, Held, Page, PageSize, Record, Reject, too_many_rejects};
@@ -77,27 +76,6 @@ impl Rows {
             read_at,
             held: Held::default(),
         }
-    }
-}
-
-/// Marks of the texts of rejects, which themselves may be as long as all answers of a span.
-#[derive(Default)]
-struct SentRejects {
-    keys: [RandomState; 2],
-    marks: HashSet<[u64; 2]>,
-}
-
-impl SentRejects {
-    fn mark(&self, text: &[u8]) -> [u64; 2] {
-        self.keys.each_ref().map(|key| key.hash_one(text))
-    }
-
-    fn contains(&self, text: &[u8]) -> bool {
-        self.marks.contains(&self.mark(text))
-    }
-
-    fn add(&mut self, text: &[u8]) {
-        self.marks.insert(self.mark(text));
     }
 }
 
