@@ -677,6 +677,33 @@ async fn a_company_that_is_bound_while_its_schema_is_looked_for_has_one_schema()
     database.drop().await;
 }
 
+/// Processes share no memory: each has chosen a schema by what the database said.
+#[tokio::test(flavor = "multi_thread")]
+async fn companies_that_processes_sync_for_the_first_time_at_once_have_a_schema_each() {
+    let database = Database::create().await;
+    let (sandbox, app, realms) = companies(6, &database).await;
+    let syncs = realms.iter().map(|realm_id| {
+        let (app, realm_id) = (app.clone(), realm_id.clone());
+        tokio::spawn(async move {
+            let request = everything(&["items"]).accounts([realm_id]);
+            app.sync(&request).await.unwrap()
+        })
+    });
+    let syncs: Vec<_> = syncs.collect();
+    for sync in syncs {
+        let report = sync.await.unwrap();
+        assert!(report.is_ok(), "{report:?}");
+    }
+    for realm_id in &realms {
+        let schema = schema_of(&database, realm_id).await.unwrap();
+        assert_eq!(
+            living(&database, &format!("{schema}.qb_items")).await,
+            truth_of(&sandbox, realm_id, "Item")
+        );
+    }
+    database.drop().await;
+}
+
 /// A defect that shows when an entity of one company has been synced.
 struct Defect(String);
 

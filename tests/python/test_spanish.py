@@ -43,10 +43,10 @@ def linked(document):
             targets.add(target if target.startswith("http") else "#")
             continue
         name, _, anchor = target.partition("#")
-        target = (path.parent / name).resolve()
-        assert target.exists(), f"{document}: {name}"
-        name = str(target.relative_to(ROOT))
-        if target.suffix == ".svg":
+        found = (path.parent / name).resolve()
+        assert found.exists(), f"{document}: {name}"
+        name = str(found.relative_to(ROOT))
+        if found.suffix == ".svg":
             # A picture of a text has one of its own in Spanish.
             name = name.replace("-es.svg", ".svg")
         is_translated = name in {*TRANSLATED, *english}

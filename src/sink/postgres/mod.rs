@@ -140,7 +140,23 @@ impl PostgresSink {
         let mut connection = self.db.connection().await?;
         server::check(&mut connection).await?;
         migrations::apply(&mut connection).await?;
-        schema::prepare(&mut connection, &self.schema, realm_id, entities).await
+        let claim = schema::Claim::Named;
+        schema::prepare(&mut connection, &self.schema, realm_id, entities, claim)
+            .await
+            .map(drop)
+    }
+
+    /// Prepares a schema that was chosen for a company because no other has it. Returns false, and changes
+    /// nothing, if another has it by now.
+    ///
+    /// # Errors
+    /// As for [`prepare`](Self::prepare).
+    pub(crate) async fn claim_schema(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<bool> {
+        let mut connection = self.db.connection().await?;
+        server::check(&mut connection).await?;
+        migrations::apply(&mut connection).await?;
+        let claim = schema::Claim::Chosen;
+        schema::prepare(&mut connection, &self.schema, realm_id, entities, claim).await
     }
 
     /// Upgrades the schema `qbo`, and tables that were made by hand in another shape, all of them

@@ -57,14 +57,25 @@ fn raw_table(schema: &str, entity: &EntitySpec) -> String {
         .replace("{table}", &quote_identifier(&entity.table()))
 }
 
+/// What becomes of a schema that another company has, and of which nothing is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// It is taken: somebody has named it for this company.
+    Named,
+    /// It is left: it was chosen because nobody seemed to have it.
+    Chosen,
+}
+
 /// Creates, checks and binds the tables of a schema, in one transaction. If all is as it should be, which
-/// is so at every sync but the first, nothing is written, and nobody waits for it.
+/// is so at every sync but the first, nothing is written, and nobody waits for it. Returns false, and leaves
+/// all as it was, if the schema is another company's and stays so by the `claim`.
 pub(super) async fn prepare(
     connection: &mut Object,
     schema: &str,
     realm_id: &str,
     entities: &[EntitySpec],
-) -> Result<()> {
+    claim: Claim,
+) -> Result<bool> {
     let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
     let transaction = connection.transaction().await.map_err(database_error)?;
     transaction.batch(PIN_SEARCH_PATH).await?;
@@ -84,8 +95,11 @@ pub(super) async fn prepare(
     obstacles::check(&*transaction, schema, &tables).await?;
     add_deletion_time(&*transaction, schema, &tables).await?;
     check_shapes(&*transaction, schema, &tables).await?;
-    bind_company(&*transaction, schema, realm_id).await?;
-    transaction.commit().await.map_err(database_error)
+    if !bind_company(&*transaction, schema, realm_id, claim).await? {
+        return Ok(false);
+    }
+    transaction.commit().await.map_err(database_error)?;
+    Ok(true)
 }
 
 /// Tables that a schema lacks.
@@ -345,14 +359,15 @@ async fn company_of(client: &(impl GenericClient + Sync), schema: &str) -> Resul
 }
 
 /// Binds a schema to its company at the first load. Another company is refused, because the ids of
-/// two companies collide.
+/// two companies collide; false if the schema was chosen and is another's meanwhile.
 async fn bind_company(
     client: &(impl GenericClient + Sync),
     schema: &str,
     realm_id: &str,
-) -> Result<()> {
+    claim: Claim,
+) -> Result<bool> {
     if company_of(client, schema).await?.as_deref() == Some(realm_id) {
-        return Ok(());
+        return Ok(true);
     }
     migrations::lock(client).await?;
     let insert = "
@@ -361,8 +376,14 @@ async fn bind_company(
     client.change(insert, params![schema, realm_id]).await?;
     let bound = company_of(client, schema).await?;
     let bound = bound.unwrap_or_else(|| realm_id.to_owned());
-    if bound == realm_id || rebind_if_empty(client, schema, realm_id).await? {
-        return Ok(());
+    if bound == realm_id {
+        return Ok(true);
+    }
+    if claim == Claim::Chosen {
+        return Ok(false);
+    }
+    if rebind_if_empty(client, schema, realm_id).await? {
+        return Ok(true);
     }
     let own = "SELECT schema_name FROM qbo.schema_realms WHERE realm_id = $1 ORDER BY bound_at_utc, schema_name";
     let own = client.rows(own, params![realm_id]).await?;
