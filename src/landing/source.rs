@@ -31,7 +31,7 @@ pub struct LandingSource {
     realm_id: String,
     /// Paths by entity and window, and up to when a window was read whose file does not say it. There may be
     /// many, so that they share names and paths.
-    files: HashMap<(Arc<str>, Window), (Arc<Path>, Option<DateTime<Utc>>)>,
+    files: HashMap<(Arc<str>, Window), Place>,
     /// The lines of the one file that holds all windows.
     spool: Option<Spool>,
     /// Properties that the files may hold, and that get no further.
@@ -42,6 +42,9 @@ pub struct LandingSource {
     /// which nothing is reserved.
     parsing: Mutex<()>,
 }
+
+/// The file of a window, and up to when it was read if somebody else than the file says so.
+type Place = (Arc<Path>, Option<DateTime<Utc>>);
 
 /// A window, and the file in which it is.
 struct WindowFile<'f> {
@@ -87,8 +90,7 @@ impl LandingSource {
                 last = file.path.into();
             }
             let key = (names.shared(file.entity), file.window);
-            let before: Option<(Arc<Path>, _)> =
-                by_window.insert(key, (last.clone(), file.read_until));
+            let before: Option<Place> = by_window.insert(key, (last.clone(), file.read_until));
             if let Some((before, _)) = before.filter(|(before, _)| *before != last) {
                 let reason = format!(
                     "'{}' and '{}' hold the same window; remove the one that is not to be loaded",
