@@ -9,10 +9,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::sync::{Mutex, mpsc};
 
-use super::horizon;
 use super::line::MAX_LINE;
 use super::masking::masked_line;
-use super::reader::Begun;
+use super::reader::{self, Begun};
 use super::spool::{Names, Spool};
 use crate::domain::{EntitySpec, Held, MAX_SHOWN, Mask, Page, Window, excerpt};
 use crate::error::{Error, Result};
@@ -198,7 +197,7 @@ impl LandingSource {
     fn horizon(&self, file: &LandingFile) -> Result<DateTime<Utc>> {
         let said = match self.spool {
             Some(_) => None,
-            None => horizon::read_until(&file.path)?,
+            None => reader::read_until(&file.path)?,
         };
         Ok(said.or(file.read_until).unwrap_or(file.window.start))
     }
