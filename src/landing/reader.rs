@@ -6,8 +6,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use flate2::read::MultiGzDecoder;
 
+use super::horizon;
 use super::layout::is_parquet;
 use super::line::MAX_LINE;
 use super::parquet_lines::ParquetLines;
@@ -66,6 +68,20 @@ fn decode(path: &Path, file: File) -> Result<Box<dyn Read + Send>> {
         Compression::Gzip => Box::new(MultiGzDecoder::new(file)),
         Compression::None => Box::new(file),
     })
+}
+
+/// Returns the instant up to which a file without lines was read; `None` if it is of an earlier version.
+///
+/// # Errors
+/// [`Error::Landing`] if it cannot be read or is damaged.
+pub(super) fn read_until(path: &Path) -> Result<Option<DateTime<Utc>>> {
+    let file = open_regular(path)?;
+    let text = match is_parquet(path) {
+        true => ParquetLines::open(path, file)?.read_until(),
+        false => horizon::last_frame(&file).map_err(|e| Error::landing(path, e))?,
+    };
+    let parsed = text.map(|text| horizon::parse(&text)).transpose();
+    parsed.map_err(|e| Error::landing(path, e))
 }
 
 /// The part of a line that was read.
@@ -292,5 +308,39 @@ pub(super) mod tests {
         encoder.finish().unwrap();
         let error = outcome(&path).unwrap_err().to_string();
         assert!(error.contains("memory"), "{error}");
+    }
+
+    #[test]
+    fn a_file_without_lines_says_how_far_it_was_read_and_damage_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["a.jsonl.zst", "a.parquet"] {
+            let path = directory.path().join(name);
+            let now = crate::clock::now();
+            let mut writer = LandingWriter::create(&path).unwrap();
+            writer.set_entity("items").unwrap();
+            writer.set_read_until(now);
+            writer.finish().unwrap();
+            assert!(
+                LandingReader::open(&path)
+                    .unwrap()
+                    .next_line()
+                    .unwrap()
+                    .is_none()
+            );
+            assert_eq!(read_until(&path).unwrap(), Some(now), "{name}");
+            let whole = std::fs::read(&path).unwrap();
+            for place in 0..whole.len() {
+                let mut damaged = whole.clone();
+                damaged[place] ^= 4;
+                std::fs::write(&path, damaged).unwrap();
+                let lines =
+                    LandingReader::open(&path).and_then(|mut file| file.next_line().map(drop));
+                let found = lines.and_then(|()| read_until(&path));
+                assert!(
+                    matches!(found, Err(_) | Ok(None)) || found.is_ok_and(|at| at == Some(now)),
+                    "{name} {place}"
+                );
+            }
+        }
     }
 }

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tracing::warn;
 
-use super::horizon;
 use super::parts::{Parts, Unwritten, files_of};
+use super::reader;
 use crate::domain::{
     DistinctIds, EntitySpec, LoadCounts, Mask, Page, Report, SkipReason, Window, WindowReport,
     too_many_rejects,
@@ -210,7 +210,7 @@ fn count_content(path: &Path) -> Result<FileContent> {
     let rows = distinct.count() + rejected;
     if rows == 0 {
         // One of an earlier version does not say it, and is read again.
-        let said = horizon::read_until(path)?;
+        let said = reader::read_until(path)?;
         read_until = said.or(Some(DateTime::<Utc>::MIN_UTC));
     }
     let counts = LoadCounts {

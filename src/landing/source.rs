@@ -9,10 +9,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::sync::{Mutex, mpsc};
 
-use super::horizon;
 use super::line::MAX_LINE;
 use super::masking::masked_line;
-use super::reader::Begun;
+use super::reader::{self, Begun};
 use super::spool::{Names, Spool};
 use crate::domain::{EntitySpec, Held, MAX_SHOWN, Mask, Page, Window, excerpt};
 use crate::error::{Error, Result};
@@ -31,7 +30,7 @@ pub struct LandingSource {
     realm_id: String,
     /// Paths by entity and window, and up to when a window was read whose file does not say it. There may be
     /// many, so that they share names and paths.
-    files: HashMap<(Arc<str>, Window), (Arc<Path>, Option<DateTime<Utc>>)>,
+    files: HashMap<(Arc<str>, Window), Place>,
     /// The lines of the one file that holds all windows.
     spool: Option<Spool>,
     /// Properties that the files may hold, and that get no further.
@@ -42,6 +41,9 @@ pub struct LandingSource {
     /// which nothing is reserved.
     parsing: Mutex<()>,
 }
+
+/// The file of a window, and up to when it was read if somebody else than the file says so.
+type Place = (Arc<Path>, Option<DateTime<Utc>>);
 
 /// A window, and the file in which it is.
 struct WindowFile<'f> {
@@ -87,8 +89,7 @@ impl LandingSource {
                 last = file.path.into();
             }
             let key = (names.shared(file.entity), file.window);
-            let before: Option<(Arc<Path>, _)> =
-                by_window.insert(key, (last.clone(), file.read_until));
+            let before: Option<Place> = by_window.insert(key, (last.clone(), file.read_until));
             if let Some((before, _)) = before.filter(|(before, _)| *before != last) {
                 let reason = format!(
                     "'{}' and '{}' hold the same window; remove the one that is not to be loaded",
@@ -196,7 +197,7 @@ impl LandingSource {
     fn horizon(&self, file: &LandingFile) -> Result<DateTime<Utc>> {
         let said = match self.spool {
             Some(_) => None,
-            None => horizon::read_until(&file.path)?,
+            None => reader::read_until(&file.path)?,
         };
         Ok(said.or(file.read_until).unwrap_or(file.window.start))
     }

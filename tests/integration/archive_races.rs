@@ -7,6 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use qbo_rs::app::{App, ArchiveRequest, LoadRequest};
 use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{
     Database, a_minute_ago, app, assert_complete, change, connect, everything, living, request,
@@ -68,6 +70,67 @@ async fn an_archive_waits_for_no_row_of_a_merge() {
     assert_eq!(living(&database, "raw.qb_items").await, sorted(&sandbox));
     let archived = "SELECT count(*) FROM qbo.archived_records";
     assert_eq!(database.number(archived).await, 0);
+    database.drop().await;
+}
+
+/// Relays one connection after another, and passes on no more than the beginning of what a DELETE returns.
+async fn relay_the_beginning(listener: TcpListener, server: String) {
+    let has = |text: &[u8], part: &[u8]| text.windows(part.len()).any(|found| found == part);
+    while let Ok((mut near, _)) = listener.accept().await {
+        let mut far = TcpStream::connect(&server).await.unwrap();
+        tokio::spawn(async move {
+            let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+            let (mut deletes, mut passed) = (false, 0);
+            loop {
+                tokio::select! {
+                    read = near.read(&mut asked) => {
+                        let Ok(length @ 1..) = read else { return };
+                        deletes |= has(&asked[..length], b"DELETE FROM");
+                        far.write_all(&asked[..length]).await.unwrap();
+                    }
+                    read = far.read(&mut answered), if passed < 1 << 14 => {
+                        let Ok(length @ 1..) = read else { return };
+                        passed += if deletes { length } else { 0 };
+                        if near.write_all(&answered[..length]).await.is_err() { return }
+                    }
+                }
+            }
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_is_stopped_while_it_reads_is_idle_for_the_server_which_ends_it() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let mut app = app(&sandbox, &database);
+    assert_complete(
+        &app.backfill(&whole_range(&["items"], "800d", 1000))
+            .await
+            .unwrap(),
+    );
+    // More than the buffers between the server and its client hold.
+    let more = "INSERT INTO raw.qb_items
+        SELECT (jsonb_populate_record(item, jsonb_build_object('id', 'x' || n,
+            'payload', payload || jsonb_build_object('Note', repeat(n::text, 400))))).*
+        FROM raw.qb_items AS item, generate_series(10000, 25000) AS n WHERE id = '1'";
+    database.client.batch_execute(more).await.unwrap();
+    let (before, rest) = database.url.split_once('@').unwrap();
+    let (server, name) = rest.split_once('/').unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("{before}@{}/{name}", listener.local_addr().unwrap());
+    let relay = tokio::spawn(relay_the_beginning(listener, server.to_owned()));
+    app.settings.set("DATABASE_URL", &url).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("old.jsonl");
+    let archives = tokio::spawn(async move { archive(&app, Utc::now(), &file).await });
+    // The server ends a session that is idle in a transaction after half a minute, and no other.
+    let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND state = 'idle in transaction' AND query LIKE '%DELETE FROM%'";
+    until(&database, idle).await;
+    archives.abort();
+    relay.abort();
+    let rows = "SELECT count(*) FROM raw.qb_items";
+    assert_eq!(database.number(rows).await, 15_041);
     database.drop().await;
 }
 

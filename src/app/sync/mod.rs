@@ -225,7 +225,7 @@ impl Syncer {
             .try_company(scope, &meter, &mut schema)
             .instrument(info_span!("company", realm_id));
         // A defect fails this company alone.
-        let outcome = without_panics(tried).await;
+        let outcome = without_panics(Box::pin(tried)).await;
         let (status, loss, entities) = match outcome {
             Ok(Synced {
                 held: Some(reason), ..

@@ -5,10 +5,10 @@ use std::io::Write;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, pin_mut};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 
 use super::{PostgresSink, obstacles};
 use crate::domain::{EntitySpec, Mask};
@@ -16,13 +16,17 @@ use crate::durable::{Lock, directory_of, remove_leftovers_in};
 use crate::error::{Error, Result};
 use crate::landing::{LandingLine, LandingWriter, archive_exists};
 use crate::postgres::{
-    Columns, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, bind, database_error, is_live_before,
-    migrations, params, server, table_name, version_of,
+    Columns, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, is_live_before, migrations,
+    params, server, table_name, version_of,
 };
 use crate::store::Schemas;
 
 /// The server hears nothing while a large file is written to a slow disk.
 const WAIT_FOR_DISK: &str = "SET LOCAL idle_in_transaction_session_timeout = '10min'";
+
+/// Rows that are read at a time: they need not all fit into memory, and a process that is stopped between two
+/// pieces is idle for the server, which ends its transaction. Within one it would wait for its client for ever.
+const PIECE: i32 = 100;
 
 /// Number of archived records of one entity.
 #[derive(Debug, Clone, Serialize)]
@@ -116,20 +120,23 @@ impl PostgresSink {
             let begun = transaction.rows(BEGIN, archive).await?;
             let begun = begun.first().map(|row| row.column(0)).transpose()?;
             let archive_id: i64 = begun.unwrap_or_default();
-            // Streamed: the rows need not fit into memory.
-            let rows = transaction
-                .query_typed_raw(
-                    &delete(&self.schema, entity),
-                    [bind(&before), bind(&archive_id)],
-                )
-                .await
-                .map_err(database_error)?;
-            pin_mut!(rows);
+            let statement = delete(&self.schema, entity);
+            let types = [Type::TIMESTAMPTZ, Type::INT8];
+            let statement = transaction.prepare_typed(&statement, &types).await;
+            let statement = statement.map_err(database_error)?;
+            let moved = transaction.bind(&statement, &[&before, &archive_id]).await;
+            let moved = moved.map_err(database_error)?;
             let mut count = 0_i64;
-            while let Some(row) = rows.next().await {
-                let row = row.map_err(database_error)?;
-                write_line(&mut writer, &realm_id, entity, &row, mask)?;
-                count += 1;
+            loop {
+                let rows = transaction.query_portal(&moved, PIECE).await;
+                let rows = rows.map_err(database_error)?;
+                for row in &rows {
+                    write_line(&mut writer, &realm_id, entity, row, mask)?;
+                    count += 1;
+                }
+                if rows.is_empty() {
+                    break;
+                }
             }
             let end = END.replace("{table}", &table_name(&self.schema, entity));
             transaction.change(&end, params![archive_id, count]).await?;
