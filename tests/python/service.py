@@ -66,11 +66,3 @@ def is_held(database: Database) -> bool:
         return False
     states = dict(database.query("SELECT status, count(*) FROM qbo.windows GROUP BY 1"))
     return states.get("done", 0) > 0 and states.get("running", 0) > 0
-
-
-def wait_until(is_so, what: object = "") -> None:
-    """Wait until a condition holds, for at most half a minute."""
-    end = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)

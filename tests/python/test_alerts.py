@@ -10,7 +10,7 @@ from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from service import wait_until
+from waiting import until
 
 PATH = "/services/T000/B000/a-secret-part"
 
@@ -78,7 +78,7 @@ def test_an_alert_is_told_once_and_when_it_is_over(serve, database, receiver, co
     places = {"QBO_ALERT_WEBHOOK_URL": receiver.url, "QBO_ALERT_SLACK_URL": receiver.url}
     # Two processes look at the same companies.
     servers = [serve("items", **places) for _ in range(2)]
-    wait_until(lambda: told(database, "webhook") == told(database, "slack") == {"stale": True})
+    until(lambda: told(database, "webhook") == told(database, "slack") == {"stale": True})
     [plain] = [body for body in receiver.bodies if "alerts" in body]
     [slack] = [body for body in receiver.bodies if "text" in body]
     [alert] = plain["alerts"]
@@ -91,7 +91,7 @@ def test_an_alert_is_told_once_and_when_it_is_over(serve, database, receiver, co
     # It is over when no process has seen it for 40 seconds.
     make_stale(database, 0)
     database.execute("UPDATE qbo.alerts SET seen_utc = now() - interval '40 seconds'")
-    wait_until(lambda: told(database, "webhook") == told(database, "slack") == {})
+    until(lambda: told(database, "webhook") == told(database, "slack") == {})
     assert len(receiver.bodies) == 4
     [over] = [body["alerts"] for body in receiver.bodies[2:] if "alerts" in body]
     assert [(each["status"], each["kind"]) for each in over] == [("resolved", "stale")]
@@ -109,13 +109,13 @@ def test_a_place_that_fails_is_tried_again_and_its_url_is_not_logged(
     with (tmp_path / "log").open("w") as log:
         server = Server(environment | {"QBO_ALERT_SLACK_URL": receiver.url}, "items", errors=log)
         try:
-            wait_until(lambda: receiver.asked == 1)
+            until(lambda: receiver.asked == 1)
             [(attempts, is_later)] = database.query("SELECT attempts, next_try_utc > now() FROM qbo.alerts")
             assert (attempts, is_later) == (1, True)
             assert told(database, "slack") == {"stale": False}
             assert server.call("GET", "/healthz") == (200, {"status": "ok"})
             database.execute("UPDATE qbo.alerts SET next_try_utc = now()")
-            wait_until(lambda: told(database, "slack") == {"stale": True})
+            until(lambda: told(database, "slack") == {"stale": True})
         finally:
             server.stop()
     assert len(receiver.bodies) == 1
@@ -149,7 +149,7 @@ def test_alerts_come_by_mail(serve, database, company):
             QBO_ALERT_MAIL_FROM="qbo_rs <alerts@example.com>",
             QBO_ALERT_MAIL_TO="ana@example.com, luis@example.com",
         )
-        wait_until(lambda: told(database, "mail") == {"stale": True})
+        until(lambda: told(database, "mail") == {"stale": True})
     finally:
         mail.stop()
     [envelope] = received
@@ -170,7 +170,7 @@ def test_books_and_comparisons_that_differ_are_alerts(serve, run, database, rece
         "'different', 1, 1, 0.1, '{}', 1)"
     )
     serve("items", QBO_ALERT_WEBHOOK_URL=receiver.url)
-    wait_until(lambda: told(database, "webhook") == {"books": True, "verify": True})
+    until(lambda: told(database, "webhook") == {"books": True, "verify": True})
     texts = {alert["kind"]: alert["text"] for body in receiver.bodies for alert in body["alerts"]}
     assert "as of 2025-12-31 (cash) do not agree" in texts["books"]
     assert "verify of items" in texts["verify"]
@@ -185,7 +185,7 @@ def test_deep_health_is_503_while_something_is_wrong_and_tells_reasons_to_the_ke
     make_stale(database, 3)
     assert server.call("GET", "/healthz") == (200, {"status": "ok"})
     # An answer is used again for ten seconds.
-    wait_until(lambda: server.call("GET", "/healthz?deep")[0] == 503)
+    until(lambda: server.call("GET", "/healthz?deep")[0] == 503)
     status, said = server.call("GET", "/healthz?deep")
     assert status == 503
     assert company not in json.dumps(said)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from conftest import ROOT
-from service import wait_until
+from waiting import until
 
 sys.path.insert(0, str(ROOT / "benches"))
 
@@ -60,6 +60,6 @@ def test_processor_time_counts_the_children_of_a_server_too():
     parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)
     try:
         begin = processor.seconds(parent.pid)
-        wait_until(lambda: processor.seconds(parent.pid) > begin + 0.1 and not processor.children(parent.pid))
+        until(lambda: processor.seconds(parent.pid) > begin + 0.1 and not processor.children(parent.pid))
     finally:
         parent.communicate(b"\n", timeout=30)

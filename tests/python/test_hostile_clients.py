@@ -10,11 +10,15 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from service import Server, wait_until
 from service_attack import SIGNED_FALSELY, WEBHOOK, ask, attacking, measure, mixture, request, signed_webhook
+from waiting import until as wait_until
+
+if TYPE_CHECKING:
+    from service import Server
 
 TOKEN = "the verifier token of the app"  # noqa: S105 - of these tests
 KEY = "a long and secret key"

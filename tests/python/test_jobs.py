@@ -5,13 +5,17 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from conftest import COMMAND
-from service import Server, wait_until
+from waiting import until
 
 import qbo_rs
+
+if TYPE_CHECKING:
+    from service import Server
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def test_a_job_of_a_killed_process_is_finished_once_by_another(serve, slow_qbo, 
     first = serve(**slow_qbo.environment)
     _, job = first.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})
     job_id = job["job_id"]
-    wait_until(lambda: reads(slow_qbo) >= 2)
+    until(lambda: reads(slow_qbo) >= 2)
     first.process.kill()
     # One of two other processes takes the job over once its heartbeat is old enough.
     others = [serve(**slow_qbo.environment), serve(**slow_qbo.environment)]
@@ -48,7 +52,7 @@ def test_a_cancelled_job_ends_and_keeps_committed_rows(serve, slow_qbo, database
     first = server.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})[1]["job_id"]
     waiting = server.call("POST", "/api/qbo/sync/", {"entities": ["items"]})[1]["job_id"]
     assert server.call("POST", f"/api/qbo/jobs/{waiting}/cancel/")[1]["status"] == "cancelled"
-    wait_until(lambda: status_of(server, first) == "running")
+    until(lambda: status_of(server, first) == "running")
     assert server.call("POST", f"/api/qbo/jobs/{first}/cancel/")[0] == 202
     assert server.ended(first)["status"] == "cancelled"
     assert database.query("SELECT status, count(*) FROM qbo.jobs GROUP BY 1") == [("cancelled", 2)]
@@ -64,7 +68,7 @@ def test_an_entity_is_pending_until_its_sync_starts(serve, qbo):
     for slow, status in (("batch", "pending"), ("cdc", "in_progress")):
         qbo.fault("slow", on=slow, ms=2000, times=1)
         job_id = server.call("POST", "/api/qbo/sync/")[1]["job_id"]
-        wait_until(lambda status=status: statuses() == {status}, status)
+        until(lambda status=status: statuses() == {status}, status)
         assert server.ended(job_id)["status"] == "done"
         assert statuses() == {"success"}
 
@@ -72,7 +76,7 @@ def test_an_entity_is_pending_until_its_sync_starts(serve, qbo):
 def test_a_process_that_resumes_after_losing_its_job_drops_it(serve, slow_qbo, database):
     sleeper = serve("--workers", "1", **slow_qbo.environment)
     job_id = sleeper.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})[1]["job_id"]
-    wait_until(lambda: reads(slow_qbo) >= 1)
+    until(lambda: reads(slow_qbo) >= 1)
     sleeper.process.send_signal(signal.SIGSTOP)
     other = serve(**slow_qbo.environment)
     done = other.ended(job_id)
@@ -121,11 +125,11 @@ def test_a_process_that_is_stopped_in_a_transaction_holds_up_no_other(table, ser
             "SELECT count(*) FROM pg_locks JOIN pg_database AS d ON d.oid = database AND datname = current_database() "
             "WHERE locktype = 'advisory' AND (classid, objid) = (0, 7) AND NOT granted"
         )
-        wait_until(lambda: database.query(asleep) == [(1,)])
+        until(lambda: database.query(asleep) == [(1,)])
         sleeper.process.send_signal(signal.SIGSTOP)
         database.execute("DELETE FROM public.sleepers")
     idle = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
-    wait_until(lambda: len(database.query(idle)) == 1)
+    until(lambda: len(database.query(idle)) == 1)
     stopped_at, held_by = time.monotonic(), database.query(idle)
     other = serve(**slow_qbo.environment)
     ended = other.ended(job_id, 60)
@@ -144,7 +148,7 @@ def test_a_process_that_is_stopped_in_a_transaction_holds_up_no_other(table, ser
 def test_a_stopped_service_returns_its_job_to_the_queue_at_once(serve, slow_qbo, database):
     first = serve(**slow_qbo.environment)
     job_id = first.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})[1]["job_id"]
-    wait_until(lambda: reads(slow_qbo) >= 2)
+    until(lambda: reads(slow_qbo) >= 2)
     first.process.send_signal(signal.SIGTERM)
     assert first.process.wait(10) == 0
     assert database.query("SELECT status, attempts FROM qbo.jobs") == [("queued", 0)]
@@ -168,7 +172,7 @@ def test_a_job_that_ends_five_processes_is_given_up_and_proper_stops_do_not_coun
     attempts = "SELECT status, attempts FROM qbo.jobs"
     for end, count in [(signal.SIGTERM, 1)] * 4 + [(signal.SIGKILL, count) for count in range(1, 6)]:
         worker = serve("--workers", "1", **slow_qbo.environment)
-        wait_until(lambda count=count: database.query(attempts) == [("running", count)], database.query(attempts))
+        until(lambda count=count: database.query(attempts) == [("running", count)], database.query(attempts))
         worker.process.send_signal(end)
         worker.process.wait(20)
         # As if it had been a while ago.
@@ -196,6 +200,6 @@ def test_jobs_of_an_unresponsive_company_occupy_one_worker(serve, environment):
             return server.call("POST", "/api/qbo/sync/", {"accounts": [realm_id]})[1]["job_id"]
 
         waiting = [ask(silent) for _ in range(3)]
-        wait_until(lambda: status_of(server, waiting[0]) == "running")
+        until(lambda: status_of(server, waiting[0]) == "running")
         assert server.ended(ask(other))["status"] == "done"
         assert [status_of(server, job_id) for job_id in waiting] == ["running", "queued", "queued"]

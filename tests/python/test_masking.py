@@ -13,9 +13,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from conftest import keywords, report_of
-from service import Server, wait_until
+from service import Server
 from test_tokens import environment_of, run
 from test_webhooks import TOKEN, signature
+from waiting import until
 
 import qbo_rs
 
@@ -182,7 +183,7 @@ def test_masked_properties_are_written_nowhere(books, database, environment, tmp
     use_everything(books, environment, search, tmp_path)
     with service(environment, tmp_path) as server:
         deliver(server, books, ssn)
-        wait_until(lambda: database.query("SELECT count(*) FROM qbo.jobs WHERE status = 'done'") == [(1,)])
+        until(lambda: database.query("SELECT count(*) FROM qbo.jobs WHERE status = 'done'") == [(1,)])
         assert server.call("GET", "/metrics")[0] == 200
     search.told.append((tmp_path / "service.log").read_text())
     assert "record_rejected" in "".join(search.told)

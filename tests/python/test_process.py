@@ -10,7 +10,8 @@ import sys
 
 import pytest
 from conftest import COMMAND, ROOT, VARIABLES, keywords
-from service import hold_after, is_held, wait_until
+from service import hold_after, is_held
+from waiting import until
 
 import qbo_rs
 
@@ -169,7 +170,7 @@ except KeyboardInterrupt:
         hold_after(slow, 5)
         settings = json.dumps(keywords(slow) | database.settings)
         process = subprocess.Popen([sys.executable, "-c", code, settings], stdout=subprocess.PIPE, text=True)
-        wait_until(lambda: is_held(database))
+        until(lambda: is_held(database))
         process.send_signal(signal.SIGINT)
         # The answers that it waits for never come.
         output, _ = process.communicate(timeout=8)
@@ -195,7 +196,7 @@ def test_the_command_stops_on_signals(database, sent, code):
         line = [COMMAND, "backfill", "invoices", "--start", RANGE[0], "--end", RANGE[1], "--chunk", "month"]
         line.append("--strict-windows")
         process = subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, text=True)
-        wait_until(lambda: is_held(database))
+        until(lambda: is_held(database))
         process.send_signal(sent)
         # The answers that it waits for never come.
         _, errors = process.communicate(timeout=3)

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from conftest import keywords
-from service import wait_until
+from waiting import until
 
 import qbo_rs
 from qbo_rs import _records
@@ -61,7 +61,7 @@ def test_a_record_edited_during_the_read_is_yielded_once(qbo, company):
     invoices = qbo_rs.records("invoices", *RANGE, page_size=20, **company)
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(lambda: list(invoices))
-        wait_until(lambda: qbo.stats()["requests"].get("query", {}).get("200", 0) >= 4)
+        until(lambda: qbo.stats()["requests"].get("query", {}).get("200", 0) >= 4)
         # The record moves from the first page to the last.
         edited = qbo.edit("Invoice", "oldest", at="2025-12-31T23:59:59Z")
         listed = reading.result(60)

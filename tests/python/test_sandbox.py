@@ -6,12 +6,12 @@ import json
 import os
 import signal
 import subprocess
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from conftest import COMMAND, VARIABLES, keywords
+from waiting import until
 
 import qbo_rs
 
@@ -321,17 +321,10 @@ def test_a_sandbox_in_the_background_is_stopped_by_a_command():
         stopped = subprocess.run([COMMAND, "sandbox", "--stop"], env=environment, timeout=30, check=False)
     assert stopped.returncode == 0
     assert settings["QBO_API_URL"] in comment
-    wait_until(lambda: control(environment, "stats").returncode == 2)
+    until(lambda: control(environment, "stats").returncode == 2)
 
 
 def test_a_sandbox_within_a_program_is_not_stopped_by_a_command(qbo):
     ended = control(dict(os.environ) | qbo.environment, "stop")
     assert (ended.returncode, "ends with the program" in ended.stderr) == (2, True)
     assert qbo.stats()["data_requests"] == 0
-
-
-def wait_until(is_so, seconds: float = 10) -> None:
-    """Ask until something is so."""
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end

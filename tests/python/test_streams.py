@@ -10,7 +10,7 @@ from threading import Thread
 
 import psycopg
 import pytest
-from service import wait_until
+from waiting import until
 
 import qbo_rs
 
@@ -68,11 +68,11 @@ def test_a_table_ends_its_transaction_when_it_is_read_or_left(database, items):
 
     idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
     items.to_arrow()
-    wait_until(lambda: database.query(idle) == [(0,)])
+    until(lambda: database.query(idle) == [(0,)])
     reader = pa.RecordBatchReader.from_stream(items)
     reader.read_next_batch()
     del reader
-    wait_until(lambda: database.query(idle) == [(0,)])
+    until(lambda: database.query(idle) == [(0,)])
 
 
 @pytest.mark.parametrize("method", ["to_arrow", "to_pandas", "to_polars", "to_duckdb"])
@@ -81,7 +81,7 @@ def test_other_threads_go_on_while_a_batch_is_awaited(database, held_items, meth
         holder.execute("SELECT pg_advisory_lock(7)")
 
         def release():
-            wait_until(lambda: database.query(WAITING) == [(1,)])
+            until(lambda: database.query(WAITING) == [(1,)])
             holder.execute("SELECT pg_advisory_unlock(7)")
 
         other = Thread(target=release)
@@ -112,7 +112,7 @@ def test_ctrl_c_ends_a_read_before_and_after_the_first_batch(database, lock, met
         holder.execute(lock)
         line = [sys.executable, "-c", READER, json.dumps(database.settings), method]
         process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        wait_until(lambda: database.query(WAITING) == [(1,)])
+        until(lambda: database.query(WAITING) == [(1,)])
         process.send_signal(signal.SIGINT)
         # The lock that it waits for stays.
         out, err = process.communicate(timeout=5)

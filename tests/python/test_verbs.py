@@ -10,7 +10,8 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 from conftest import keywords
-from service import hold_after, is_held, wait_until
+from service import hold_after, is_held
+from waiting import until
 
 import qbo_rs
 
@@ -142,7 +143,7 @@ def test_a_cancelled_twin_stops_and_keeps_committed_windows(database):
                     "invoices", *RANGE, "month", strict_windows=True, **keywords(slow), **database.settings
                 )
             )
-            await asyncio.to_thread(wait_until, lambda: is_held(database))
+            await asyncio.to_thread(until, lambda: is_held(database))
             task.cancel()
             # The answers that it waits for never come.
             done, _ = await asyncio.wait([task], timeout=1)

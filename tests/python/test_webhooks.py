@@ -12,10 +12,14 @@ import urllib.error
 import urllib.request
 from datetime import datetime, timedelta, timezone
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
-from service import Server, wait_until
 from service_attack import signed_webhook
+from waiting import until
+
+if TYPE_CHECKING:
+    from service import Server
 
 TOKEN = "the verifier token of the app"  # noqa: S105 - of these tests
 
@@ -165,7 +169,7 @@ def test_a_signed_delivery_is_never_refused_and_keeps_its_good_events(serve, dat
     assert "qbo_webhooks_unsigned_total 17" in metrics
     database.execute("UPDATE qbo.webhook_rejects SET received_at_utc = now() - interval '31 days'")
     serve("--workers", "1")
-    wait_until(lambda: database.query("SELECT count(*) FROM qbo.webhook_rejects") == [(0,)])
+    until(lambda: database.query("SELECT count(*) FROM qbo.webhook_rejects") == [(0,)])
 
 
 def any_json(chance: Random, depth: int = 0) -> object:
@@ -221,14 +225,14 @@ def test_events_are_replayed_on_request(serve, qbo, database):
     realm = qbo.environment["QBO_REALM_ID"]
     assert deliver(server, event(1, realm, "customer"), event(2, realm, "invoice"), event(3, "9", "customer"))[0] == 200
     done = "SELECT count(*) FROM qbo.jobs WHERE status = 'done'"
-    wait_until(lambda: database.query(done) == [(1,)])
+    until(lambda: database.query(done) == [(1,)])
     # Events of entities that the service does not sync create no job.
     assert database.query("SELECT request FROM qbo.jobs") == [({"accounts": [realm], "entities": ["customers"]},)]
     an_hour_ago = (datetime.now(timezone.utc) - timedelta(hours=1)).isoformat()
     replay = "/api/qbo/webhooks/replay/"
     assert server.call("POST", replay, {"since": an_hour_ago, "accounts": ["12"]}) == (202, {"events": 0})
     assert server.call("POST", replay, {"since": an_hour_ago, "accounts": [realm]}) == (202, {"events": 2})
-    wait_until(lambda: database.query(done) == [(2,)])
+    until(lambda: database.query(done) == [(2,)])
     assert server.call("POST", replay, {"since": "2999-01-01T00:00:00Z"}) == (202, {"events": 0})
     for wrong in (
         {},
@@ -241,7 +245,7 @@ def test_events_are_replayed_on_request(serve, qbo, database):
     database.execute("UPDATE qbo.jobs SET finished_at_utc = now() - interval '31 days'")
     database.execute("UPDATE qbo.webhook_events SET processed_at_utc = now() - interval '31 days'")
     serve("--workers", "1")
-    wait_until(lambda: database.query("SELECT count(*) FROM qbo.webhook_events") == [(0,)])
+    until(lambda: database.query("SELECT count(*) FROM qbo.webhook_events") == [(0,)])
     assert database.query("SELECT count(*) FROM qbo.jobs") == [(0,)]
 
 
@@ -255,20 +259,20 @@ def test_events_wait_while_their_entity_fails_or_their_company_is_not_connected(
 
     database.execute("UPDATE qbo.sync_state SET consecutive_failures = 3 WHERE entity = 'customers'")
     deliver(server, event(1, realm, "customer"), event(2, realm, "item"))
-    wait_until(lambda: answered() == {"customers": False, "items": True})
+    until(lambda: answered() == {"customers": False, "items": True})
     jobs = "SELECT request -> 'entities' FROM qbo.jobs WHERE status = 'done' AND request -> 'accounts' <> '[]'"
-    wait_until(lambda: database.query(jobs) == [(["items"],)])
+    until(lambda: database.query(jobs) == [(["items"],)])
     assert not answered()["customers"]
     database.execute("UPDATE qbo.sync_state SET last_attempt_at_utc = now() - interval '3 min'")
-    wait_until(lambda: sorted(database.query(jobs)) == [(["customers"],), (["items"],)])
+    until(lambda: sorted(database.query(jobs)) == [(["customers"],), (["items"],)])
 
     dead = "UPDATE qbo.accounts SET state = 'needs_reauth', reason = 'gone'"
     database.execute(dead)
     deliver(server, event(3, realm, "item"), event(4, "9", "customer"))
     taken = "SELECT event_id FROM qbo.webhook_events WHERE processed_at_utc IS NULL"
-    wait_until(lambda: database.query(taken) == [("event 3",)])
+    until(lambda: database.query(taken) == [("event 3",)])
     database.execute("UPDATE qbo.accounts SET state = 'active', reason = NULL")
-    wait_until(lambda: database.query(taken) == [])
+    until(lambda: database.query(taken) == [])
 
 
 ENDED = "SELECT status FROM qbo.jobs WHERE request -> 'accounts' <> '[]' ORDER BY created_at_utc"
@@ -292,21 +296,21 @@ def test_a_change_arrives_whose_job_failed_because_quickbooks_was_down(entities,
     qbo.edit("Customer", "oldest")
     if len(entities) > 1:
         qbo.edit("Item", "oldest")
-    wait_until(lambda: database.query(ENDED) == [("failed",)])
+    until(lambda: database.query(ENDED) == [("failed",)])
     assert [delivery["attempts"] for delivery in qbo.control("deliveries")] == [[200]]
     assert database.query(WAITING) == [(1,)]
     waiting = "SELECT entity FROM qbo.webhook_events WHERE processed_at_utc IS NULL"
     assert database.query(waiting) == [("customers",)]
     # Another event is looked at, and the failed one is left waiting meanwhile.
     assert deliver(server, event(7, "9", "item"))[0] == 200
-    wait_until(lambda: database.query(WAITING) == [(1,)])
+    until(lambda: database.query(WAITING) == [(1,)])
     assert database.query(ENDED) == [("failed",)]
     qbo.clear_faults()
     database.execute("UPDATE qbo.sync_state SET last_attempt_at_utc = last_attempt_at_utc - interval '1 hour'")
     database.execute(
         "UPDATE qbo.jobs SET finished_at_utc = finished_at_utc - interval '1 hour' WHERE status = 'failed'"
     )
-    wait_until(lambda: database.query(ENDED) == [("failed",), ("done",)])
+    until(lambda: database.query(ENDED) == [("failed",), ("done",)])
     truth = {key: json.loads(payload) for key, payload in qbo.truth("Customer", "2024-01-01", "2100-01-01").items()}
     assert dict(database.query("SELECT id, payload FROM raw.qb_customers")) == truth
     assert database.query(WAITING) == [(0,)]
@@ -319,17 +323,17 @@ def test_jobs_that_fail_before_their_sync_begins_follow_each_other_less_and_less
     database.execute("ALTER TABLE raw.qb_customers RENAME COLUMN payload TO something_else")
     assert deliver(server, event(1, realm, "customer"))[0] == 200
     for failures, rest in ((1, 60), (2, 120), (3, 240)):
-        wait_until(lambda failures=failures: database.query(ENDED) == [("failed",)] * failures)
+        until(lambda failures=failures: database.query(ENDED) == [("failed",)] * failures)
         assert database.query("SELECT sum(consecutive_failures) FROM qbo.sync_state") == [(0,)]
         # A second before its time the event waits, although another one, of no company, is done with.
         database.execute(
             f"UPDATE qbo.jobs SET finished_at_utc = now() - interval '{rest - 10} s' WHERE status = 'failed'"
         )
         assert deliver(server, event(10 + failures, "9", "customer"))[0] == 200
-        wait_until(lambda: database.query(WAITING) == [(1,)])
+        until(lambda: database.query(WAITING) == [(1,)])
         assert database.query(ENDED) == [("failed",)] * failures
         if failures == 3:
             database.execute("ALTER TABLE raw.qb_customers RENAME COLUMN something_else TO payload")
         database.execute(f"UPDATE qbo.jobs SET finished_at_utc = now() - interval '{rest} s' WHERE status = 'failed'")
-    wait_until(lambda: database.query(ENDED) == [("failed",)] * 3 + [("done",)])
+    until(lambda: database.query(ENDED) == [("failed",)] * 3 + [("done",)])
     assert database.query(WAITING) == [(0,)]

@@ -8,6 +8,7 @@ import time
 import pytest
 from companies import COMPANIES, END, START
 from conftest import requests
+from waiting import until
 
 import qbo_rs
 import qbo_rs.spark
@@ -122,10 +123,8 @@ def busy(connected, qbo, database):
         target=qbo_rs.sync, args=(ENTITIES,), kwargs={"accounts": realm_id, "database_url": connected["DATABASE_URL"]}
     )
     thread.start()
-    deadline = time.monotonic() + 30
-    while not database.query(f"SELECT 1 FROM qbo.sync_turns WHERE realm_id = '{realm_id}'"):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    turn = f"SELECT 1 FROM qbo.sync_turns WHERE realm_id = '{realm_id}'"
+    until(lambda: database.query(turn), "the sync has no turn", every=0.01)
     yield realm_id
     thread.join()
 
