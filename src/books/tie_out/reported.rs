@@ -128,6 +128,10 @@ pub(crate) fn postings_of(
             party: None,
             changed_at,
         });
+        if transaction.date != date {
+            let ReportedTransaction { label, id, .. } = transaction;
+            return Err(format!("{label} {id} has two dates"));
+        }
         transaction.party = transaction.party.take().or_else(|| reader.party(row));
         transaction.changed_at = transaction.changed_at.max(changed_at);
         if let Some(line) = reader.line(row)? {

@@ -93,6 +93,36 @@ fn postings_are_read_by_debit_and_credit_or_by_the_direction_of_the_account() {
 }
 
 #[test]
+fn a_transaction_with_two_dates_is_refused() {
+    let section = Section {
+        label: "Bank".to_owned(),
+        group: None,
+        id: Some("1".to_owned()),
+    };
+    let posting = |date: &str| ReportRow {
+        path: vec![section.clone()],
+        ..row(
+            RowKind::Data,
+            vec![
+                cell(date, None),
+                cell("Invoice", Some("1")),
+                cell("5.00", None),
+            ],
+        )
+    };
+    let dated = |other: &str| {
+        let keys = ["tx_date", "txn_type", "subt_nat_home_amount"];
+        let rows = vec![posting("2031-02-01"), posting(other)];
+        postings_of(&answer(&keys, rows), &chart())
+    };
+    assert!(dated("2031-02-01").is_ok());
+    assert_eq!(
+        dated("2031-02-02").err().as_deref(),
+        Some("Invoice 1 has two dates")
+    );
+}
+
+#[test]
 fn a_ledger_that_lacks_a_row_contradicts_the_trial_balances() {
     let shown = [reported("Invoice", "1", "2031-02-01", &SALE)];
     let opening = Balances::from([("2".to_owned(), dec("10.00"))]);
