@@ -43,7 +43,7 @@ pub(super) struct ParquetLines {
     /// Rows that were read, and those that the file says it has.
     row: u64,
     rows: u64,
-    /// What its metadata say of the instant up to which it was read.
+    /// The instant up to which it was read, as its metadata say.
     read_until: Option<String>,
     line: Vec<u8>,
     read: usize,

@@ -1,4 +1,4 @@
-//! What a read has set aside and handed over already.
+//! Rejects that a read has handed over already.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};

@@ -167,6 +167,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "config",
             "demo",
             "domain",
+            "durable",
             "error",
             "http",
             "landing",
@@ -613,7 +614,7 @@ fn every_behaviour_of_the_sandbox_names_tests_that_exist() {
 fn every_promise_names_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut code = rust_text();
-    for directory in ["tests/python", "tests/mage"] {
+    for directory in ["tests/python", "tests/mage", "tests/spark"] {
         for entry in std::fs::read_dir(root.join(directory)).unwrap() {
             code.push_str(&std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default());
         }

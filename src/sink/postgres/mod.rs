@@ -151,7 +151,11 @@ impl PostgresSink {
     ///
     /// # Errors
     /// As for [`prepare`](Self::prepare).
-    pub(crate) async fn claim_schema(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<bool> {
+    pub(crate) async fn claim_schema(
+        &self,
+        realm_id: &str,
+        entities: &[EntitySpec],
+    ) -> Result<bool> {
         let mut connection = self.db.connection().await?;
         server::check(&mut connection).await?;
         migrations::apply(&mut connection).await?;

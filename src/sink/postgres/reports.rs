@@ -55,7 +55,7 @@ pub(crate) struct Landed<'a> {
     pub received_at: DateTime<Utc>,
 }
 
-/// When a request was answered as the tables have it. Of several answers, which cover its days together.
+/// Times of the answers to a request that the tables have, which cover its days together.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReportTimes {
     /// When the oldest was made, by the clock of QuickBooks.

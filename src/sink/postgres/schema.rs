@@ -57,7 +57,7 @@ fn raw_table(schema: &str, entity: &EntitySpec) -> String {
         .replace("{table}", &quote_identifier(&entity.table()))
 }
 
-/// What becomes of a schema that another company has, and of which nothing is committed.
+/// The right to a schema that another company has, and of which nothing is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Claim {
     /// It is taken: somebody has named it for this company.
