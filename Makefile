@@ -30,7 +30,7 @@ ENGINES := $(patsubst tests/engines/requirements/%.txt,%,$(wildcard tests/engine
 
 .PHONY: help demo stop-demo wheel prepare test lint wheel-portable test-rust test-postgres test-oldest-postgres \
 	openapi test-python test-mage test-sail test-spark test-schedulers simulation soak bench bench-check bench-report \
-	bench-merge bench-views bench-books bench-fivetran bench-growth bench-mage bench-companies bench-fleet \
+	bench-merge bench-views bench-books bench-fivetran bench-growth bench-mage bench-companies bench-fleet bench-ceilings \
 	bench-hostile bench-peers house-metrics docs clean
 .DEFAULT_GOAL := help
 
@@ -159,6 +159,9 @@ bench-companies: .venv/.dev .venv/.wheel ## Measure how two broken companies slo
 
 bench-fleet: .venv/.dev .venv/.wheel ## Measure looks at thousands of companies, and syncs of hundreds by several processes; takes six minutes
 	$(BIN)/python benches/fleet.py
+
+bench-ceilings: .venv/.dev .venv/.wheel $(SAIL)/.wheel $(SPARK)/.wheel ## Measure how many companies the service, Sail and Spark bring into step, by workers; takes half an hour
+	cd benches && ../$(BIN)/python -m ceilings
 
 bench-hostile: .venv/.dev .venv/.wheel ## Attack the service with a thousand hostile clients beside signed webhooks; takes a minute
 	$(BIN)/python benches/hostile_clients.py

@@ -38,7 +38,7 @@ def spark(workers: int):  # noqa: ANN201 - pyspark is not in the environment of 
 
 
 def sail():  # noqa: ANN201 - likewise
-    """Return a session of Sail, whose workers are threads of this process, and its server, which ends if it is let go."""
+    """Return a session of Sail, whose workers are threads of this process, and the server, which must be kept."""
     from pysail.spark import SparkConnectServer  # noqa: PLC0415 - of this engine only
     from pyspark.sql import SparkSession  # noqa: PLC0415
 
@@ -57,7 +57,6 @@ def main() -> None:
     for _ in sys.stdin:
         begin = time.monotonic()
         report = qbo_rs.spark.sync(session, ENTITIES, partitions=workers).collect()
-        companies = [row for row in report if row["entity"] is None]
         failed = [row["error"] for row in report if row["status"] not in ("ok", "unavailable")]
         print(json.dumps({"seconds": time.monotonic() - begin, "failed": failed}), flush=True)
 
