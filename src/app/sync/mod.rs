@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{Instrument, info_span};
 
@@ -148,6 +149,8 @@ pub(super) struct Syncer {
     backend: StateBackend,
     schemas: Schemas,
     schedule: SyncSchedule,
+    /// Held while a company that has no schema is given one, so that the first one has `raw`.
+    schema_choice: Mutex<()>,
 }
 
 impl App {
@@ -182,6 +185,7 @@ impl Syncer {
             postgres,
             backend,
             schemas,
+            schema_choice: Mutex::default(),
         })
     }
 
@@ -287,11 +291,17 @@ impl Syncer {
             .await?
             .into_parts();
         connection.has_token().await?;
+        let bound = self.schemas.bound_schema(realm_id).await?;
+        // Whatever the tables of a company with a schema wait for, they hold up no other company.
+        let _in_order = match bound {
+            Some(_) => None,
+            None => Some(self.schema_choice.lock().await),
+        };
         let sink = loop {
             *schema = self.schemas.schema_for(realm_id).await?;
             let (db, postgres) = (self.db.clone(), &self.postgres);
             let sink = PostgresSink::new(db, schema, postgres, RunRecords::Changes)?;
-            // Another company, of this process or another, may have taken `raw` since: then this one has its own.
+            // Another process may have given `raw` to another company since: then this one has its own.
             if sink.claim_schema(realm_id, entities).await? {
                 break sink;
             }

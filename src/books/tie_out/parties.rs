@@ -14,7 +14,8 @@ use super::difference::TransactionDifference;
 use super::reported::{can_be_summed, sum};
 use super::side::Key;
 use crate::books::{Entry, Settlement};
-use crate::domain::reports::{ReportAnswer, RowKind, entity_of_label};
+use crate::domain::find_entity;
+use crate::domain::reports::{ReportAnswer, RowKind, entity_of_label, has_no_entity};
 
 /// The entities whose records say which documents they settle.
 const PAYMENTS: [&str; 2] = ["Payment", "BillPayment"];
@@ -183,6 +184,27 @@ pub(crate) struct PartyComparison {
     pub(crate) uneven: BTreeSet<String>,
 }
 
+/// Returns reported documents by the entity of the record that has the id, where the report's word says none:
+/// words are translated (reports.md F).
+fn by_entity(report: &OpenDocuments, entries: &[Entry]) -> OpenDocuments {
+    let is_known = |word: &str| find_entity(word).is_ok() || has_no_entity(word);
+    let unknown = report.keys().filter(|((word, _), _)| !is_known(word));
+    let unknown: HashSet<&str> = unknown.map(|((_, id), _)| id.as_str()).collect();
+    let mut entities: HashMap<&str, BTreeSet<&str>> = HashMap::new();
+    for entry in entries.iter().filter(|it| unknown.contains(it.id.as_str())) {
+        entities.entry(&entry.id).or_default().insert(&entry.entity);
+    }
+    let named = |word: &str, id: &str| -> Option<String> {
+        let found = entities.get(id).filter(|found| found.len() == 1)?;
+        (!is_known(word)).then(|| found.iter().copied().collect())
+    };
+    let documents = report.iter().map(|(((word, id), owner), document)| {
+        let entity = named(word, id).unwrap_or_else(|| word.clone());
+        (((entity, id.clone()), owner.clone()), document.clone())
+    });
+    documents.collect()
+}
+
 /// Compares the open documents of a day.
 pub(crate) fn compare_parties(
     chart: &Chart,
@@ -192,9 +214,10 @@ pub(crate) fn compare_parties(
     differences: &[TransactionDifference],
 ) -> PartyComparison {
     let records = open_documents(chart, owed.entries, owed.settlements, kind, day);
+    let report = by_entity(report, owed.entries);
     let known = Known::of(kind, day, differences, &owed);
     let mut parties: BTreeMap<&str, Open<'_>> = BTreeMap::new();
-    for ((key, owner), document) in report {
+    for ((key, owner), document) in &report {
         let party = parties.entry(owner).or_default();
         party.name = &document.name;
         party.report += document.amount;

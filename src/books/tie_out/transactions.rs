@@ -320,7 +320,7 @@ fn has_query(entity: &str) -> bool {
 
 /// Returns the record of a reported transaction. Ids may repeat between entities, and words of reports
 /// are translated (reports.md F): a word that is known decides; for another one, a record with the id
-/// counts only if a line agrees.
+/// counts only if a line agrees, or if it is the only one and has the same day.
 fn counterpart<'k>(
     reported: &ReportedTransaction,
     candidates: &[&'k Key],
@@ -341,5 +341,11 @@ fn counterpart<'k>(
                 })
         })
     };
-    candidates.iter().find(agrees).copied()
+    let is_of_day = |key: &&&Key| {
+        let side = sides.get(**key);
+        side.is_some_and(|side| side.date == reported.date) && !has_no_entity(&reported.label)
+    };
+    let only = candidates.first().filter(|_| candidates.len() == 1);
+    let found = candidates.iter().find(agrees);
+    found.or_else(|| only.filter(is_of_day)).copied()
 }

@@ -101,6 +101,18 @@ fn open_documents_are_compared_by_customer() {
 }
 
 #[test]
+fn documents_under_the_words_of_another_language_are_those_of_the_records() {
+    let entries = record("Invoice", "1", "2031-02-01", &SALE);
+    let open = vec![open_row("Factura", "1", "107.00")];
+    assert_eq!(compare_open(&entries, &[], open), (vec![], vec![]));
+    // Two records with the id: nothing says which it is.
+    let both = [record("Bill", "1", "2031-02-01", &SALE), entries].concat();
+    let open = vec![open_row("Factura", "1", "107.00")];
+    let (parties, _) = compare_open(&both, &[], open);
+    assert_eq!(parties, [("77".to_owned(), dec("-107.00"))]);
+}
+
+#[test]
 fn a_payment_that_settles_nothing_is_named_although_the_sums_agree() {
     assert_eq!(
         compare_open(&paid_invoice(), &[settlement()], vec![]),
