@@ -77,6 +77,38 @@ fn documented(first_line: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sync_reads_only_the_company_that_the_settings_name() {
+    let database = Database::create().await;
+    let (_sandbox, mut app, realms) = companies(2, &database).await;
+    app.settings.set("QBO_REALM_ID", &realms[1]).unwrap();
+    let report = app.sync(&everything(&["items"])).await.unwrap();
+    let synced: Vec<&str> = report.accounts.iter().map(|it| &*it.realm_id).collect();
+    assert_eq!(synced, [&realms[1]]);
+    // One that is not connected: what is wrong may be its id, and nothing else is read for it.
+    app.settings.set("QBO_REALM_ID", "123").unwrap();
+    let report = app.sync(&everything(&["items"])).await.unwrap();
+    let [unknown] = &report.accounts[..] else {
+        panic!("{report:?}");
+    };
+    let reason = unknown.error.as_deref().unwrap();
+    assert!(reason.contains("check QBO_REALM_ID first"), "{reason}");
+    let error = app.schema_of_company().await.unwrap_err().to_string();
+    assert!(error.contains("check QBO_REALM_ID first"), "{error}");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_with_a_wrong_company_is_refused_before_the_consent() {
+    let database = Database::create().await;
+    let (_sandbox, mut app, _) = companies(1, &database).await;
+    app.settings.set("QBO_REALM_ID", "abc").unwrap();
+    let refused = app.begin_login("http://localhost:8484/callback").await;
+    let reason = refused.unwrap_err().to_string();
+    assert!(reason.contains("correct or unset QBO_REALM_ID"), "{reason}");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_company_needs_a_schema_that_the_owner_creates() {
     let database = Database::create().await;
     let (sandbox, owner, realms) = companies(2, &database).await;

@@ -10,18 +10,19 @@ use crate::error::{Error, Result};
 use crate::store::token_store::ConnectionSummary;
 
 impl Syncer {
-    /// Returns the companies of the request; if it names none, the current ones of the token store
-    /// and the one of the settings.
+    /// Returns the companies of the request; if it names none, the one of the settings, and if they name
+    /// none either, all current ones of the token store.
     pub(in crate::app) async fn realms(&self, request: &SyncRequest) -> Result<Vec<String>> {
         let mut realm_ids = request.scope.accounts.clone();
         if realm_ids.is_empty() {
-            realm_ids.extend(
-                self.connections()
-                    .await?
-                    .into_iter()
-                    .map(|company| company.realm_id),
-            );
-            realm_ids.extend(self.app.settings.realm_id()?);
+            // Whoever names a company means that one, and no other.
+            match self.app.settings.realm_id()? {
+                Some(named) => realm_ids.push(named),
+                None => {
+                    let stored = self.connections().await?.into_iter();
+                    realm_ids.extend(stored.map(|company| company.realm_id));
+                }
+            }
         }
         realm_ids.sort();
         realm_ids.dedup();

@@ -48,7 +48,8 @@ impl Reconnect {
                  run `qbo-rs auth login` once more, which stores a token in {place}"
             ),
             None => format!(
-                "{stored}; run `qbo-rs auth login`, or set it to the company's refresh token"
+                "{stored}; check QBO_REALM_ID first: if that is the company, run `qbo-rs auth login`, or set \
+                 QBO_REFRESH_TOKEN to its refresh token"
             ),
         };
         Error::config("QBO_REFRESH_TOKEN", reason)
