@@ -379,13 +379,17 @@ fn describe(report: &CompanyReport, text: &mut String) {
     let state = states::state(state.as_str());
     let reads = reads(traffic.monthly_reads, 0);
     let company = &account.realm_id;
-    let first = say!(
-        "company {company}: {state}, {days}, {reads}",
-        company,
-        state,
-        days,
-        reads
-    );
+    let first = match account.needs_reauth {
+        // What its tokens would have lasted is over.
+        Some(_) => say!("company {company}: {state}, {reads}", company, state, reads),
+        None => say!(
+            "company {company}: {state}, {days}, {reads}",
+            company,
+            state,
+            days,
+            reads
+        ),
+    };
     text.extend([&*first, "\n"]);
     let mut line = |line: String| text.extend(["  ", &*line, "\n"]);
     if let Some(at) = account.access_token_expires_at.map(format_instant) {
