@@ -84,7 +84,7 @@ impl Consent {
     pub fn read(&self, address: &str, realm_id: Option<&str>) -> Result<Callback> {
         let wrong = |reason: String| Error::config("consent", reason);
         if address.trim().is_empty() {
-            return Err(wrong("nothing was pasted".into()));
+            return Err(wrong("nothing was pasted; log in again, and paste the address at which the browser ended".into()));
         }
         let fields = fields(address);
         let field = |name: &str| {
