@@ -406,7 +406,10 @@ mod tests {
             assert!(tips(line).contains("--where id=17"), "{line}");
         }
         let tip = tips("qbo-rs show items --format csv");
-        assert!(tip.contains("--csv") && !tip.contains("log-format"), "{tip}");
+        assert!(
+            tip.contains("--csv") && !tip.contains("log-format"),
+            "{tip}"
+        );
         for line in ["qbo-rs sync --colour", "qbo-rs show items --limit -1"] {
             let tip = tips(line);
             assert!(!tip.contains("to pass"), "{tip}");

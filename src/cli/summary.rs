@@ -84,12 +84,20 @@ fn unchanged(report: &Report, ending: &Ending) -> Option<String> {
     let is_empty = |run: &&RunReport| {
         run.totals.rows == 0 && run.unavailable().is_none() && run.windows.iter().all(is_done)
     };
-    let names: Vec<&str> = report.runs.iter().filter(is_empty).map(|run| &*run.entity).collect();
+    let names: Vec<&str> = report
+        .runs
+        .iter()
+        .filter(is_empty)
+        .map(|run| &*run.entity)
+        .collect();
     if ending.verb != Verb::Backfill || names.is_empty() {
         return None;
     }
     let names = names.join(", ");
-    Some(say!("no record was last changed in this range, which is what a range counts: {names}", names))
+    Some(say!(
+        "no record was last changed in this range, which is what a range counts: {names}",
+        names
+    ))
 }
 
 /// Returns true unless all windows failed without a record.

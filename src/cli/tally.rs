@@ -90,7 +90,9 @@ impl Tally {
         let rows = count(&self.rows) + in_parts;
         let windows = windows_in(language, count(&self.windows));
         match count(&self.done) {
-            0 if rows == 0 => say!(in language; "Stopped before a window was complete. Go on:  {again}", again),
+            0 if rows == 0 => {
+                say!(in language; "Stopped before a window was complete. Go on:  {again}", again)
+            }
             done => say!(in language;
                 "Stopped after {done} of {windows}, {rows}; they stay. Go on:  {again}",
                 done = number_in(language, done),
@@ -191,7 +193,11 @@ mod tests {
         );
         tally.part_committed(run, window, 5);
         tally.window_finished(run, &done);
-        assert!(tally.stopped().contains("14,969 rows"), "{}", tally.stopped());
+        assert!(
+            tally.stopped().contains("14,969 rows"),
+            "{}",
+            tally.stopped()
+        );
         tally.window_finished(run, &WindowReport::empty(second, WindowStatus::Failed));
         assert_eq!(
             tally.stopped(),

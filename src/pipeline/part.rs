@@ -14,7 +14,7 @@ use super::open_window::PartEnd;
 use super::span::SpanDivider;
 use crate::domain::{Record, VISIBLE_LATE, Window};
 use crate::error::Result;
-use crate::port::{Progress as _, RunName, Sink, Source, WindowWriter};
+use crate::port::{RunName, Sink, Source, WindowWriter};
 
 /// The end of a part.
 pub(super) struct PartBound {

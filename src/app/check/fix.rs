@@ -36,7 +36,8 @@ pub(super) fn fix_of(error: &Error, settings: &Settings) -> Option<String> {
 /// Returns true if a setting lacks or refuses the company that the settings name: it may be the wrong one,
 /// and then a login would not help.
 fn is_of_named_company(setting: &str, settings: &Settings) -> bool {
-    matches!(setting, "QBO_REALM_ID" | "QBO_REFRESH_TOKEN") && !matches!(settings.realm_id(), Ok(None))
+    matches!(setting, "QBO_REALM_ID" | "QBO_REFRESH_TOKEN")
+        && !matches!(settings.realm_id(), Ok(None))
 }
 
 /// Returns how to see whether Postgres answers at all.

@@ -11,8 +11,7 @@ const PAGE: &str = "https://appcenter.intuit.com/app/connect/oauth2/request";
 const UNKNOWN_APP: &str = "QBO_APP_ID";
 
 /// Says what to do with an address that has it.
-const WITHOUT_APP: &str =
-    "with the app's id of Intuit's developer portal in place of QBO_APP_ID; set QBO_APP_ID to see it here";
+const WITHOUT_APP: &str = "with the app's id of Intuit's developer portal in place of QBO_APP_ID; set QBO_APP_ID to see it here";
 
 /// The way to connect one company again.
 #[derive(Debug, Clone)]
