@@ -269,7 +269,10 @@ fn with_tips_of_ours(mut error: clap::Error, args: &[OsString]) -> clap::Error {
     }
     if error.kind() == ErrorKind::UnknownArgument && args.iter().any(|word| word == "show") {
         match unknown.as_deref() {
-            Some("--format") => tips = vec!["--csv prints comma-separated values, --json an object".into()],
+            Some("--format") => {
+                error.remove(ContextKind::SuggestedArg);
+                tips = vec!["--csv prints comma-separated values, --json an object".into()];
+            }
             Some(word) if !word.starts_with('-') => tips.push(
                 "show takes one entity; --where id=17 names a record, --limit 5 the number of records".into(),
             ),

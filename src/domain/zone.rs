@@ -71,7 +71,13 @@ fn guess(name: &str) -> Option<&'static str> {
     if let Some((_, zone)) = capital {
         return Some(zone);
     }
-    let zones = || TZ_VARIANTS.iter().map(|zone| zone.name());
+    let all = || TZ_VARIANTS.iter().map(|zone| zone.name());
+    let continent_of = |zone: &str| zone.split_once('/').map(|(continent, _)| folded(continent));
+    let continent = continent_of(name).filter(|typed| {
+        let mut known = all().filter_map(continent_of);
+        known.any(|known| known == *typed)
+    });
+    let zones = || all().filter(|zone| continent.is_none() || continent_of(zone) == continent);
     let places: Vec<String> = zones().map(place_of).collect();
     let place = closest(&typed, places.iter().map(String::as_str))?;
     zones().find(|zone| place_of(zone) == place)
