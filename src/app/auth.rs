@@ -186,6 +186,8 @@ impl App {
     /// # Errors
     /// Fails before the consent page is opened if settings are invalid or the token store is unusable.
     pub async fn begin_login(&self, redirect_uri: &str) -> Result<Consent> {
+        // After a consent it would be too late to say that no company can be connected.
+        self.settings.realm_id()?;
         let oauth = self.settings.oauth()?;
         let backend = StateBackend::open(&self.settings, &oauth.token_store, CONNECTIONS).await?;
         let store = backend.token_store("login", key(&oauth)?).await?;

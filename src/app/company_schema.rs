@@ -31,8 +31,9 @@ impl App {
             Some(other) => Err(Error::config(
                 "QBO_REALM_ID",
                 format!(
-                    "no schema holds company {realm_id}, and {DEFAULT_SCHEMA} holds {other}; qbo-rs sync --realm-id \
-                     {realm_id} loads it into a schema of its own"
+                    "no schema holds company {realm_id}, and {DEFAULT_SCHEMA} holds {other}; check QBO_REALM_ID first: if \
+                     {realm_id} is right and connected, qbo-rs sync --realm-id {realm_id} loads it into a schema of \
+                     its own"
                 ),
             )),
             None => Ok(None),

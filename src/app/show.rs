@@ -155,6 +155,8 @@ pub struct ShowReport {
     pub rows: Vec<RecordRow>,
     /// More records fit the conditions.
     pub has_more: bool,
+    /// Only records that fit conditions were asked for.
+    pub is_filtered: bool,
     /// Files into which records were moved that are still there alone.
     pub archives: Vec<Archive>,
 }
@@ -261,6 +263,7 @@ impl App {
             columns: heads.collect(),
             rows: rows.collect(),
             has_more,
+            is_filtered: !request.conditions.is_empty(),
             archives,
         })
     }

@@ -135,8 +135,14 @@ fn prompt(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", wrapped(&translated(text)));
 }
 
-fn prompt_for_consent(consent: &Consent) {
+fn prompt_for_consent(app: &App, consent: &Consent) -> Result<()> {
     let redirect_uri = consent.redirect_uri();
+    if let Some(realm_id) = app.settings.realm_id()? {
+        prompt(&say!(
+            "QBO_REALM_ID is {realm_id}: only this company can be connected. To connect another, correct or unset it first.\n",
+            realm_id
+        ));
+    }
     prompt(&format!(
         "Open this page, choose the company and agree:\n\n  {}\n",
         consent.url()
@@ -145,6 +151,7 @@ fn prompt_for_consent(consent: &Consent) {
         "Redirect URI of this login:\n\n  {redirect_uri}\n"
     ));
     prompt(redirect_advice(redirect_uri.scheme()));
+    Ok(())
 }
 
 /// Returns what to do if Intuit's page refuses the redirect URI.
@@ -167,12 +174,13 @@ fn redirect_advice(scheme: &str) -> &'static str {
 
 /// Reads the address that the browser ended at from stdin.
 fn read_pasted(app: &App, consent: &Consent) -> Result<Callback> {
-    prompt_for_consent(consent);
+    prompt_for_consent(app, consent)?;
     prompt(
         "The browser then goes to an address that may show an error; paste that whole address here:",
     );
     let first = match app.read_consent(consent, &pasted()?) {
         Ok(callback) => return Ok(callback),
+        Err(error) if is_of_company(&error) => return Err(error),
         Err(error) => error,
     };
     prompt(&translated(&first.to_string()));
@@ -183,6 +191,11 @@ fn read_pasted(app: &App, consent: &Consent) -> Result<Callback> {
         true => Err(first),
         false => app.read_consent(consent, &second),
     }
+}
+
+/// Returns true if another company was chosen than the settings name: the same address would be refused again.
+fn is_of_company(error: &Error) -> bool {
+    matches!(error, Error::Config { setting, .. } if setting == "QBO_REALM_ID")
 }
 
 /// Returns the next line of stdin with its end; an empty text if there is none.
@@ -196,7 +209,7 @@ fn pasted() -> Result<String> {
 /// Waits until the browser comes back to this machine.
 fn wait_for_browser(app: &App, consent: &Consent, no_browser: bool) -> Outcome<Callback> {
     let listener = callback::bind(consent.redirect_uri())?;
-    prompt_for_consent(consent);
+    prompt_for_consent(app, consent)?;
     if !no_browser && std::io::stderr().is_terminal() {
         // Without a browser, the user opens the printed address elsewhere.
         let _ = open::that_detached(consent.url().as_str());
@@ -338,7 +351,8 @@ fn describe_all(report: &AuthReport) -> String {
             )
         }
         (false, true) => format!(
-            "{store} holds no connection of the company of QBO_REALM_ID; `qbo-rs auth login` makes one\n"
+            "{store} holds no connection of the company of QBO_REALM_ID; check QBO_REALM_ID first: if it is right, `qbo-rs \
+             auth login` makes one\n"
         ),
         (false, false) => String::new(),
     };
@@ -365,13 +379,17 @@ fn describe(report: &CompanyReport, text: &mut String) {
     let state = states::state(state.as_str());
     let reads = reads(traffic.monthly_reads, 0);
     let company = &account.realm_id;
-    let first = say!(
-        "company {company}: {state}, {days}, {reads}",
-        company,
-        state,
-        days,
-        reads
-    );
+    let first = match account.needs_reauth {
+        // What its tokens would have lasted is over.
+        Some(_) => say!("company {company}: {state}, {reads}", company, state, reads),
+        None => say!(
+            "company {company}: {state}, {days}, {reads}",
+            company,
+            state,
+            days,
+            reads
+        ),
+    };
     text.extend([&*first, "\n"]);
     let mut line = |line: String| text.extend(["  ", &*line, "\n"]);
     if let Some(at) = account.access_token_expires_at.map(format_instant) {

@@ -85,7 +85,15 @@ impl EnvFile {
 
     /// Returns the error. Where a setting is missing and a file is there that nobody asked for, it says so.
     pub(super) fn explained(&self, error: Error) -> Error {
+        const KEYS: &str = "QBO_CLIENT_ID, QBO_CLIENT_SECRET";
         match error {
+            Error::Config { setting, reason }
+                if setting == KEYS && reason == "not set" && !Path::new(USUAL_NAME).is_file() =>
+            {
+                let hint = "both are on the page Keys & credentials of your app at https://developer.intuit.com; put them \
+                            into the environment, or into a file, and its path into QBO_ENV_FILE";
+                Error::config(setting, format!("{reason}; {hint}"))
+            }
             Error::Config { setting, reason }
                 if reason.starts_with("not set")
                     && self.path.is_none()
@@ -121,7 +129,11 @@ fn settings_in(
     path: &Path,
 ) -> Result<(HashMap<String, String>, Vec<String>)> {
     let refused = |reason: String| Error::config(setting, format!("{}: {reason}", path.display()));
-    let lines = without_mark(path).map_err(|error| refused(error.to_string()))?;
+    let lines = without_mark(path).map_err(|error| {
+        refused(format!(
+            "{error}; correct the path of the file, or leave it out"
+        ))
+    })?;
     let lines = dotenvy::from_read_iter(lines);
     let (mut values, mut others, mut last) = (HashMap::new(), Vec::new(), None);
     for line in lines {

@@ -206,7 +206,7 @@ fn typed(error: &Error, args: &[OsString]) -> String {
         alias
             .map(|(_, name)| *name)
             .or_else(|| flag.strip_prefix("--"))
-            == Some(setting.as_str())
+            .is_some_and(|name| name.replace('-', "_") == setting.replace('-', "_"))
     };
     let words = args.iter().skip(1).filter_map(|arg| arg.to_str());
     let flags = words.take_while(|word| *word != "--");
@@ -266,6 +266,18 @@ fn with_tips_of_ours(mut error: clap::Error, args: &[OsString]) -> clap::Error {
     {
         let tip = "a sync goes on in the schema that a company is in; `qbo-rs backfill` with --schema puts it there";
         tips.push(tip.into());
+    }
+    if error.kind() == ErrorKind::UnknownArgument && args.iter().any(|word| word == "show") {
+        match unknown.as_deref() {
+            Some("--format") => {
+                error.remove(ContextKind::SuggestedArg);
+                tips = vec!["--csv prints comma-separated values, --json an object".into()];
+            }
+            Some(word) if !word.starts_with('-') => tips.push(
+                "show takes one entity; --where id=17 names a record, --limit 5 the number of records".into(),
+            ),
+            _ => {}
+        }
     }
     if !tips.is_empty() {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
@@ -393,6 +405,14 @@ mod tests {
             assert!(tip.contains("`qbo-rs backfill` with --schema"), "{tip}");
         }
         assert!(!tips("qbo-rs sync --schemas x").contains("backfill"));
+        for line in ["qbo-rs show invoices 5", "qbo-rs show items bills"] {
+            assert!(tips(line).contains("--where id=17"), "{line}");
+        }
+        let tip = tips("qbo-rs show items --format csv");
+        assert!(
+            tip.contains("--csv") && !tip.contains("log-format"),
+            "{tip}"
+        );
         for line in ["qbo-rs sync --colour", "qbo-rs show items --limit -1"] {
             let tip = tips(line);
             assert!(!tip.contains("to pass"), "{tip}");

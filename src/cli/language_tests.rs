@@ -23,6 +23,7 @@ const OF_CLAP: &[&str] = &[
     "unrecognized subcommand '{command}'",
     "the following required arguments were not provided:",
     "invalid value '{value}' for '{argument}'",
+    "{value} is not in {range}",
     "a value is required for '{argument}' but none was supplied",
     "the argument '{argument}' cannot be used with '{other}'",
     "the argument '{argument}' cannot be used multiple times",

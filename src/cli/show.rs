@@ -76,6 +76,12 @@ pub(super) fn table(report: &ShowReport, width: usize) -> String {
     let (count, entity, schema) = (report.rows.len(), report.entity, &report.schema);
     // Writing to a string cannot fail.
     let text = match (count, report.has_more) {
+        (0, _) if !report.is_filtered => say!(
+            "the table of {entity} in the schema {schema} is empty; a backfill reads what was last changed in its range, \
+             `qbo-rs sync {entity}` reads all",
+            entity,
+            schema
+        ),
         (0, _) => say!(
             "no {entity} like this in the schema {schema}",
             entity,

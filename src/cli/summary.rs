@@ -54,6 +54,9 @@ pub(super) fn summary(report: &Report, ending: &Ending) -> String {
     for run in told {
         notes(run, &mut out);
     }
+    if let Some(text) = unchanged(report, ending) {
+        let _ = writeln!(out, "{text}");
+    }
     if !untried.is_empty() {
         let _ = writeln!(out, "{}", untried_entities(&untried, current()));
     }
@@ -73,6 +76,28 @@ pub(super) fn summary(report: &Report, ending: &Ending) -> String {
         let _ = writeln!(out, "{}", say!("Next: {command}", command));
     }
     out
+}
+
+/// Says of entities without a record that an older one may be outside of the range: a list rarely changes.
+fn unchanged(report: &Report, ending: &Ending) -> Option<String> {
+    let is_done = |window: &WindowReport| window.status == WindowStatus::Done;
+    let is_empty = |run: &&RunReport| {
+        run.totals.rows == 0 && run.unavailable().is_none() && run.windows.iter().all(is_done)
+    };
+    let names: Vec<&str> = report
+        .runs
+        .iter()
+        .filter(is_empty)
+        .map(|run| &*run.entity)
+        .collect();
+    if ending.verb != Verb::Backfill || names.is_empty() {
+        return None;
+    }
+    let names = names.join(", ");
+    Some(say!(
+        "no record was last changed in this range, which is what a range counts: {names}",
+        names
+    ))
 }
 
 /// Returns true unless all windows failed without a record.

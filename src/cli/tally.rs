@@ -1,9 +1,12 @@
 //! The count of what a call has done so far: whether it has asked for data, which the exit code says,
 //! and how many windows it has committed, which the text of a stop says.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::command_line::CommandLine;
 use super::logging;
@@ -23,7 +26,10 @@ pub(super) struct Tally {
     has_asked: AtomicBool,
     windows: AtomicU64,
     done: AtomicU64,
+    /// Rows of the windows that have ended.
     rows: AtomicU64,
+    /// Rows of the parts of windows that have not, each by its company, entity and window.
+    parts: Mutex<BTreeMap<(String, String), BTreeMap<Window, u64>>>,
 }
 
 impl Tally {
@@ -37,6 +43,7 @@ impl Tally {
             windows: AtomicU64::new(0),
             done: AtomicU64::new(0),
             rows: AtomicU64::new(0),
+            parts: Mutex::default(),
         }
     }
 
@@ -79,15 +86,18 @@ impl Tally {
         if self.leaves_nothing.load(Ordering::Relaxed) {
             return say!(in language; "Stopped; nothing was written to stdout. Again:  {again}", again);
         }
-        let rows = rows_in(language, count(&self.rows));
+        let in_parts: u64 = self.parts.lock().values().flat_map(BTreeMap::values).sum();
+        let rows = count(&self.rows) + in_parts;
         let windows = windows_in(language, count(&self.windows));
         match count(&self.done) {
-            0 => say!(in language; "Stopped before a window was complete. Go on:  {again}", again),
+            0 if rows == 0 => {
+                say!(in language; "Stopped before a window was complete. Go on:  {again}", again)
+            }
             done => say!(in language;
                 "Stopped after {done} of {windows}, {rows}; they stay. Go on:  {again}",
                 done = number_in(language, done),
                 windows,
-                rows,
+                rows = rows_in(language, rows),
                 again
             ),
         }
@@ -109,11 +119,22 @@ impl Progress for Tally {
         self.next.page_read(run, rows);
     }
 
+    fn part_committed(&self, run: RunName<'_>, window: Window, rows: u64) {
+        let mut parts = self.parts.lock();
+        parts.entry(key(run)).or_default().insert(window, rows);
+        drop(parts);
+        self.next.part_committed(run, window, rows);
+    }
+
     fn window_finished(&self, run: RunName<'_>, window: &WindowReport) {
+        if let Some(parts) = self.parts.lock().get_mut(&key(run)) {
+            parts.remove(&window.window());
+        }
         if window.status == WindowStatus::Done {
             self.done.fetch_add(1, Ordering::Relaxed);
-            self.rows.fetch_add(window.rows, Ordering::Relaxed);
         }
+        // Those of a window that has failed stay, too.
+        self.rows.fetch_add(window.rows, Ordering::Relaxed);
         self.next.window_finished(run, window);
     }
 
@@ -131,6 +152,10 @@ impl Progress for Tally {
     fn paused(&self, wait: Duration) {
         self.next.paused(wait);
     }
+}
+
+fn key(run: RunName<'_>) -> (String, String) {
+    (run.realm_id.to_owned(), run.entity.to_owned())
 }
 
 #[cfg(test)]
@@ -158,7 +183,22 @@ mod tests {
             realm_id: "9",
             entity: "invoices",
         };
+        let second = Window::parse("2024-01-02", "2024-01-03").unwrap();
+        tally.part_committed(run, second, 1000);
+        tally.part_committed(run, second, 2000);
+        assert!(
+            tally.stopped().contains("after 0 of 2 windows, 2,000 rows"),
+            "{}",
+            tally.stopped()
+        );
+        tally.part_committed(run, window, 5);
         tally.window_finished(run, &done);
+        assert!(
+            tally.stopped().contains("14,969 rows"),
+            "{}",
+            tally.stopped()
+        );
+        tally.window_finished(run, &WindowReport::empty(second, WindowStatus::Failed));
         assert_eq!(
             tally.stopped(),
             "Stopped after 1 of 2 windows, 12,969 rows; they stay. Go on:  qbo-rs backfill invoices \

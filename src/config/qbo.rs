@@ -359,7 +359,9 @@ impl Settings {
         if !is_realm_id(realm_id) {
             return Err(Error::config(
                 "QBO_REALM_ID",
-                format!("'{realm_id}' is not a company id, which is digits"),
+                format!(
+                    "'{realm_id}' is not a company id, which is digits; correct or unset QBO_REALM_ID"
+                ),
             ));
         }
         Ok(Some(realm_id.to_owned()))

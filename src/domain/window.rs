@@ -62,7 +62,7 @@ impl Window {
             let (start, end) = (format_instant(start), format_instant(end));
             return Err(Error::config(
                 "end",
-                format!("{end} is not after start {start}"),
+                format!("{end} is not after start {start}; exchange them, or name a later end"),
             ));
         }
         Ok(Self { start, end })

@@ -45,13 +45,42 @@ impl FromStr for Zone {
                 );
                 return Error::config("tz", reason);
             }
-            let reason = match closest(name, TZ_VARIANTS.iter().map(|zone| zone.name())) {
+            let reason = match guess(name) {
                 Some(meant) => format!("'{shown}' is not a zone; did you mean {meant}?"),
                 None => format!("'{shown}' is not a zone; write it as America/Guayaquil"),
             };
             Error::config("tz", reason)
         })
     }
+}
+
+/// Capitals whose zone has the name of another city.
+const CAPITALS: [(&str, &str); 4] = [
+    ("quito", "America/Guayaquil"),
+    ("brasilia", "America/Sao_Paulo"),
+    ("ottawa", "America/Toronto"),
+    ("washington", "America/New_York"),
+];
+
+/// Returns the zone that is most likely meant. The places are compared: a continent that two zones share
+/// would make them look near to each other.
+fn guess(name: &str) -> Option<&'static str> {
+    let place_of = |zone: &str| folded(zone.rsplit('/').next().unwrap_or_default());
+    let typed = place_of(name);
+    let capital = CAPITALS.iter().find(|(capital, _)| *capital == typed);
+    if let Some((_, zone)) = capital {
+        return Some(zone);
+    }
+    let all = || TZ_VARIANTS.iter().map(|zone| zone.name());
+    let continent_of = |zone: &str| zone.split_once('/').map(|(continent, _)| folded(continent));
+    let continent = continent_of(name).filter(|typed| {
+        let mut known = all().filter_map(continent_of);
+        known.any(|known| known == *typed)
+    });
+    let zones = || all().filter(|zone| continent.is_none() || continent_of(zone) == continent);
+    let places: Vec<String> = zones().map(place_of).collect();
+    let place = closest(&typed, places.iter().map(String::as_str))?;
+    zones().find(|zone| place_of(zone) == place)
 }
 
 /// Returns whether a text is a distance from UTC, such as `GMT+5` or `-05:00`.
@@ -142,6 +171,18 @@ mod tests {
     fn an_unknown_zone_is_answered_by_a_guess() {
         let text = "America/Guayaqil".parse::<Zone>().unwrap_err().to_string();
         assert!(text.contains("did you mean America/Guayaquil?"), "{text}");
+        for (typed, meant) in [
+            ("America/Quito", "America/Guayaquil"),
+            ("Quito", "America/Guayaquil"),
+            ("Amercia/Bogota", "America/Bogota"),
+        ] {
+            let text = typed.parse::<Zone>().unwrap_err().to_string();
+            assert!(text.contains(&format!("did you mean {meant}?")), "{text}");
+        }
+        for far in ["America/Cuenca", "America/Manta", "Ecuador"] {
+            let text = far.parse::<Zone>().unwrap_err().to_string();
+            assert!(text.ends_with("write it as America/Guayaquil"), "{text}");
+        }
         for offset in ["GMT+5", "+05:00", "utc-3", "-0500"] {
             let text = offset.parse::<Zone>().unwrap_err().to_string();
             assert!(

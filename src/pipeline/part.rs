@@ -14,7 +14,7 @@ use super::open_window::PartEnd;
 use super::span::SpanDivider;
 use crate::domain::{Record, VISIBLE_LATE, Window};
 use crate::error::Result;
-use crate::port::{Sink, Source, WindowWriter};
+use crate::port::{RunName, Sink, Source, WindowWriter};
 
 /// The end of a part.
 pub(super) struct PartBound {
@@ -66,6 +66,11 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
                 counts,
             });
             self.open.committed_until = Some(until);
+            let name = RunName {
+                realm_id: self.task.source.realm_id(),
+                entity: self.task.entity.name,
+            };
+            self.task.progress.part_committed(name, window, counts.rows);
         }
         Ok(())
     }

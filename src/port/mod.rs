@@ -402,6 +402,8 @@ pub trait Progress: Send + Sync + 'static {
     fn run_started(&self, _run: RunName<'_>, _windows: usize) {}
     /// A page was passed to the sink.
     fn page_read(&self, _run: RunName<'_>, _rows: usize) {}
+    /// A part of a window is committed; the rows are those of all its parts.
+    fn part_committed(&self, _run: RunName<'_>, _window: Window, _rows: u64) {}
     /// A window has ended, successfully or not.
     fn window_finished(&self, _run: RunName<'_>, _window: &WindowReport) {}
     /// A run has ended.

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 pub(super) const ESCAPES: &str = "in a URL the characters @ / : ? # % of a user or a password are \
     written as %40 %2F %3A %3F %23 %25";
 
-const FORM: &str = "write postgresql://user:password@host:5432/database";
+const FORM: &str = "write it as postgresql://user:password@host:5432/database";
 
 /// A parsed address.
 #[derive(Debug)]

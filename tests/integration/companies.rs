@@ -78,6 +78,34 @@ fn documented(first_line: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sync_with_a_wrong_company_in_the_settings_reads_all_others_and_says_what_is_wrong() {
+    let database = Database::create().await;
+    let (_sandbox, mut app, realms) = companies(2, &database).await;
+    app.settings.set("QBO_REALM_ID", "123").unwrap();
+    let report = app.sync(&everything(&["items"])).await.unwrap();
+    let of = |realm_id: &str| report.accounts.iter().find(|it| it.realm_id == realm_id);
+    for realm_id in &realms {
+        assert_eq!(of(realm_id).unwrap().status, CompanyStatus::Ok);
+    }
+    let reason = of("123").unwrap().error.as_deref().unwrap();
+    assert!(reason.contains("check QBO_REALM_ID first"), "{reason}");
+    let error = app.schema_of_company().await.unwrap_err().to_string();
+    assert!(error.contains("check QBO_REALM_ID first"), "{error}");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_with_a_wrong_company_is_refused_before_the_consent() {
+    let database = Database::create().await;
+    let (_sandbox, mut app, _) = companies(1, &database).await;
+    app.settings.set("QBO_REALM_ID", "abc").unwrap();
+    let refused = app.begin_login("http://localhost:8484/callback").await;
+    let reason = refused.unwrap_err().to_string();
+    assert!(reason.contains("correct or unset QBO_REALM_ID"), "{reason}");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_company_needs_a_schema_that_the_owner_creates() {
     let database = Database::create().await;
     let (sandbox, owner, realms) = companies(2, &database).await;

@@ -242,7 +242,7 @@ async fn nothing_english_is_left_about_books_tables_and_the_sandbox() {
         "{synced}"
     );
     let books = surface.run("verify --books --end 2025-12-31", 0, &[]);
-    assert!(books.contains("base de devengado"), "{books}");
+    assert!(books.contains("base de devengo"), "{books}");
     // What no record says is unverified.
     let differs = surface.run("verify --books --end 2025-12-31 --basis cash", 1, &[]);
     assert!(differs.contains("sin verificar"), "{differs}");

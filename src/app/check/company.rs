@@ -215,8 +215,9 @@ impl Look<'_> {
             ),
             None => {
                 let (place, id) = (store.backend.place(), &config.realm_id);
+                let missing = Error::config("QBO_REFRESH_TOKEN", "not set");
                 CheckLine::failed(NAME, format!("{place} holds no token of company {id}"))
-                    .fix(login())
+                    .fix(fix_of(&missing, &self.app.settings))
             }
         }
     }

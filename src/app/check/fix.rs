@@ -12,6 +12,9 @@ pub(super) fn fix_of(error: &Error, settings: &Settings) -> Option<String> {
              credentials"
         }
         Error::PermissionDenied { .. } => environment_switch(settings),
+        Error::Config { setting, .. } if is_of_named_company(setting, settings) => {
+            "correct QBO_REALM_ID, or unset QBO_REALM_ID; if it is right: qbo-rs auth login"
+        }
         Error::Config { setting, .. } => return setting_fix(setting),
         Error::CompanyClosed { .. } => {
             "its owner renews the subscription at https://qbo.intuit.com"
@@ -28,6 +31,13 @@ pub(super) fn fix_of(error: &Error, settings: &Settings) -> Option<String> {
         _ => return None,
     };
     Some(fix.to_owned())
+}
+
+/// Returns true if a setting lacks or refuses the company that the settings name: it may be the wrong one,
+/// and then a login would not help.
+fn is_of_named_company(setting: &str, settings: &Settings) -> bool {
+    matches!(setting, "QBO_REALM_ID" | "QBO_REFRESH_TOKEN")
+        && !matches!(settings.realm_id(), Ok(None))
 }
 
 /// Returns how to see whether Postgres answers at all.

@@ -34,10 +34,10 @@ fn line(settings: &Settings, unknown: &[String]) -> CheckLine {
         }
         names => {
             let named: Vec<String> = names.iter().map(|name| with_guess(name)).collect();
-            let names = named.join(", ");
+            let unread = named.join(", ");
             CheckLine::warning(
                 NAME,
-                format!("no setting has this name, so it is not read: {names}"),
+                format!("no setting has this name, so it is not read: {unread}"),
             )
             .fix("qbo-rs help settings lists the names of all settings".to_owned())
         }

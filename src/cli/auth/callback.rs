@@ -25,7 +25,7 @@ pub(super) fn bind(redirect_uri: &Url) -> Result<TcpListener> {
     }
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, redirect_uri.port().unwrap_or(80)));
     let listener = TcpListener::bind(address)
-        .map_err(|e| refuse(format!("cannot listen at {address}: {e}")))?;
+        .map_err(|e| refuse(format!("cannot listen at {address}: {e}; name another port with --redirect-uri, which the app must list, or add --paste")))?;
     listener
         .set_nonblocking(true)
         .map_err(|e| refuse(e.to_string()))?;

@@ -126,17 +126,17 @@ impl Breaker {
             .to_std()
             .unwrap_or_default();
         if silence >= circuit_timeout && retry_at > now {
-            let last_error = self.last_error.as_deref().unwrap_or_default();
-            let quoted = match last_error {
-                "" => String::new(),
-                text => format!("; the last failure was: {text}"),
-            };
-            return BreakerDecision::Refuse(format!(
-                "the API has not answered since {} ({} failures in a row); nothing is sent before {}{quoted}",
+            let refusal = format!(
+                "the API has not answered since {} ({} failures in a row); nothing is sent before {}",
                 format_instant(since),
                 self.failures,
                 format_instant(retry_at)
-            ));
+            );
+            let last_error = self.last_error.as_deref().unwrap_or_default();
+            return BreakerDecision::Refuse(match last_error {
+                "" => refusal,
+                text => refusal + "; " + &format!("the last failure was: {text}"),
+            });
         }
         if let Ok(wait) = (retry_at - now).to_std()
             && !wait.is_zero()

@@ -84,7 +84,7 @@ impl Consent {
     pub fn read(&self, address: &str, realm_id: Option<&str>) -> Result<Callback> {
         let wrong = |reason: String| Error::config("consent", reason);
         if address.trim().is_empty() {
-            return Err(wrong("nothing was pasted".into()));
+            return Err(wrong("nothing was pasted; log in again, and paste the address at which the browser ended".into()));
         }
         let fields = fields(address);
         let field = |name: &str| {
@@ -119,9 +119,13 @@ impl Consent {
             ));
         };
         if let Some(wanted) = realm_id.filter(|wanted| *wanted != found) {
-            return Err(wrong(format!(
-                "company {found} was chosen, but QBO_REALM_ID is {wanted}; nothing was connected"
-            )));
+            return Err(Error::config(
+                "QBO_REALM_ID",
+                format!(
+                    "company {found} was chosen, but QBO_REALM_ID is {wanted}; nothing was connected: correct or unset \
+                     QBO_REALM_ID, or choose {wanted}, and log in again"
+                ),
+            ));
         }
         if !is_realm_id(found) {
             return Err(wrong("the realmId is not a company id".into()));

@@ -10,6 +10,9 @@ const PAGE: &str = "https://appcenter.intuit.com/app/connect/oauth2/request";
 /// the API contains it.
 const UNKNOWN_APP: &str = "QBO_APP_ID";
 
+/// Says what to do with an address that has it.
+const WITHOUT_APP: &str = "with the app's id of Intuit's developer portal in place of QBO_APP_ID; set QBO_APP_ID to see it here";
+
 /// The way to connect one company again.
 #[derive(Debug, Clone)]
 pub(crate) struct Reconnect {
@@ -48,7 +51,8 @@ impl Reconnect {
                  run `qbo-rs auth login` once more, which stores a token in {place}"
             ),
             None => format!(
-                "{stored}; run `qbo-rs auth login`, or set it to the company's refresh token"
+                "{stored}; check QBO_REALM_ID first: if that is the company, run `qbo-rs auth login`, or set \
+                 QBO_REFRESH_TOKEN to its refresh token"
             ),
         };
         Error::config("QBO_REFRESH_TOKEN", reason)
@@ -88,10 +92,8 @@ impl Reconnect {
     /// Returns instructions for a person.
     pub(crate) fn hint(&self) -> String {
         let placeholder = match self.app_id {
-            Some(_) => "",
-            None => {
-                " (with the app's id of Intuit's developer portal in place of QBO_APP_ID; set QBO_APP_ID to see it here)"
-            }
+            Some(_) => String::new(),
+            None => format!(" ({WITHOUT_APP})"),
         };
         let again = format!(
             "connect the company again: run `qbo-rs auth login`, or set QBO_REFRESH_TOKEN to a new token of company {}; \

@@ -112,7 +112,7 @@ mod tests {
         };
         let page_in_spanish = tie_outs(&spanish, &[tie_out()]).into_string();
         assert!(
-            page_in_spanish.contains("9341, de devengado</th>"),
+            page_in_spanish.contains("9341, de devengo</th>"),
             "{page_in_spanish}"
         );
         assert!(

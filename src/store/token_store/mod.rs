@@ -131,8 +131,8 @@ impl StoredConnection {
             tracing::warn!(
                 phase = "auth",
                 event = "token_store_unreadable",
-                "the tokens of company {realm_id} in {place} were encrypted with another key (client secret renewed?); using \
-                 QBO_REFRESH_TOKEN"
+                "the tokens of company {realm_id} in {place} were encrypted with another key (client secret renewed?); only \
+                 QBO_REFRESH_TOKEN, if it is set, can replace them"
             );
         }
         connection
