@@ -14,7 +14,7 @@ use super::difference::TransactionDifference;
 use super::reported::{can_be_summed, sum};
 use super::side::Key;
 use crate::books::{Entry, Settlement};
-use crate::domain::find_entity;
+use crate::domain::ENTITIES;
 use crate::domain::reports::{ReportAnswer, RowKind, entity_of_label, has_no_entity};
 
 /// The entities whose records say which documents they settle.
@@ -187,7 +187,8 @@ pub(crate) struct PartyComparison {
 /// Returns reported documents by the entity of the record that has the id, where the report's word says none:
 /// words are translated (reports.md F).
 fn by_entity(report: &OpenDocuments, entries: &[Entry]) -> OpenDocuments {
-    let is_known = |word: &str| find_entity(word).is_ok() || has_no_entity(word);
+    let is_known =
+        |word: &str| ENTITIES.iter().any(|it| it.qbo_name == word) || has_no_entity(word);
     let unknown = report.keys().filter(|((word, _), _)| !is_known(word));
     let unknown: HashSet<&str> = unknown.map(|((_, id), _)| id.as_str()).collect();
     let mut entities: HashMap<&str, BTreeSet<&str>> = HashMap::new();
