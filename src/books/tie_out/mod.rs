@@ -13,6 +13,7 @@ mod shape;
 mod side;
 mod statements;
 mod transactions;
+mod translated;
 mod twins;
 
 pub(crate) use self::accounts::{AccountTieOut, compare_accounts};

@@ -13,9 +13,9 @@ use super::chart::{Chart, PartyKind};
 use super::difference::TransactionDifference;
 use super::reported::{can_be_summed, sum};
 use super::side::Key;
+use super::translated::by_entity;
 use crate::books::{Entry, Settlement};
-use crate::domain::ENTITIES;
-use crate::domain::reports::{ReportAnswer, RowKind, entity_of_label, has_no_entity};
+use crate::domain::reports::{ReportAnswer, RowKind, entity_of_label};
 
 /// The entities whose records say which documents they settle.
 const PAYMENTS: [&str; 2] = ["Payment", "BillPayment"];
@@ -182,28 +182,6 @@ pub(crate) struct PartyComparison {
     pub(crate) unlinked: Vec<TransactionDifference>,
     /// The customers and vendors of whom a document has another open amount.
     pub(crate) uneven: BTreeSet<String>,
-}
-
-/// Returns reported documents by the entity of the record that has the id, where the report's word says none:
-/// words are translated (reports.md F).
-fn by_entity(report: &OpenDocuments, entries: &[Entry]) -> OpenDocuments {
-    let is_known =
-        |word: &str| ENTITIES.iter().any(|it| it.qbo_name == word) || has_no_entity(word);
-    let unknown = report.keys().filter(|((word, _), _)| !is_known(word));
-    let unknown: HashSet<&str> = unknown.map(|((_, id), _)| id.as_str()).collect();
-    let mut entities: HashMap<&str, BTreeSet<&str>> = HashMap::new();
-    for entry in entries.iter().filter(|it| unknown.contains(it.id.as_str())) {
-        entities.entry(&entry.id).or_default().insert(&entry.entity);
-    }
-    let named = |word: &str, id: &str| -> Option<String> {
-        let found = entities.get(id).filter(|found| found.len() == 1)?;
-        (!is_known(word)).then(|| found.iter().copied().collect())
-    };
-    let documents = report.iter().map(|(((word, id), owner), document)| {
-        let entity = named(word, id).unwrap_or_else(|| word.clone());
-        (((entity, id.clone()), owner.clone()), document.clone())
-    });
-    documents.collect()
 }
 
 /// Compares the open documents of a day.
