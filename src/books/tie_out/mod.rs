@@ -7,22 +7,21 @@ mod accounts;
 mod cause;
 mod chart;
 mod difference;
+mod open_documents;
 mod parties;
 mod reported;
 mod shape;
 mod side;
 mod statements;
 mod transactions;
-mod translated;
 mod twins;
 
 pub(crate) use self::accounts::{AccountTieOut, compare_accounts};
 pub(crate) use self::cause::Cause;
 pub(crate) use self::chart::{Balances, Chart, ChartAccount, PartyKind};
 pub(crate) use self::difference::{PartyLine, TransactionDifference};
-pub(crate) use self::parties::{
-    OpenDocuments, Owed, PartyTieOut, compare_parties, open_documents_of,
-};
+pub(crate) use self::open_documents::{OpenDocuments, open_documents_of};
+pub(crate) use self::parties::{Owed, PartyTieOut, compare_parties};
 pub(crate) use self::reported::{ReportedTransaction, postings_of, trial_balance_of};
 pub(crate) use self::statements::{check_balance_sheet, check_movements, check_profit_and_loss};
 pub(crate) use self::transactions::{Records, compare_transactions};

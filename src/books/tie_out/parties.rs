@@ -11,11 +11,9 @@ use rust_decimal::Decimal;
 use super::cause::Cause;
 use super::chart::{Chart, PartyKind};
 use super::difference::TransactionDifference;
-use super::reported::{can_be_summed, sum};
+use super::open_documents::{OpenDocument, OpenDocuments, by_entity};
 use super::side::Key;
-use super::translated::by_entity;
 use crate::books::{Entry, Settlement};
-use crate::domain::reports::{ReportAnswer, RowKind, entity_of_label};
 
 /// The entities whose records say which documents they settle.
 const PAYMENTS: [&str; 2] = ["Payment", "BillPayment"];
@@ -44,65 +42,6 @@ impl PartyTieOut {
     pub(crate) fn unexplained(&self) -> Decimal {
         self.difference() - self.causes.values().sum::<Decimal>()
     }
-}
-
-/// The open amount of a document. Payables count as positive, as reports show them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct OpenDocument {
-    name: String,
-    amount: Decimal,
-}
-
-/// Open documents by transaction and customer or vendor: a journal entry may have several.
-pub(crate) type OpenDocuments = BTreeMap<(Key, String), OpenDocument>;
-
-/// Reads the open documents of an ageing detail report.
-///
-/// # Errors
-/// The reason, if the report is cut, has no open balances in the home currency, or an amount is none.
-pub(crate) fn open_documents_of(
-    answer: &ReportAnswer,
-    chart: &Chart,
-) -> Result<OpenDocuments, String> {
-    let name = &answer.name;
-    if answer.is_cut {
-        return Err(format!("{name} is cut"));
-    }
-    let column = |keys: &[&str]| keys.iter().find_map(|key| answer.column(key));
-    let missing = |what: &str| format!("{name} has no column of {what}");
-    let label = column(&["txn_type"]).ok_or_else(|| missing("types of transactions"))?;
-    let party = column(&["cust_name", "vend_name", "name"]).ok_or_else(|| missing("names"))?;
-    let open = column(&["subt_home_open_bal", "subt_neg_home_open_bal"]);
-    // Without a word about the home currency, an amount may be in that of its document (qbo-facts 13.29).
-    let of_one_currency = || match chart.may_have_currencies {
-        true => None,
-        false => column(&["subt_open_bal", "subt_neg_open_bal"]),
-    };
-    let open = open
-        .or_else(of_one_currency)
-        .ok_or_else(|| missing("open balances in the home currency"))?;
-    let mut found = OpenDocuments::new();
-    for row in answer.rows.iter().filter(|row| row.kind == RowKind::Data) {
-        let cell = |column: usize| row.cells.get(column).cloned().unwrap_or_default();
-        let Some(id) = cell(label).id.filter(|id| !id.is_empty()) else {
-            continue;
-        };
-        let text = cell(open).value;
-        let amount = match text.as_str() {
-            "" => Decimal::ZERO,
-            text => row
-                .amount(open)
-                .filter(can_be_summed)
-                .ok_or_else(|| format!("{name}: '{text}' is no amount"))?,
-        };
-        let word = cell(label).value;
-        let entity = entity_of_label(&word).map_or(word.clone(), str::to_owned);
-        let owner = cell(party).id.unwrap_or_default();
-        let document = found.entry(((entity, id), owner)).or_default();
-        document.name = cell(party).value;
-        document.amount = sum(document.amount, amount)?;
-    }
-    Ok(found)
 }
 
 /// Returns the open documents of the records on a day.
