@@ -18,12 +18,13 @@ mod schedule;
 mod unqueryable;
 mod whole;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use tracing::{Instrument, info_span};
 
@@ -271,6 +272,29 @@ impl Syncer {
         company
     }
 
+    /// Waits until it is a company's turn to be given a schema, in the order in which companies have begun;
+    /// `None` if it has one. Whatever its tables wait for, such a company holds up no other.
+    async fn place_among_new(&self, realm_id: &str) -> Result<Option<MutexGuard<'_, ()>>> {
+        let (mut place, mut look) = (
+            pin!(self.schema_choice.lock()),
+            pin!(self.schemas.bound_schema(realm_id)),
+        );
+        let mut held = None;
+        let bound = loop {
+            // The place in the order is taken before the look, which takes as long as it takes.
+            tokio::select! {
+                biased;
+                guard = &mut place, if held.is_none() => held = Some(guard),
+                bound = &mut look => break bound?,
+            }
+        };
+        match (bound, held) {
+            (Some(_), _) => Ok(None),
+            (None, Some(guard)) => Ok(Some(guard)),
+            (None, None) => Ok(Some(place.await)),
+        }
+    }
+
     /// Opens the company and its sink. A company without a token gets no schema, because it may not
     /// exist.
     async fn open_company(
@@ -279,6 +303,7 @@ impl Syncer {
         entities: &[EntitySpec],
         schema: &mut String,
     ) -> Result<(Arc<Source>, ConnectionStatus, PostgresSink)> {
+        let _in_order = self.place_among_new(realm_id).await?;
         let mut settings = self.app.settings.clone();
         if settings.realm_id()?.as_deref() != Some(realm_id) {
             // The refresh token in the settings belongs to another company.
@@ -291,12 +316,6 @@ impl Syncer {
             .await?
             .into_parts();
         connection.has_token().await?;
-        let bound = self.schemas.bound_schema(realm_id).await?;
-        // Whatever the tables of a company with a schema wait for, they hold up no other company.
-        let _in_order = match bound {
-            Some(_) => None,
-            None => Some(self.schema_choice.lock().await),
-        };
         let sink = loop {
             *schema = self.schemas.schema_for(realm_id).await?;
             let (db, postgres) = (self.db.clone(), &self.postgres);
