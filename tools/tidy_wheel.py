@@ -57,5 +57,8 @@ def tidy(wheel: Path) -> None:
 
 
 if __name__ == "__main__":
-    for found in Path(sys.argv[1]).glob("*.whl"):
-        tidy(found)
+    found = list(Path(sys.argv[1]).glob("*.whl"))
+    if not found:
+        sys.exit(f"{sys.argv[1]} is no directory with wheels")
+    for wheel in found:
+        tidy(wheel)

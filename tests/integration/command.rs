@@ -83,7 +83,7 @@ fn peak_of(process: u32) -> u64 {
     peak.and_then(|peak| peak.parse().ok()).unwrap_or(0)
 }
 
-const RANGE: [&str; 6] = [
+pub(crate) const RANGE: [&str; 6] = [
     "--start",
     "2024-01-01",
     "--end",

@@ -4,7 +4,7 @@ use qbo_sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::bombs::sandbox_of;
-use crate::command::{Ended, extract, run};
+use crate::command::{Ended, RANGE, extract, run};
 use crate::files;
 use crate::support::{Database, change};
 use crate::transport::{http, serve};
@@ -141,14 +141,6 @@ async fn no_text_of_others_shows_a_secret_that_the_process_holds_whatever_it_loo
         let alert = alert.clone();
         running.push(tokio::task::spawn_blocking(move || {
             let out = directory.path().join("out");
-            let range = [
-                "--start",
-                "2024-01-01",
-                "--end",
-                "2025-01-01",
-                "--chunk",
-                "year",
-            ];
             let ways = [
                 "--json",
                 "--log-level",
@@ -166,7 +158,7 @@ async fn no_text_of_others_shows_a_secret_that_the_process_holds_whatever_it_loo
                 ("QBO_THROTTLE_WAIT_S", "0.1"),
                 ("QBO_TIMEOUT_S", "5"),
             ];
-            let line = [&["extract", "customers"], &range[..], &ways[..]].concat();
+            let line = [&["extract", "customers"], &RANGE[..], &ways[..]].concat();
             let ended = run(&line, directory.path(), &variables);
             (told, ended)
         }));
@@ -221,15 +213,7 @@ async fn a_load_says_that_it_loads_and_an_extract_that_it_reads() {
         files::text(&done.unwrap())
     };
     let out = directory.path().join("landing").display().to_string();
-    let range = [
-        "--start",
-        "2024-01-01",
-        "--end",
-        "2025-01-01",
-        "--chunk",
-        "year",
-    ];
-    let read = run(&[&["extract", "customers", "--out", &out], &range[..]].concat());
+    let read = run(&[&["extract", "customers", "--out", &out], &RANGE[..]].concat());
     let loaded = run(&["load", &out]);
     assert!(
         read.contains("customers: reading 1 of 1 window in"),

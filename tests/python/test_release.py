@@ -116,6 +116,9 @@ def test_nothing_of_a_wheel_changes_but_the_place_of_its_build(place, tmp_path):
         assert kept == "qbo_rs/__init__.py,sha256=x,5"
         assert changed == f"{name},sha256={digest},{len(text)}"
     assert list(tmp_path.iterdir()) == [wheel]
+    # A file in place of its directory would leave it as it is.
+    refused = subprocess.run([*tidy[:2], str(wheel)], capture_output=True, text=True, timeout=60, check=False)
+    assert (refused.returncode, refused.stderr) == (1, f"{wheel} is no directory with wheels\n")
 
 
 def try_wheel(wheels, root=ROOT) -> subprocess.CompletedProcess:

@@ -321,7 +321,7 @@ impl Syncer {
             let (db, postgres) = (self.db.clone(), &self.postgres);
             let sink = PostgresSink::new(db, schema, postgres, RunRecords::Changes)?;
             // Another process may have given `raw` to another company since: then this one has its own.
-            if sink.claim_schema(realm_id, entities).await? {
+            if sink.prepare_if_free(realm_id, entities).await? {
                 break sink;
             }
         };

@@ -38,6 +38,7 @@ use self::ledger::Ledger;
 use self::pulse::{Pulses, claim};
 pub(crate) use self::quiet::{QuietEntity, QuietSink};
 pub(crate) use self::reports::{Landed, LandedAnswer, Landing};
+use self::schema::SchemaChoice;
 pub(crate) use self::schema::check_name;
 pub use self::schema::{Upgrade, ddl};
 pub(crate) use self::survey::survey;
@@ -137,30 +138,34 @@ impl PostgresSink {
     /// # Errors
     /// [`Error::Config`] if a table has another shape or the schema belongs to another company.
     pub(crate) async fn prepare(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
-        let mut connection = self.db.connection().await?;
-        server::check(&mut connection).await?;
-        migrations::apply(&mut connection).await?;
-        let claim = schema::Claim::Named;
-        schema::prepare(&mut connection, &self.schema, realm_id, entities, claim)
-            .await
-            .map(drop)
+        let named = self.prepare_chosen(realm_id, entities, SchemaChoice::Named);
+        named.await.map(drop)
     }
 
-    /// Prepares a schema that was chosen for a company because no other has it. Returns false, and changes
-    /// nothing, if another has it by now.
+    /// Prepares a schema that no company seemed to have. Returns false, and changes nothing, if another one
+    /// has it by now.
     ///
     /// # Errors
     /// As for [`prepare`](Self::prepare).
-    pub(crate) async fn claim_schema(
+    pub(crate) async fn prepare_if_free(
         &self,
         realm_id: &str,
         entities: &[EntitySpec],
     ) -> Result<bool> {
+        self.prepare_chosen(realm_id, entities, SchemaChoice::Free)
+            .await
+    }
+
+    async fn prepare_chosen(
+        &self,
+        realm_id: &str,
+        entities: &[EntitySpec],
+        choice: SchemaChoice,
+    ) -> Result<bool> {
         let mut connection = self.db.connection().await?;
         server::check(&mut connection).await?;
         migrations::apply(&mut connection).await?;
-        let claim = schema::Claim::Chosen;
-        schema::prepare(&mut connection, &self.schema, realm_id, entities, claim).await
+        schema::prepare(&mut connection, &self.schema, realm_id, entities, choice).await
     }
 
     /// Upgrades the schema `qbo`, and tables that were made by hand in another shape, all of them

@@ -57,24 +57,25 @@ fn raw_table(schema: &str, entity: &EntitySpec) -> String {
         .replace("{table}", &quote_identifier(&entity.table()))
 }
 
-/// The right to a schema that another company has, and of which nothing is committed.
+/// The choice of a schema for a company. It decides about a schema that another company has, and of which
+/// nothing is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Claim {
-    /// It is taken: somebody has named it for this company.
+pub(super) enum SchemaChoice {
+    /// Somebody has named it for this company: it is taken from the other one.
     Named,
-    /// It is left: it was chosen because nobody seemed to have it.
-    Chosen,
+    /// It seemed to be free: it is left to the other one.
+    Free,
 }
 
 /// Creates, checks and binds the tables of a schema, in one transaction. If all is as it should be, which
 /// is so at every sync but the first, nothing is written, and nobody waits for it. Returns false, and leaves
-/// all as it was, if the schema is another company's and stays so by the `claim`.
+/// all as it was, if the schema is another company's and stays so.
 pub(super) async fn prepare(
     connection: &mut Object,
     schema: &str,
     realm_id: &str,
     entities: &[EntitySpec],
-    claim: Claim,
+    choice: SchemaChoice,
 ) -> Result<bool> {
     let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
     let transaction = connection.transaction().await.map_err(database_error)?;
@@ -95,7 +96,7 @@ pub(super) async fn prepare(
     obstacles::check(&*transaction, schema, &tables).await?;
     add_deletion_time(&*transaction, schema, &tables).await?;
     check_shapes(&*transaction, schema, &tables).await?;
-    if !bind_company(&*transaction, schema, realm_id, claim).await? {
+    if !bind_company(&*transaction, schema, realm_id, choice).await? {
         return Ok(false);
     }
     transaction.commit().await.map_err(database_error)?;
@@ -359,12 +360,12 @@ async fn company_of(client: &(impl GenericClient + Sync), schema: &str) -> Resul
 }
 
 /// Binds a schema to its company at the first load. Another company is refused, because the ids of
-/// two companies collide; false if the schema was chosen and is another's meanwhile.
+/// two companies collide; false if the schema seemed to be free and is another's by now.
 async fn bind_company(
     client: &(impl GenericClient + Sync),
     schema: &str,
     realm_id: &str,
-    claim: Claim,
+    choice: SchemaChoice,
 ) -> Result<bool> {
     if company_of(client, schema).await?.as_deref() == Some(realm_id) {
         return Ok(true);
@@ -379,7 +380,7 @@ async fn bind_company(
     if bound == realm_id {
         return Ok(true);
     }
-    if claim == Claim::Chosen {
+    if choice == SchemaChoice::Free {
         return Ok(false);
     }
     if rebind_if_empty(client, schema, realm_id).await? {
