@@ -1,6 +1,6 @@
 # Mage with qbo_rs installed. Both stages are Debian 12, so that the wheel runs on the glibc it was built with. The wheel uses
 # the stable ABI and works on Python 3.10 and later; Mage's image has 3.10.
-FROM rust:1.95-slim-bookworm AS wheel
+FROM rust:1.95-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS wheel
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev python3 python3-pip && rm -rf /var/lib/apt/lists/* \
     && pip3 install --no-cache-dir --break-system-packages maturin==1.16.0
 WORKDIR /src

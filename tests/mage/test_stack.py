@@ -139,6 +139,18 @@ def compose() -> dict:
     return yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 
 
+def test_images_of_others_are_named_by_digest_but_for_that_of_mage():
+    compose = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"].values()
+    named = [service["image"] for service in compose if "image" in service]
+    for file in (ROOT / "docker").glob("*.Dockerfile"):
+        lines = [line.split() for line in file.read_text().splitlines() if line.startswith("FROM ")]
+        stages = {words[3] for words in lines if len(words) > 3}
+        named += [words[1] for words in lines if words[1] not in stages]
+    unpinned = {image for image in named if not re.search(r"@sha256:[0-9a-f]{64}$", image)}
+    assert len(named) >= 7
+    assert unpinned == {"mageai/mageai:0.9.80"}
+
+
 def test_the_compose_file_follows_the_specification():
     schema = json.loads(SCHEMA.read_text())
     assert [error.message for error in Draft7Validator(schema).iter_errors(compose())] == []
