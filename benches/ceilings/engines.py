@@ -104,24 +104,11 @@ def job(engine: str, workers: int, environment: dict[str, str], companies: int) 
                     raise RuntimeError(f"{engine}: of {companies} companies these failed: {answer['failed']}")
                 return answer["seconds"]
 
-            yield Engine(sync, lambda: tree_seconds(process.pid))
+            yield Engine(sync, lambda: processor.seconds(process.pid))
         finally:
             limit.cancel()
             process.stdin.close()
             process.terminate()
-
-
-def tree_seconds(pid: int) -> float:
-    """Return the processor time of a process and all below it."""
-    total, waiting = 0.0, [pid]
-    while waiting:
-        one = waiting.pop()
-        try:
-            waiting += processor.children(one)
-            total += processor.spent(one) or 0.0
-        except FileNotFoundError:
-            continue
-    return total
 
 
 def is_installed(engine: str) -> bool:

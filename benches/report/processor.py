@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def seconds(pid: int) -> float:
-    """Return the processor time of a process, its children that have ended, and those that go on."""
+    """Return the processor time of a process and of all below it, those that have ended included."""
     while True:
-        before = children(pid)
-        times = [spent(process) for process in (pid, *before)]
+        before = tree(pid)
+        times = [spent(process) for process in before]
+        if times[0] is None:
+            raise ProcessLookupError(f"process {pid} has ended")
         # A child that ends meanwhile is counted twice, or not at all.
-        if None not in times and children(pid) == before:
+        if None not in times and tree(pid) == before:
             return sum(times)
 
 
@@ -28,7 +31,19 @@ def spent(pid: int) -> float | None:
     return sum(map(int, text.rpartition(")")[2].split()[11:15])) / TICKS
 
 
+def tree(pid: int) -> list[int]:
+    """Return a process and all below it that go on."""
+    found = [pid]
+    for process in found:
+        found += children(process)
+    return found
+
+
 def children(pid: int) -> list[int]:
     """Return the processes that a process has started, and that go on."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return [int(one) for thread in threads for one in (thread / "children").read_text().split()]
+    found = []
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        # Threads of a Java machine end at any time.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += [int(one) for one in (thread / "children").read_text().split()]
+    return found
