@@ -6,17 +6,17 @@ import gzip
 import json
 import os
 import shutil
-import tempfile
 import threading
 import weakref
+from contextlib import ExitStack
 from decimal import Decimal
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qbo_rs import _core, _shown
 from qbo_rs._html import MAX_ROWS
 from qbo_rs._keywords import check_keywords
+from qbo_rs._scratch import scratch
 from qbo_rs._tables import FLAT, Columns
 from qbo_rs._types import Window
 from qbo_rs._verbs import chunk_range, extract, extract_async
@@ -24,6 +24,7 @@ from qbo_rs.exceptions import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from typing_extensions import Unpack
 
@@ -80,17 +81,17 @@ class Records(Columns):
     def kept(self) -> Path:
         """Return the file for the records, in a directory that goes with this object."""
         if self._directory is None:
-            self._directory = Path(tempfile.mkdtemp(prefix="qbo_rs-"))
-            # A child of a fork has this object, too, and must leave the directory to its owner.
-            weakref.finalize(self, _remove, self._directory, os.getpid())
+            held = ExitStack()
+            self._directory = held.enter_context(scratch("records"))
+            weakref.finalize(self, held.close)
         return self._directory / KEPT
 
     def _file(self) -> Path:
         """Return the file with the records, which QuickBooks is asked for once."""
         with self._lock:
             if self._read is not None:
-                with tempfile.TemporaryDirectory(prefix="qbo_rs-") as directory:
-                    path = Path(directory) / KEPT
+                with scratch("records") as directory:
+                    path = directory / KEPT
                     _check(self._read(path))
                     # What could not be read to its end is not kept.
                     shutil.move(path, self.kept())
@@ -131,11 +132,6 @@ class Records(Columns):
             if self._contents is None:
                 self._contents = _contents_of(path)
             return self._contents
-
-
-def _remove(directory: Path, owner: int) -> None:
-    if os.getpid() == owner:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 class Table(Columns):

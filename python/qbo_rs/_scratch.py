@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
+import sys
 import tempfile
 import uuid
 from contextlib import contextmanager
@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+if sys.platform != "win32":
+    import fcntl
+
 _ENDING = ".qbo-scratch"
 _NAME = re.compile(r"qbo_rs-\w+\.[0-9a-f]{32}" + re.escape(_ENDING))
 
@@ -23,15 +26,22 @@ _NAME = re.compile(r"qbo_rs-\w+\.[0-9a-f]{32}" + re.escape(_ENDING))
 def scratch(purpose: str) -> Iterator[Path]:
     """Make a directory of mode 0700 for the time of a block, and remove what killed processes have left.
 
-    A directory is locked as long as its process lives, so that others know that it is no leftover.
+    A directory is locked as long as its process lives, so that others know that it is no leftover. A child of a fork
+    leaves it to its owner. Windows cannot lock a directory: what a killed process leaves stays there.
     """
+    if sys.platform == "win32":
+        with tempfile.TemporaryDirectory(prefix=f"qbo_rs-{purpose}.") as kept:
+            yield Path(kept)
+        return
+    owner = os.getpid()
     parent = Path(tempfile.gettempdir())
     _remove_leftovers(parent)
     directory, lock = _held_directory(parent, purpose)
     try:
         yield directory
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        if os.getpid() == owner:
+            shutil.rmtree(directory, ignore_errors=True)
         os.close(lock)
 
 

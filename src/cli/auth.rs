@@ -22,6 +22,7 @@ use crate::language::{say, translated};
 use crate::port::{Connection, Secret};
 use crate::quickbooks::BreakerStatus;
 use crate::quickbooks::oauth::{Callback, Consent};
+use crate::terminal::one_line;
 
 /// The time that a person has at the consent page.
 const CONSENT_TIMEOUT: Duration = Duration::from_secs(600);
@@ -342,7 +343,7 @@ fn print_unanswered(app: &App, realm_id: &str, error: &Error, printer: Printer) 
 }
 
 fn describe_all(report: &AuthReport) -> String {
-    let store = &report.store;
+    let store = one_line(&report.store);
     let mut text = match (report.accounts.is_empty(), report.is_login_needed) {
         (true, true) => format!("{store} holds no connection; `qbo-rs auth login` makes one\n"),
         (true, false) => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::{Builder, NamedTempFile};
 
 use super::private::is_still_at;
-use super::{directory_of, make_private_directory, private, sync_directory_of};
+use super::{directory_of, make_private_directory, private, resolved, sync_directory_of};
 
 /// Ending of the name of a draft. No other program uses it.
 const ENDING: &str = ".qbo-part";
@@ -30,11 +30,12 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Creates the draft of `path`, whose directory exists.
+    /// Creates the draft of `path`, whose directory exists. If `path` is a link, of its target: the link stays.
     ///
     /// # Errors
     /// I/O errors.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        let path = &resolved(path);
         for _ in 0..MAX_TRIES {
             let file = Builder::new()
                 .prefix(&hidden_prefix(path))

@@ -10,7 +10,7 @@ use tracing::info;
 
 use super::draft::{hidden, hidden_prefix};
 use super::private::{is_still_at, stranger};
-use super::{directory_of, make_private_directory, private};
+use super::{directory_of, make_private_directory, private, resolved};
 
 /// Time between two looks at a lock that another process holds. A thread that waits in the kernel could
 /// not be stopped by Ctrl-C.
@@ -39,12 +39,13 @@ impl Lock {
     }
 
     /// Waits for the right to write `path`, which all processes of this program take in turn: its
-    /// lock is a hidden file beside it, which goes with the lock. Creates the directory, and removes the locks
-    /// of killed processes from it.
+    /// lock is a hidden file beside it, which goes with the lock. A link and its target have one. Creates the directory,
+    /// and removes the locks of killed processes from it.
     ///
     /// # Errors
     /// I/O errors; a lock of another user.
     pub(crate) async fn of_writing(path: &Path) -> io::Result<Self> {
+        let path = &resolved(path);
         make_private_directory(directory_of(path))?;
         let mut name = hidden_prefix(path);
         name.push(ENDING);

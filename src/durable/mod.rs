@@ -40,7 +40,8 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// Returns the file that a link leads to, or the path itself if it is not a link. A file that is
-/// replaced by its resolved name leaves the link as it is.
+/// replaced by its resolved name leaves the link as it is. A link that a stranger may have put there is not
+/// followed.
 pub(crate) fn resolved(path: &Path) -> PathBuf {
     /// Links that Linux follows on one path.
     const MAX_LINKS: usize = 40;
@@ -48,8 +49,10 @@ pub(crate) fn resolved(path: &Path) -> PathBuf {
     for _ in 0..MAX_LINKS {
         // The target may not exist yet, so `canonicalize` does not serve.
         match std::fs::read_link(&path) {
-            Ok(target) => path = directory_of(&path).join(target),
-            Err(_) => break,
+            Ok(target) if private::is_ours_to_follow(&path) => {
+                path = directory_of(&path).join(target);
+            }
+            _ => break,
         }
     }
     path

@@ -131,6 +131,24 @@ pub(crate) fn openness(_directory: &Path) -> Option<String> {
     None
 }
 
+/// Returns true unless a link may have been put there by a stranger: by somebody who is neither this user, nor the owner
+/// of the directory, in a directory where every user may make links. Linux follows links by the same rule.
+#[cfg(unix)]
+pub(super) fn is_ours_to_follow(link: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let found = std::fs::symlink_metadata(link);
+    let (Ok(found), Ok(directory)) = (found, std::fs::metadata(super::directory_of(link))) else {
+        return false;
+    };
+    directory.mode() & 0o002 == 0 || [user_id(), directory.uid()].contains(&found.uid())
+}
+
+/// Links have no owners here.
+#[cfg(not(unix))]
+pub(super) fn is_ours_to_follow(_link: &Path) -> bool {
+    true
+}
+
 /// Returns true if an opened file or directory is still the one at a path.
 #[cfg(unix)]
 pub(super) fn is_still_at(file: &File, path: &Path) -> bool {
@@ -293,6 +311,23 @@ mod tests {
         assert!(refusal(&directory).is_some());
         set_mode(above.path(), 0o1777);
         assert_eq!(refusal(&directory), None);
+    }
+
+    #[test]
+    fn a_link_of_a_stranger_in_a_directory_of_all_is_not_followed() {
+        let above = tempfile::tempdir().unwrap();
+        let (target, link) = (above.path().join("target"), above.path().join("link"));
+        symlink(&target, &link).unwrap();
+        set_mode(above.path(), 0o1777);
+        assert_eq!(super::super::resolved(&link), target);
+        // Only root can make a file of another user.
+        if user_id() != 0 {
+            return;
+        }
+        std::os::unix::fs::lchown(&link, Some(4321), None).unwrap();
+        assert_eq!(super::super::resolved(&link), link);
+        set_mode(above.path(), 0o755);
+        assert_eq!(super::super::resolved(&link), target);
     }
 
     #[test]

@@ -75,6 +75,11 @@ impl Error {
         self.is_in_state(&[PASSING_SOON])
     }
 
+    /// Returns true if Postgres has ended the transaction because it and another one waited for each other.
+    pub(crate) fn is_deadlock(&self) -> bool {
+        matches!(self, Self::Database { sqlstate: Some(state), .. } if state == "40P01")
+    }
+
     /// Returns true if the database has answered with one of these states, or has not answered.
     fn is_in_state(&self, states: &[&[&str]]) -> bool {
         let Self::Database { sqlstate, .. } = self else {

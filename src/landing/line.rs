@@ -100,6 +100,7 @@ impl<'a> LandingLine<'a> {
         }
         parsed.check_names()?;
         parsed.check_times()?;
+        parsed.check_numbers()?;
         parsed.check_request()?;
         Ok(parsed)
     }
@@ -113,6 +114,19 @@ impl<'a> LandingLine<'a> {
         ] {
             if text.len() > limit {
                 return Err(format!("its {name} is longer than {limit} bytes"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the columns of a table can hold the numbers.
+    fn check_numbers(&self) -> Result<(), String> {
+        for (name, number) in [
+            ("page_number", self.page_number),
+            ("page_size", self.page_size),
+        ] {
+            if i32::try_from(number).is_err() {
+                return Err(format!("its {name} {number} is larger than {}", i32::MAX));
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::reader::{LandingReader, open};
 use super::spool::{Key, Names, Spool};
 use super::writer::LandingWriter;
 use crate::domain::{EntitySpec, Mask, Window};
-use crate::durable::{Lock, directory_of, remove_leftovers_in};
+use crate::durable::{Lock, directory_of, remove_leftovers_in, resolved};
 use crate::error::{Error, Result};
 
 /// Checks that an existing file holds landing lines of a company, before anything is read from the source for
@@ -55,11 +55,12 @@ pub fn check(path: &Path, realm_id: &str, entity: Option<&EntitySpec>) -> Result
 /// cover are replaced; all others stay, without what is masked now. One that the new ones cover in part
 /// loses the records that they hold, of which it has an older text. Lines are in the order of
 /// company, entity and window. The file is replaced atomically, by one process at a time: what another has
-/// written meanwhile stays.
+/// written meanwhile stays. If `path` is a link, its target is replaced.
 ///
 /// # Errors
 /// [`Error::Landing`], [`Error::Decode`]; the file is unchanged then.
 pub async fn merge(parts: &[LandingFile], path: &Path, mask: &Mask) -> Result<()> {
+    let path = &resolved(path);
     let lock = Lock::of_writing(path).await;
     let _lock = lock.map_err(|e| Error::landing(path, e))?;
     remove_leftovers_in(directory_of(path));

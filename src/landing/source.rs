@@ -335,6 +335,7 @@ impl Source for LandingSource {
         };
         let mut reader = self.reader(file)?;
         let mut parts = Parts::new(pages);
+        let mut earliest: Option<DateTime<Utc>> = None;
         loop {
             let begun = reader.begin_line()?;
             if begun == Begun::Part {
@@ -342,12 +343,18 @@ impl Source for LandingSource {
                 parts.send().await?;
             }
             match self.next_record(begun, &mut reader, file, entity).await? {
-                Some(line) => parts.add(line).await?,
+                Some(line) => {
+                    earliest = earliest.into_iter().chain(line.horizon).min();
+                    parts.add(line).await?;
+                }
                 None => break,
             }
         }
         let mut last = match parts.open.take() {
-            Some(last) => last,
+            Some(last) => Page {
+                horizon: earliest,
+                ..last
+            },
             None => empty_page(file, self.horizon(file)?),
         };
         last.covered_until = window.end;
@@ -421,7 +428,10 @@ fn page_of_one(text: &Bytes, file: &LandingFile, entity: &EntitySpec) -> Result<
         request: line.request_payload.get().into(),
         ingested_at: line.ingested_at_utc,
         covered_until: window.start,
-        horizon: line.read_until_utc,
+        // A file that does not say up to when it was read can know of nothing later than its lines.
+        horizon: line
+            .read_until_utc
+            .or_else(|| Some(line.ingested_at_utc).filter(|ingested_at| *ingested_at < window.end)),
         records: record.into_iter().collect(),
         rejects: reject.into_iter().collect(),
         held: Held::default(),

@@ -1,5 +1,6 @@
 //! Makes the views in a database: what is there is compared, and only what differs is changed.
 
+use deadpool_postgres::Client;
 use tokio_postgres::GenericClient;
 
 use super::changes::ViewChanges;
@@ -13,6 +14,9 @@ use crate::error::{Error, Result};
 use crate::postgres::{
     Db, PIN_SEARCH_PATH, Query, database_error, migrations, quote_identifier, server,
 };
+
+/// Tries of a change that another command was in the way of: they wait for each other, and Postgres ends one.
+const MAX_TRIES: usize = 4;
 
 /// Makes the views over the raw tables of `schema` in the schema `into`, all of them or none, as
 /// tables if `materialize` says so, or as they are if it says nothing. With `dry_run`, only returns
@@ -33,6 +37,22 @@ pub(crate) async fn install_views(
     if !dry_run {
         migrations::apply(&mut connection).await?;
     }
+    for _ in 1..MAX_TRIES {
+        match change(&mut connection, names, style, materialize, dry_run).await {
+            Err(error) if error.is_deadlock() => {}
+            done => return done,
+        }
+    }
+    change(&mut connection, names, style, materialize, dry_run).await
+}
+
+async fn change(
+    connection: &mut Client,
+    names: (&str, &str),
+    style: ViewStyle,
+    materialize: Option<bool>,
+    dry_run: bool,
+) -> Result<ViewChanges> {
     let transaction = connection.transaction().await.map_err(database_error)?;
     transaction.batch(PIN_SEARCH_PATH).await?;
     migrations::lock(&*transaction).await?;

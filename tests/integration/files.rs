@@ -87,6 +87,33 @@ fn extract_into(out: &Path, entities: &[&str], chunk: &str) -> ExtractRequest {
         .out(out.to_owned())
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_stays_and_extracts_by_it_and_by_its_target_lose_nothing() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let [link, target] = ["link.jsonl", "real/file.jsonl"].map(|name| directory.path().join(name));
+    std::fs::create_dir(directory.path().join("real")).unwrap();
+    std::os::unix::fs::symlink("real/file.jsonl", &link).unwrap();
+    let (by_link, by_target) = (
+        extract_into(&link, &["customers"], "year"),
+        extract_into(&target, &["items"], "year"),
+    );
+    let (first, second) = tokio::join!(app.extract(&by_link), app.extract(&by_target));
+    assert_complete(&first.unwrap());
+    assert_complete(&second.unwrap());
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+    for (entity, name) in [("customers", "Customer"), ("items", "Item")] {
+        let truth = truth(&sandbox, name);
+        let mut expected: Vec<_> = truth.into_iter().map(|(id, _)| id).collect();
+        expected.sort();
+        assert_eq!(ids_in(&target, entity), expected);
+    }
+    assert_eq!(names(&directory.path().join("real")), ["file.jsonl"]);
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_archives_into_one_file_one_wins_and_no_record_is_lost() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);

@@ -415,6 +415,60 @@ async fn a_damaged_file_fails_its_window_and_names_the_line() {
     database.drop().await;
 }
 
+/// A file of lines as another program writes them: without checksum and `read_until_utc`.
+fn foreign_lines(pages: &[(u64, &str)], window_end: &str) -> String {
+    let line = |(number, ingested_at): &(u64, &str)| {
+        json!({
+            "entity": "customers", "realm_id": "9341450000000001", "id": number.to_string(),
+            "ingested_at_utc": ingested_at, "extract_window_start_utc": "2024-01-01T00:00:00Z",
+            "extract_window_end_utc": window_end, "page_number": number, "page_size": 1000, "request_payload": {},
+            "payload": {"Id": number.to_string(), "MetaData": {"LastUpdatedTime": "2024-01-03T01:00:00Z"}},
+        })
+    };
+    let lines = pages.iter().map(|page| format!("{}\n", line(page)));
+    lines.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_do_not_say_up_to_when_they_were_read_claim_no_later_time_than_their_own() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("foreign.jsonl");
+    let pages = [(1, "2024-05-01T00:00:00Z"), (2, "2024-05-01T00:07:00Z")];
+    std::fs::write(&file, foreign_lines(&pages, "9999-01-01T00:00:00Z")).unwrap();
+    let loaded = app.load(&load_request(&file)).await.unwrap();
+    let window = &loaded.runs[0].windows[0];
+    assert_eq!((window.status, window.rows), (WindowStatus::Done, 2));
+    let earliest: chrono::DateTime<chrono::Utc> = pages[0].1.parse().unwrap();
+    assert_eq!(window.read_until, Some(earliest));
+    // A window that had ended before is whole.
+    std::fs::write(&file, foreign_lines(&pages, "2024-04-01T00:00:00Z")).unwrap();
+    let loaded = app.load(&load_request(&file)).await.unwrap();
+    assert_eq!(loaded.runs[0].windows[0].read_until, None);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_a_table_cannot_hold_is_told_with_its_line() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("foreign.jsonl");
+    let pages = [
+        (1, "2024-05-01T00:00:00Z"),
+        (1 << 31, "2024-05-01T00:00:00Z"),
+    ];
+    std::fs::write(&file, foreign_lines(&pages, "2024-04-01T00:00:00Z")).unwrap();
+    let told = match app.load(&load_request(&file)).await {
+        Ok(report) => report.runs[0].windows[0].error.clone().unwrap(),
+        Err(error) => error.to_string(),
+    };
+    let expected = "line 2: its page_number 2147483648 is larger than 2147483647";
+    assert!(told.contains(expected), "{told}");
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_without_landing_lines_is_refused() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);

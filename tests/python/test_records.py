@@ -7,6 +7,9 @@ import gzip
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -147,12 +150,35 @@ def test_the_file_goes_with_the_records_but_not_with_those_of_a_forked_child(com
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     items = qbo_rs.records("items", *RANGE, **company)
     assert len(list(items)) == 40
-    [directory] = tmp_path.iterdir()
-    _records._remove(directory, os.getpid() + 1)
+    child = os.fork()
+    if child == 0:
+        del items
+        gc.collect()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
     assert len(list(items)) == 40
     del items
     gc.collect()
     assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys, qbo_rs
+items = qbo_rs.records("items", "2020-01-01", "2030-01-01")
+next(iter(items))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_records_of_a_killed_process_are_removed_by_the_next_one(qbo, company, monkeypatch, tmp_path):
+    environment = os.environ | qbo.environment | {"TMPDIR": str(tmp_path), "QBO_TOKEN_STORE": str(tmp_path / "t.json")}
+    line = [sys.executable, "-c", KILLED]
+    killed = subprocess.run(line, env=environment, capture_output=True, timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    [left] = tmp_path.glob("qbo_rs-*")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert len(list(qbo_rs.records("items", *RANGE, **company))) == 40
+    assert not left.exists()
 
 
 def test_each_line_is_a_row(qbo, company):

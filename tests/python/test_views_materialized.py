@@ -478,6 +478,36 @@ def test_tables_of_an_earlier_version_are_upgraded_with_rights_and_indexes(table
         database.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+WAITING = """
+SELECT held.relation::regclass::text
+FROM pg_locks AS wanted JOIN pg_locks AS held ON held.pid = wanted.pid AND held.granted
+WHERE NOT wanted.granted AND wanted.relation = 'raw.qb_vendors'::regclass
+  AND held.relation IN (SELECT oid FROM pg_class WHERE relnamespace = 'raw'::regnamespace AND relkind = 'r')
+  AND held.mode IN ('AccessExclusiveLock', 'ShareRowExclusiveLock')
+"""
+
+
+def test_tables_are_changed_again_after_a_deadlock_with_a_load(tables, qbo, database):
+    made(tables, "--materialize")
+    with psycopg.connect(database.url) as load:
+        # Postgres ends the one that looks first.
+        load.execute("SET deadlock_timeout = '1min'")
+        load.execute("LOCK TABLE raw.qb_vendors IN ROW EXCLUSIVE MODE")
+        line = [COMMAND, "db", "views", "--materialize=false"]
+        with subprocess.Popen(line, env=environment_of(qbo, database), stdout=-1, stderr=-1, text=True) as views:
+            deadline = time.monotonic() + 60
+            while not (locked := database.query(WAITING)):
+                assert time.monotonic() < deadline, views.poll()
+                time.sleep(0.05)
+            load.execute(f"LOCK TABLE {locked[0][0]} IN ROW EXCLUSIVE MODE")
+            load.commit()
+            output, errors = views.communicate(timeout=60)
+    assert views.returncode == 0, (output, errors)
+    assert dict(database.query(KINDS.format("books"))).get("invoices") == "v"
+    [(deadlocks,)] = database.query("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    assert deadlocks == 1
+
+
 def test_nothing_of_others_is_in_the_way_of_tables(tables, database):
     made(tables)
     for create, drop, word in (

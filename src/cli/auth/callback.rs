@@ -1,7 +1,10 @@
 //! The page that Intuit sends the browser back to, on this machine.
 
+use std::future::IntoFuture;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -13,6 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result};
 use crate::quickbooks::oauth::Callback;
+
+/// Time for the browser to take its answer. A connection that says nothing does not hold up the login.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
 
 /// Listens at the address of a redirect URI, which must be on this machine.
 pub(super) fn bind(redirect_uri: &Url) -> Result<TcpListener> {
@@ -48,6 +54,7 @@ pub(super) async fn wait(
     let stop = Arc::new(Mutex::new(Some(stop)));
     let router = Router::new().route(path, get(answer)).with_state(questions);
     let serve = axum::serve(listener, router).with_graceful_shutdown(async { _ = stopped.await });
+    let mut serve = pin!(serve.into_future());
     let decide = async {
         while let Some((query, reply)) = asked.recv().await {
             let outcome = read(&query);
@@ -69,8 +76,11 @@ pub(super) async fn wait(
         }
         Err(Error::Cancelled)
     };
-    let (served, decided) = tokio::join!(serve, decide);
-    served.map_err(failed)?;
+    let decided = tokio::select! {
+        served = &mut serve => return served.map_err(failed).and(Err(Error::Cancelled)),
+        decided = decide => decided,
+    };
+    let _ = tokio::time::timeout(TIME_TO_ANSWER, serve).await;
     decided
 }
 
