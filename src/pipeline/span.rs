@@ -107,7 +107,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
     }
 
     /// Tells the sink once that the open window has started.
-    async fn start_window(&mut self, window: Window) -> Result<()> {
+    pub(super) async fn start_window(&mut self, window: Window) -> Result<()> {
         if !self.open.is_started {
             let context = self.task.context(window);
             let started = self.task.sink.window_started(&context);

@@ -27,9 +27,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
                 let kept = self.keep_rows(window, error).await;
                 // The transaction is gone before the sink records the failure.
                 drop(self.open.writer.take());
-                let context = self.task.context(window);
-                let recorded = self.task.sink.window_failed(&context, error);
-                recorded.instrument(log_span(window)).await;
+                self.record_failure(window, error).await;
                 WindowReport::failed(window, error).with_counts(kept)
             }
         };
@@ -38,6 +36,22 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
             Some(end) => Event::RunStopped(report, end),
             None => Event::WindowEnded(report),
         });
+    }
+
+    /// Records that the open window has failed. One that fails before its first record came is begun by that: a ledger
+    /// that has it from another run would keep what that run says.
+    async fn record_failure(&mut self, window: Window, error: &Error) {
+        if let Err(error) = self.start_window(window).await {
+            warn!(
+                phase = K::PHASE,
+                event = "failure_not_recorded",
+                "the failure of a window cannot be recorded: {error}"
+            );
+            return;
+        }
+        let context = self.task.context(window);
+        let recorded = self.task.sink.window_failed(&context, error);
+        recorded.instrument(log_span(window)).await;
     }
 
     /// Stores what has arrived of a window that fails because of its records; returns what is stored of

@@ -934,3 +934,55 @@ async fn a_committed_month_whose_search_ended_is_read_again() {
     assert_eq!(resumed.runs[0].windows[0].status, WindowStatus::Done);
     database.drop().await;
 }
+
+/// Three months are committed, and read again in one span while all records of the second fail: its search ends before
+/// a record of it has come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_committed_month_that_fails_before_its_first_record_is_read_again() {
+    let (sandbox, database) = (sandbox_of(0), Database::create().await);
+    let insert = |at: String| change(&sandbox, "insert", json!({"entity": "Invoice", "at": at}));
+    for day in 1..=5 {
+        insert(format!("2025-01-{day:02}T10:00:00Z"));
+        insert(format!("2025-03-{day:02}T10:00:00Z"));
+    }
+    for hour in 0..240 {
+        let day = 5 + hour / 24;
+        insert(format!("2025-02-{day:02}T{:02}:00:00Z", hour % 24));
+    }
+    let (from, until) = (1_738_368_000, 1_740_787_200);
+    let of_february = sandbox.company().truth("Invoice", from, until);
+    let of_february: Vec<String> = of_february.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(of_february.len(), 240);
+    let mut app = app(&sandbox, &database);
+    app.settings.set("QBO_RETRY_FOR_S", "5").unwrap();
+    let quarter = request(&["invoices"], "2025-01-01", "2025-04-01", "month", 1000);
+    assert_complete(&app.backfill(&quarter).await.unwrap());
+    poison(&sandbox, "Invoice", of_february.iter().cloned());
+    let failed = app.backfill(&quarter).await.unwrap();
+    let error = failed.runs[0].windows[1].error.clone().unwrap_or_default();
+    assert!(error.contains("the search for records"), "{error}");
+    let row = database
+        .client
+        .query_one(
+            "SELECT status, committed_at_utc IS NULL, error FROM qbo.windows WHERE window_start_utc = '2025-02-01Z'",
+            &[],
+        )
+        .await
+        .unwrap();
+    let (status, is_open, told): (String, bool, Option<String>) =
+        (row.get(0), row.get(1), row.get(2));
+    assert_eq!((status.as_str(), is_open), ("failed", true));
+    assert!(told.unwrap().contains("the search for records"));
+    for id in &of_february {
+        heal(&sandbox, id);
+    }
+    let resumed = app.backfill(&quarter.resume(true)).await.unwrap();
+    assert_complete(&resumed);
+    let done = resumed.runs[0].windows.iter();
+    assert_eq!(
+        done.filter(|window| window.status == WindowStatus::Done)
+            .count(),
+        1
+    );
+    database.drop().await;
+}
