@@ -1,6 +1,6 @@
 //! The errors of the crate, and what a caller can do about each.
 //!
-//! A variant says *what happened*; [`Error::recovery`] says *what to do*. Texts are one line and
+//! A variant says *what happened*; [`Error::recovery`] says *what to do*. Texts are one line, whatever they quote, and
 //! never hold a secret: token material is scrubbed where answers are parsed (`quickbooks::scrub`), and
 //! the secrets of this process wherever data that cannot be understood is quoted.
 //! They name settings by their variables; the command and the Python package add their own names
@@ -18,6 +18,7 @@ pub use self::recovery::Recovery;
 pub use self::trace::Trace;
 use self::trace::trace_text;
 use crate::held_secrets::hide;
+use crate::terminal::one_line;
 
 /// The result of everything that can fail in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -275,16 +276,16 @@ impl Error {
     /// A [`Error::Config`] about `setting`.
     pub fn config(setting: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Config {
-            setting: setting.into(),
-            reason: reason.into(),
+            setting: one_line(&setting.into()).into_owned(),
+            reason: one_line(&reason.into()).into_owned(),
         }
     }
 
     /// A [`Error::Decode`] about `what`.
     pub fn decode(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         Self::Decode {
-            what: what.into(),
-            reason: hide(&reason.to_string()).into_owned(),
+            what: one_line(&what.into()).into_owned(),
+            reason: one_line(&hide(&reason.to_string())).into_owned(),
         }
     }
 
@@ -300,8 +301,8 @@ impl Error {
     /// A [`Error::Landing`] about `path`.
     pub fn landing(path: &std::path::Path, reason: impl std::fmt::Display) -> Self {
         Self::Landing {
-            path: path.display().to_string(),
-            reason: reason.to_string(),
+            path: one_line(&path.display().to_string()).into_owned(),
+            reason: one_line(&reason.to_string()).into_owned(),
             is_of_place: false,
         }
     }
@@ -323,8 +324,8 @@ impl Error {
             StorageFull,
         ];
         Self::Landing {
-            path: path.display().to_string(),
-            reason: reason.to_owned(),
+            path: one_line(&path.display().to_string()).into_owned(),
+            reason: one_line(reason).into_owned(),
             is_of_place: of_places.contains(&error.kind()),
         }
     }
@@ -393,6 +394,33 @@ impl Error {
             Self::Api { code, .. } => code.as_deref(),
             Self::AfterAttempts { last, .. } => last.code(),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn no_text_that_an_error_quotes_begins_a_line_or_changes_a_terminal() {
+        let forged = "9\nERROR forged \u{1b}[31m\u{202e}";
+        let path = Path::new(forged);
+        let io = std::io::Error::other(forged);
+        for error in [
+            Error::config(forged, forged),
+            Error::decode(forged, forged),
+            Error::landing(path, forged),
+            Error::unwritten(path, &io),
+        ] {
+            let text = error.to_string();
+            assert_eq!(one_line(&text), text);
+            assert!(
+                text.contains(r"9\nERROR forged \u{1b}[31m\u{202e}"),
+                "{text}"
+            );
         }
     }
 }

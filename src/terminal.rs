@@ -1,7 +1,6 @@
 //! Texts for terminals and shells: characters of strangers' texts that would change what a terminal shows, or
 //! forge a line of a log, and words that a shell would take apart.
 
-#[cfg(any(feature = "cli", test))]
 use std::borrow::Cow;
 
 /// Returns true for control characters, ends of lines, and marks that reverse the direction of text.
@@ -15,7 +14,6 @@ pub(crate) fn changes_terminal(character: char) -> bool {
 
 /// Returns a text as one line that a terminal shows as it is: such characters are written as escapes
 /// of Rust, for example `\n` and `\u{1b}`.
-#[cfg(any(feature = "cli", test))]
 pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     if !text.contains(changes_terminal) {
         return Cow::Borrowed(text);

@@ -254,7 +254,11 @@ def signed_webhook(token: str, number: int, realm_id: str, padding: object = Non
     event = {"id": f"honest {number}", "type": kind, "intuitentityid": "1", "intuitaccountid": realm_id}
     if padding:
         event["padding"] = padding
-    body = json.dumps([event]).encode()
+    return signed(token, json.dumps([event]).encode())
+
+
+def signed(token: str, body: bytes) -> bytes:
+    """Return a delivery of a body, over a connection of its own."""
     signature = base64.b64encode(hmac.new(token.encode(), body, "sha256").digest()).decode()
     return request("POST", WEBHOOK, len(body), f"intuit-signature: {signature}", "Connection: close") + body
 

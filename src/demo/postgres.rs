@@ -4,7 +4,7 @@
 //! address and requires a password: anyone on the machine who became its superuser could run
 //! programs as the user who started it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::account::{OsUser, account, check_access, command_as, failed, reachable_binaries, run};
+use crate::durable::Lock;
 use crate::error::{Error, Result};
 
 const HOST: &str = "127.0.0.1";
@@ -90,8 +91,7 @@ impl EmbeddedPostgres {
         let directory = std::path::absolute(directory).map_err(|e| failed(directory, e))?;
         std::fs::create_dir_all(&directory).map_err(|e| failed(&directory, e))?;
         // Two concurrent demos must not both initialise or start it.
-        let lock = File::create(directory.join("lock")).map_err(|e| failed(&directory, e))?;
-        lock.lock().map_err(|e| failed(&directory, e))?;
+        let _lock = Lock::wait(&directory.join("lock")).map_err(|e| failed(&directory, e))?;
         let account = account()?;
         check_access(&directory, account)?;
         let binaries = reachable_binaries(binaries, &directory, account)?;
@@ -381,4 +381,20 @@ fn free_port(wanted: Option<u16>) -> std::io::Result<u16> {
         None => bind(0),
     };
     address.map(|address| address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_place_of_the_lock_is_refused_and_its_target_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let [victim, data] = ["victim", "data"].map(|name| directory.path().join(name));
+        std::fs::write(&victim, "kept").unwrap();
+        std::fs::create_dir(&data).unwrap();
+        std::os::unix::fs::symlink(&victim, data.join("lock")).unwrap();
+        assert!(EmbeddedPostgres::start(Path::new("nowhere"), &data).is_err());
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "kept");
+    }
 }

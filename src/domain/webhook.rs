@@ -29,8 +29,8 @@ pub struct WebhookEvent {
     pub operation: String,
     /// Time of the event, as received.
     pub occurred_at: String,
-    /// The complete event.
-    pub event: Value,
+    /// The complete event, as JSON. A tree would take many times the memory.
+    pub event: Box<str>,
 }
 
 /// A part of a delivery that is no event.
@@ -266,7 +266,7 @@ fn cloud_event(event: Value) -> Result<WebhookEvent, String> {
         realm_id,
         entity_id,
         occurred_at,
-        event,
+        event: event.to_string().into(),
     })
 }
 
@@ -283,7 +283,7 @@ fn legacy_event(realm_id: &str, event: Value) -> Result<WebhookEvent, String> {
         entity_id,
         operation: operation.to_ascii_lowercase(),
         occurred_at,
-        event,
+        event: event.to_string().into(),
     })
 }
 
@@ -349,7 +349,7 @@ mod tests {
             (events[0].entity, events[0].operation.as_str()),
             (Some("customers"), "merge")
         );
-        assert_eq!(events[0].event["deletedId"], "7");
+        assert!(events[0].event.contains(r#""deletedId":"7""#));
     }
 
     fn good(id: &str) -> String {
@@ -476,7 +476,7 @@ mod tests {
                 ("77", time)
             );
             assert_eq!((event.entity, event.operation.as_str()), (None, "made"));
-            assert!(!event.event.to_string().contains("\\u0000"));
+            assert!(!event.event.contains("\\u0000"));
             assert_eq!(delivery.unreadable, []);
         }
     }
@@ -612,7 +612,7 @@ mod tests {
                         && [&event.id, &event.realm_id, &event.entity_id]
                             .iter()
                             .all(|id| (1..=MAX_ID).contains(&id.len()))
-                        && !event.event.to_string().contains("\\u0000")
+                        && !event.event.contains("\\u0000")
                 })
         }
 

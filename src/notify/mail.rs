@@ -60,8 +60,11 @@ impl Mail {
             .body(text)
             .map_err(|error| Error::Internal(format!("the message cannot be written: {error}")))?;
         let sent = self.server.send(message).await;
-        sent.map(drop)
-            .map_err(|error| Error::Internal(reason(&error)))
+        sent.map(drop).map_err(|error| Error::Transport {
+            reason: reason(&error),
+            was_sent: error.status().is_some(),
+            source: None,
+        })
     }
 }
 

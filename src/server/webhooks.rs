@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use futures_util::StreamExt;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::credentials::SignatureCheck;
@@ -60,6 +61,10 @@ static CLASSES: [SizeClass; 2] = [
         turns: Turns::new(1),
     },
 ];
+
+/// The right to store a delivery that needed a turn. What it holds takes about six times its size, if it is many small
+/// events.
+static STORING: Semaphore = Semaphore::const_new(1);
 
 /// The longest pause between two parts of a delivery.
 const PAUSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -112,12 +117,16 @@ pub(super) async fn receive(
         Some(check) => receive_signed(body, check).await?,
         None => None,
     };
-    let Some((body, _turn)) = signed else {
+    let Some((body, turn)) = signed else {
         state.counters.count_unsigned();
         let reason = "the signature is missing or wrong";
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, reason));
     };
     let protected = place.map(|Extension(place)| place.protect());
+    let _alone = match &turn {
+        Some(_) => STORING.acquire().await.ok(),
+        None => None,
+    };
     Ok(holding(store(&state, &body).await?, protected))
 }
 
@@ -135,8 +144,8 @@ async fn store(state: &AppState, body: &[u8]) -> Reply<Response> {
     Ok(Json(DeliveryReceipt { events, new }).into_response())
 }
 
-/// Reads a body and checks its signature. Returns `None` if the signature is wrong. The turn of one of
-/// the largest class is to be kept while the delivery is stored, which takes several times its size.
+/// Reads a body and checks its signature. Returns `None` if the signature is wrong. Its turn is to be kept while
+/// the delivery is stored, which takes several times its size.
 async fn receive_signed(
     body: Body,
     mut check: SignatureCheck,
@@ -186,9 +195,8 @@ async fn receive_signed(
         check.add(&part);
         kept.extend_from_slice(&part);
     }
-    let largest = turn.filter(|(above, _)| *above == LARGE);
-    let largest = largest.map(|(_, turn)| turn);
-    Ok(check.finish().then_some((kept, largest)))
+    let turn = turn.map(|(_, turn)| turn);
+    Ok(check.finish().then_some((kept, turn)))
 }
 
 fn too_many() -> ApiError {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::types::Json;
+use deadpool_postgres::Object;
 
 use crate::domain::{Delivery, WebhookEvent};
 use crate::error::Result;
-use crate::postgres::{Columns, Db, params};
+use crate::postgres::{Columns, Db, Query, params};
 
 /// Decides which events become sync jobs.
 #[derive(Debug)]
@@ -24,19 +24,23 @@ pub(crate) struct JobRules<'a> {
 
 /// A part that is no event is told apart by its text and the digest of what was cut off, since QuickBooks
 /// repeats deliveries.
-const STORE: &str = "
-WITH unreadable AS (
-    INSERT INTO qbo.webhook_rejects (text_md5, reason, text)
-    SELECT md5(part.text || part.digest), part.reason, part.text
-    FROM unnest($8::text[], $9::text[], $10::text[]) AS part(reason, text, digest)
-    ON CONFLICT (text_md5) DO UPDATE SET
-        deliveries = webhook_rejects.deliveries + 1, received_at_utc = now()
-)
+const STORE_UNREADABLE: &str = "
+INSERT INTO qbo.webhook_rejects (text_md5, reason, text)
+SELECT md5(part.text || part.digest), part.reason, part.text
+FROM unnest($1::text[], $2::text[], $3::text[]) AS part(reason, text, digest)
+ON CONFLICT (text_md5) DO UPDATE SET
+    deliveries = webhook_rejects.deliveries + 1, received_at_utc = now()";
+
+const STORE_EVENTS: &str = "
 INSERT INTO qbo.webhook_events
     (event_id, realm_id, entity, entity_id, operation, occurred_at, event)
-SELECT * FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
+SELECT e.id, e.realm_id, e.entity, e.record, e.operation, e.at, e.event::jsonb FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+    AS e(id, realm_id, entity, record, operation, at, event)
 ON CONFLICT (event_id) DO NOTHING";
+
+/// Events of a statement: those of a large delivery would take several times its memory once more.
+const MAX_EVENTS: usize = 1000;
 
 const PING: &str = "SELECT FROM qbo.webhook_events LIMIT 1";
 
@@ -71,32 +75,16 @@ impl WebhookInbox {
     /// Stores a delivery, all of it or nothing. An event that is stored already is left as it is.
     /// Returns how many events are new.
     pub(crate) async fn store(&self, delivery: &Delivery) -> Result<u64> {
-        let events = &delivery.events;
-        let column =
-            |read: fn(&WebhookEvent) -> &str| events.iter().map(read).collect::<Vec<&str>>();
-        let entities: Vec<Option<&str>> = events.iter().map(|event| event.entity).collect();
-        let texts: Vec<Json<&serde_json::Value>> =
-            events.iter().map(|event| Json(&event.event)).collect();
-        let (ids, realm_ids) = (column(|event| &event.id), column(|event| &event.realm_id));
-        let records = column(|event| &event.entity_id);
-        let operations = column(|event| &event.operation);
-        let times = column(|event| &event.occurred_at);
-        let (mut reasons, mut parts, mut digests) = (Vec::new(), Vec::new(), Vec::new());
-        // A statement cannot change the same row twice.
-        for (at, part) in delivery.unreadable.iter().enumerate() {
-            if delivery.unreadable[..at]
-                .iter()
-                .all(|other| (&other.text, &other.digest) != (&part.text, &part.digest))
-            {
-                digests.push(part.digest.as_str());
-                reasons.push(part.reason.as_str());
-                parts.push(part.text.as_str());
-            }
-        }
-        let params = params![
-            ids, realm_ids, entities, records, operations, times, texts, reasons, parts, digests
-        ];
-        self.0.execute(STORE, params).await
+        self.0
+            .alone(async |connection| {
+                store_unreadable(connection, delivery).await?;
+                let mut new = 0;
+                for events in delivery.events.chunks(MAX_EVENTS) {
+                    new += store_events(connection, events).await?;
+                }
+                Ok(new)
+            })
+            .await
     }
 
     /// Marks events as unprocessed again: those received since an instant, of the given companies,
@@ -122,4 +110,39 @@ impl WebhookInbox {
         let params = params![rules.connected, delay, rules.entities, rules.needs_reauth];
         self.0.one(CREATE_JOBS, params).await?.count(0)
     }
+}
+
+async fn store_unreadable(connection: &Object, delivery: &Delivery) -> Result<()> {
+    let (mut reasons, mut parts, mut digests) = (Vec::new(), Vec::new(), Vec::new());
+    // A statement cannot change the same row twice.
+    for (at, part) in delivery.unreadable.iter().enumerate() {
+        if delivery.unreadable[..at]
+            .iter()
+            .all(|other| (&other.text, &other.digest) != (&part.text, &part.digest))
+        {
+            digests.push(part.digest.as_str());
+            reasons.push(part.reason.as_str());
+            parts.push(part.text.as_str());
+        }
+    }
+    if parts.is_empty() {
+        return Ok(());
+    }
+    let params = params![reasons, parts, digests];
+    connection.change(STORE_UNREADABLE, params).await.map(drop)
+}
+
+/// Returns how many events are new.
+async fn store_events(connection: &Object, events: &[WebhookEvent]) -> Result<u64> {
+    let column = |read: fn(&WebhookEvent) -> &str| events.iter().map(read).collect::<Vec<&str>>();
+    let entities: Vec<Option<&str>> = events.iter().map(|event| event.entity).collect();
+    let (ids, realm_ids) = (column(|event| &event.id), column(|event| &event.realm_id));
+    let records = column(|event| &event.entity_id);
+    let operations = column(|event| &event.operation);
+    let (times, texts) = (
+        column(|event| &event.occurred_at),
+        column(|event| &event.event),
+    );
+    let params = params![ids, realm_ids, entities, records, operations, times, texts];
+    connection.change(STORE_EVENTS, params).await
 }

@@ -85,6 +85,35 @@ fn no_text_of_others_begins_a_line_of_the_log() {
     }
 }
 
+/// Commands print on stdout what the log and a landing file say.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_text_of_a_landing_file_begins_a_line_of_stdout() {
+    let (sandbox, database) = (sandbox_of(1, 1), Database::create().await);
+    let home = tempfile::tempdir().unwrap();
+    let forged = "9\nERROR forged \u{1b}[31m \u{202e}";
+    let line = json!({
+        "entity": "customers", "realm_id": "9341450000000001", "id": forged,
+        "ingested_at_utc": "2024-05-01T00:00:00Z", "extract_window_start_utc": "2024-01-01T00:00:00Z",
+        "extract_window_end_utc": "2024-02-01T00:00:00Z", "page_number": 1, "page_size": 1000, "request_payload": {},
+        "payload": {"Id": "8", "MetaData": {"LastUpdatedTime": "2024-01-03T01:00:00Z"}},
+    });
+    let file = home.path().join("forged.jsonl");
+    std::fs::write(&file, format!("{line}\n")).unwrap();
+    let file = file.to_str().unwrap();
+    for words in [&["load", file][..], &["status", "customers", "-v"]] {
+        let ended = files::command(&sandbox, Some(&database), home.path(), words).output();
+        let ended = ended.unwrap();
+        let stdout = String::from_utf8(ended.stdout).unwrap();
+        let (told, forged) = (
+            stdout.contains("ERROR forged"),
+            stdout.contains("\nERROR forged"),
+        );
+        assert_eq!((told, forged), (true, false), "{words:?}: {stdout}");
+        assert!(!stdout.contains(['\u{1b}', '\u{202e}']), "{stdout}");
+    }
+    database.drop().await;
+}
+
 /// Secrets of a process that look like words: each is known only because the process holds it.
 const HELD: [&str; 4] = [
     "QBQBcaptainQBQBmarbleQBQBlanternQBQBorch",

@@ -16,9 +16,8 @@ impl Delivery {
             return self;
         }
         for event in &mut self.events {
-            let text = event.event.to_string();
-            if let Some(masked) = mask.anywhere(text.as_bytes()) {
-                event.event = serde_json::from_slice(&masked).unwrap_or_default();
+            if let Some(masked) = mask.anywhere(event.event.as_bytes()) {
+                event.event = String::from_utf8_lossy(&masked).into();
             }
         }
         for part in &mut self.unreadable {
