@@ -11,6 +11,7 @@ use tracing::debug;
 use super::QboSource;
 use super::changes_answer::{ChangesAnswer, EntityChanges, read_changes};
 use super::failure_cause::is_repeated_bad_record;
+use super::horizon::Horizon;
 use super::uncaptured::is_lasting;
 use crate::domain::{EntitySpec, Held, Identity, Page, Record, Window};
 use crate::error::{Error, Result};
@@ -129,7 +130,7 @@ impl QboSource {
             return Ok(changes);
         }
         let records = newest_of_each(std::mem::take(&mut changes.records));
-        let end = self.horizon.get().copied();
+        let end = self.horizon.get().map(|horizon| horizon.reads_until);
         let ids: Vec<String> = records.iter().map(|record| record.id.clone()).collect();
         let fuller = self.records(&entity, &ids, meter).await?;
         let mut by_id: HashMap<String, Record> = fuller
@@ -273,7 +274,8 @@ impl Source for ChangesSource {
         pages: mpsc::Sender<Page>,
     ) -> Result<Option<DateTime<Utc>>> {
         let horizon = self.source.horizon.get().copied();
-        let end = horizon.map_or(span.end(), |horizon| span.end().min(horizon));
+        let end = Horizon::end_of(horizon, span.end());
+        let claimed = horizon.map(|horizon| horizon.claims_until);
         let all = self.records.get(entity.name).into_iter().flatten();
         let placed = all.map(|record| placed_within(record, span.start, end));
         let page = Page {
@@ -282,12 +284,12 @@ impl Source for ChangesSource {
             request: Arc::default(),
             ingested_at: self.received_at,
             covered_until: end,
-            horizon,
+            horizon: claimed,
             records: placed.collect(),
             rejects: Vec::new(),
             held: Held::default(),
         };
         pages.send(page).await.map_err(|_| Error::Cancelled)?;
-        Ok(horizon.filter(|horizon| *horizon < span.end()))
+        Ok(claimed.filter(|claimed| *claimed < span.end()))
     }
 }

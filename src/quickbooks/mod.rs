@@ -19,6 +19,7 @@ mod failure_cause;
 mod fault;
 mod fault_meaning;
 mod foreign;
+mod horizon;
 mod includes;
 mod lookup;
 mod members;
@@ -59,6 +60,7 @@ pub(crate) use self::company::CompanyAnswer;
 use self::deliveries::Deliveries;
 use self::endpoint::{Endpoints, MINOR_VERSION};
 use self::envelope::{Asked, QueryAnswer};
+use self::horizon::Horizon;
 pub(crate) use self::includes::Includes;
 use self::ordinary::read_query_answer;
 use self::paging::Cursor;
@@ -105,9 +107,7 @@ pub(crate) struct QboSource {
     realm_id: String,
     /// Distance that reads keep from the server's present.
     lag: TimeDelta,
-    /// End of all reads of this source: the server's clock at the first answer, less the lag. All
-    /// reads share one instant, so that they all end at the same state of the books.
-    horizon: OnceLock<DateTime<Utc>>,
+    horizon: OnceLock<Horizon>,
     /// First pages that were fetched ahead of their readers.
     first_pages: Mutex<FirstPages>,
     /// Whole entities that were fetched ahead of their readers.
@@ -162,10 +162,9 @@ impl QboSource {
     }
 
     /// Sets the horizon from the server's clock, unless an earlier answer has set it.
-    fn set_horizon(&self, server_time: Option<DateTime<Utc>>) {
-        if let Some(time) = server_time {
-            self.horizon.get_or_init(|| time - self.lag);
-        }
+    fn set_horizon(&self, server: Option<DateTime<Utc>>) {
+        let horizon = || Horizon::of(server, crate::clock::now(), self.lag);
+        self.horizon.get_or_init(horizon);
     }
 
     async fn query(

@@ -14,6 +14,7 @@ use super::envelope::{QueryAnswer, Unreadable};
 use super::failure_cause::{
     FailureCause, failure_cause, is_repeated_bad_record, should_shrink_page,
 };
+use super::horizon::Horizon;
 use super::paging::Cursor;
 use super::prefetch::{FirstPage, statement};
 use super::search::Search;
@@ -134,9 +135,10 @@ impl<'s> SpanReader<'s> {
         }
         loop {
             let horizon = self.source.horizon.get().copied();
-            let end = horizon.map_or(self.span.end(), |horizon| self.span.end().min(horizon));
+            let end = Horizon::end_of(horizon, self.span.end());
             let Some(step) = self.cursor.next_step(end) else {
-                return Ok(horizon.filter(|horizon| *horizon < self.span.end()));
+                let claimed = horizon.map(|horizon| horizon.claims_until);
+                return Ok(claimed.filter(|claimed| *claimed < self.span.end()));
             };
             if step.is_count {
                 let count = self.count(&step).await?;
@@ -392,7 +394,9 @@ impl<'s> SpanReader<'s> {
         } = rows;
         let horizon = self.source.horizon.get().copied();
         // Records changed a moment ago may have neighbours that are not visible yet (qbo-facts 3.9).
-        records.retain(|record| horizon.is_none_or(|horizon| record.updated_at < horizon));
+        let is_within = |horizon: Horizon, at| at < horizon.reads_until;
+        records
+            .retain(|record| horizon.is_none_or(|horizon| is_within(horizon, record.updated_at)));
         rejects.retain(|reject| {
             let text = reject.payload.as_ref();
             text.is_none_or(|text| !self.sent_rejects.contains(text))
@@ -408,8 +412,8 @@ impl<'s> SpanReader<'s> {
             // A page of a span serves several windows; the pipeline adds each window's request.
             request: Arc::default(),
             ingested_at: read_at,
-            covered_until: horizon.map_or(covered, |horizon| covered.min(horizon)),
-            horizon,
+            covered_until: Horizon::end_of(horizon, covered),
+            horizon: horizon.map(|horizon| horizon.claims_until),
             records,
             rejects,
             held,

@@ -25,7 +25,7 @@ impl QboSource {
         if self.horizon.get().is_none() && entity.has_query {
             self.count(&count_query(entity, &window), meter).await?;
         }
-        Ok(self.horizon.get().copied())
+        Ok(self.horizon.get().map(|horizon| horizon.claims_until))
     }
 
     async fn read_keys(

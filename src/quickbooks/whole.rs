@@ -13,6 +13,7 @@ use super::endpoint::ENTITLEMENTS;
 use super::entitlements::read_entitlements;
 use super::envelope::{check_ids, check_length, misunderstood, rows_in, unreadable_body};
 use super::fault::Fault;
+use super::horizon::Horizon;
 use super::members::{Members, is_counter};
 use crate::domain::{EntitySpec, Held, Page, Payload, Record, Reject};
 use crate::error::{Error, Result};
@@ -70,8 +71,7 @@ impl QboSource {
         let sent = self.client.send(&request, meter, RetryBehavior::FULL, read);
         let WholeRows { rows, time } = sent.await?;
         let received_at = crate::clock::now();
-        // An answer without a clock is as old as its arrival.
-        self.set_horizon(time.or(Some(received_at)));
+        self.set_horizon(time);
         let mut answer = WholeAnswer {
             records: Vec::with_capacity(rows.len()),
             rejects: Vec::new(),
@@ -107,10 +107,11 @@ impl QboSource {
             None => self.fetch_whole(entity, meter).await?,
         };
         let horizon = self.horizon.get().copied();
-        if let Some(present) = horizon.filter(|horizon| *horizon < span.start) {
-            return Ok(Some(present));
+        if let Some(present) = horizon.filter(|horizon| horizon.reads_until < span.start) {
+            return Ok(Some(present.claims_until));
         }
-        let end = horizon.map_or(span.end(), |horizon| span.end().min(horizon));
+        let end = Horizon::end_of(horizon, span.end());
+        let claimed = horizon.map(|horizon| horizon.claims_until);
         let at = (end - TimeDelta::seconds(1)).max(span.start);
         let placed = |record: Record| Record {
             updated_at: at,
@@ -122,7 +123,7 @@ impl QboSource {
             request: std::sync::Arc::default(),
             ingested_at: answer.received_at,
             covered_until: end,
-            horizon,
+            horizon: claimed,
             records: answer.records.into_iter().map(placed).collect(),
             rejects: answer
                 .rejects
@@ -132,7 +133,7 @@ impl QboSource {
             held: Held::default(),
         };
         pages.send(page).await.map_err(|_| Error::Cancelled)?;
-        Ok(horizon.filter(|horizon| *horizon < span.end()))
+        Ok(claimed.filter(|claimed| *claimed < span.end()))
     }
 }
 

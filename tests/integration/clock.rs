@@ -246,3 +246,74 @@ async fn the_windows_of_a_night_without_an_hour_are_complete() {
         ]
     );
 }
+
+/// Arms a fault that changes the time of every answer.
+fn change_the_time(sandbox: &Sandbox, find: &str, put: &str) {
+    let rule = json!({"fault": "rewrite", "find": find, "put": put, "times": 0});
+    change(sandbox, "fault", rule);
+}
+
+/// Edits after some syncs whose answers lied about their time are found by later ones.
+async fn assert_later_edits_are_found(
+    (lies, lie): (usize, impl Fn(&Sandbox)),
+    tell_the_truth: impl Fn(&Sandbox),
+) {
+    for is_first in [true, false] {
+        let database = Database::create().await;
+        let sandbox = sandbox_at(Utc::now());
+        let app = syncing_app(&sandbox, &database);
+        if !is_first {
+            entity(&app.sync(&everything(&names())).await.unwrap(), "bills");
+            change_some(&sandbox);
+        }
+        for _ in 0..lies {
+            lie(&sandbox);
+            entity(&app.sync(&everything(&names())).await.unwrap(), "bills");
+        }
+        tell_the_truth(&sandbox);
+        for _ in 0..2 {
+            change_some(&sandbox);
+            entity(&app.sync(&everything(&names())).await.unwrap(), "bills");
+            assert_in_step(&sandbox, &database).await;
+        }
+        database.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_does_not_say_its_time_commits_no_time_to_come() {
+    assert_later_edits_are_found(
+        (1, |sandbox: &Sandbox| {
+            change_the_time(sandbox, "\"time\":\"", "\"tine\":\"")
+        }),
+        |sandbox| _ = change(sandbox, "clear-faults", json!({})),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_with_a_time_to_come_commits_no_time_to_come() {
+    let year = Utc::now().format("%Y").to_string();
+    let (now, later) = (format!("\"time\":\"{year}"), "\"time\":\"2999".to_owned());
+    assert_later_edits_are_found(
+        (1, |sandbox: &Sandbox| {
+            change_the_time(sandbox, &now, &later)
+        }),
+        |sandbox| _ = change(sandbox, "clear-faults", json!({})),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_of_quickbooks_that_was_ahead_and_is_set_back_commits_no_time_to_come() {
+    assert_later_edits_are_found(
+        (5, |sandbox: &Sandbox| {
+            sandbox.advance_clock(80 * DAY).unwrap()
+        }),
+        |sandbox| {
+            let now = json!({"set": Utc::now().to_rfc3339(), "backwards": true});
+            change(sandbox, "clock", now);
+        },
+    )
+    .await;
+}

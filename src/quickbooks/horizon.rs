@@ -1,0 +1,67 @@
+//! How far a source reads, and how far it may say that it has read.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::warn;
+
+/// So much later than this machine's present a clock of QuickBooks is believed. Until then all is read, but no time
+/// beyond is taken for read: with a clock that was wrong for one answer, or is set back, changes to come would lie in it.
+const MAX_AHEAD: TimeDelta = TimeDelta::minutes(5);
+
+/// A difference of two clocks that people should know of.
+const MAX_DIFFERENCE: TimeDelta = TimeDelta::days(1);
+
+/// Ends of all reads of a source. All its reads share them, so that they all end at the same state of the books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Horizon {
+    /// End of what is read: the server's clock at the first answer, less the lag.
+    pub reads_until: DateTime<Utc>,
+    /// End of what counts as read.
+    pub claims_until: DateTime<Utc>,
+}
+
+impl Horizon {
+    /// Returns the horizon of an answer. One that does not say when it was made is as old as its arrival.
+    pub(super) fn of(server: Option<DateTime<Utc>>, now: DateTime<Utc>, lag: TimeDelta) -> Self {
+        let present = server.unwrap_or(now);
+        if (present - now).abs() > MAX_DIFFERENCE {
+            warn!(
+                phase = "extract",
+                event = "clocks_differ",
+                "QuickBooks says that it is {present}, and this machine says {now}: no time beyond the earlier of the \
+                 two counts as read"
+            );
+        }
+        Self {
+            reads_until: present - lag,
+            claims_until: present.min(now + MAX_AHEAD) - lag,
+        }
+    }
+
+    /// Returns the end of what is read of a range.
+    pub(super) fn end_of(horizon: Option<Self>, end: DateTime<Utc>) -> DateTime<Utc> {
+        horizon.map_or(end, |horizon| end.min(horizon.reads_until))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_counts_as_read_that_one_of_the_two_clocks_has_not_reached() {
+        let now: DateTime<Utc> = "2026-11-29T12:00:00Z".parse().unwrap();
+        let (lag, day) = (TimeDelta::seconds(30), TimeDelta::days(1));
+        let of = |server| Horizon::of(server, now, lag);
+        for behind in [TimeDelta::zero(), TimeDelta::minutes(4), day * -400] {
+            let horizon = of(Some(now + behind));
+            assert_eq!(horizon.reads_until, now + behind - lag);
+            assert_eq!(horizon.claims_until, horizon.reads_until);
+        }
+        for ahead in [TimeDelta::minutes(6), day * 60] {
+            let horizon = of(Some(now + ahead));
+            assert_eq!(horizon.reads_until, now + ahead - lag);
+            assert_eq!(horizon.claims_until, now + MAX_AHEAD - lag);
+        }
+        assert_eq!(of(None), of(Some(now)));
+    }
+}
