@@ -289,6 +289,15 @@ impl Error {
         }
     }
 
+    /// An [`Error::Database`] in the words of the server.
+    pub(crate) fn database(reason: &str, sqlstate: Option<String>, source: Option<Cause>) -> Self {
+        Self::Database {
+            reason: one_line(reason).into_owned(),
+            sqlstate,
+            source,
+        }
+    }
+
     /// An [`Error::Internal`] with the text of a panic, as `catch_unwind` returns it.
     pub(crate) fn from_panic(panic: &(dyn std::any::Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -414,6 +423,7 @@ mod tests {
             Error::decode(forged, forged),
             Error::landing(path, forged),
             Error::unwritten(path, &io),
+            Error::database(forged, None, None),
         ] {
             let text = error.to_string();
             assert_eq!(one_line(&text), text);

@@ -80,22 +80,19 @@ fn busy(wire: &tokio_postgres::Config, error: &PoolError) -> Option<Error> {
     let words = error
         .as_db_error()
         .map_or_else(String::new, |error| error.message().to_owned());
-    Some(Error::Database {
-        reason: format!("the server at {} {problem}: {words}", describe(wire)),
-        sqlstate: Some(sqlstate),
-        source: None,
-    })
+    let reason = format!("the server at {} {problem}: {words}", describe(wire));
+    Some(Error::database(&reason, Some(sqlstate), None))
 }
 
 /// Takes a connection, waiting for one to be free.
 pub(crate) async fn take(pool: &Pool) -> Result<Object> {
     pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => database_error(error),
-        other => Error::Database {
-            reason: format!("no connection: {other}"),
-            sqlstate: None,
-            source: Some(Box::new(other)),
-        },
+        other => Error::database(
+            &format!("no connection: {other}"),
+            None,
+            Some(Box::new(other)),
+        ),
     })
 }
 

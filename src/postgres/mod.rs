@@ -25,7 +25,6 @@ pub(crate) use self::raw_table::{
 };
 pub(crate) use self::raw_table::{DEFAULT_SCHEMA, VIEWS_MARK};
 use crate::error::{Error, chain};
-use crate::terminal::one_line;
 
 /// Returns an error with the server's message in one line. It contains neither parameters nor the
 /// connection string.
@@ -38,11 +37,7 @@ pub(crate) fn database_error(error: tokio_postgres::Error) -> Error {
         },
         None => chain(&error),
     };
-    Error::Database {
-        reason: one_line(&reason).into_owned(),
-        sqlstate,
-        source: Some(Box::new(error)),
-    }
+    Error::database(&reason, sqlstate, Some(Box::new(error)))
 }
 
 /// Returns `name` as a quoted SQL identifier.

@@ -1,4 +1,4 @@
-//! How far a source reads, and how far it may say that it has read.
+//! The end of what a source reads, and of what it says that it has read.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;

@@ -11,7 +11,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // Only in their tests, which are not part of the crate.
     ("chance", &["simulation"]),
     ("clock", &["simulation"]),
-    ("error", &["held_secrets"]),
+    ("error", &["held_secrets", "terminal"]),
     ("event", &[]),
     ("held_secrets", &[]),
     ("language", &["error"]),
@@ -141,7 +141,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     (
         "demo",
-        &["app", "config", "domain", "error", "port", "sink"],
+        &[
+            "app", "config", "domain", "durable", "error", "port", "sink",
+        ],
     ),
     (
         "server",
