@@ -44,6 +44,7 @@ impl Error {
             | Self::CircuitOpen { .. }
             | Self::Busy { .. }
             | Self::RequestCap { .. }
+            | Self::ReadCap { .. }
             | Self::Transport { .. }
             | Self::Cancelled => Recovery::Retry,
             Self::Unauthenticated { .. } => Recovery::Reauthorise,
@@ -115,6 +116,7 @@ impl Error {
                 | Self::CompanyClosed { .. }
                 | Self::AskedToWait { .. }
                 | Self::RequestCap { .. }
+                | Self::ReadCap { .. }
                 | Self::Cancelled
         )
     }
@@ -134,6 +136,7 @@ impl Error {
             | Self::CircuitOpen { .. }
             | Self::Busy { .. }
             | Self::RequestCap { .. }
+            | Self::ReadCap { .. }
             | Self::Cancelled
             | Self::Internal(_) => true,
             _ => false,
