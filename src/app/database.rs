@@ -9,11 +9,11 @@ use crate::postgres::database_name;
 /// A database: never a user or a password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DatabaseName {
-    /// Its host, or the directory of its Unix socket.
+    /// Host, or directory of the Unix socket.
     pub host: String,
-    /// Its port.
+    /// Port.
     pub port: u16,
-    /// Its name.
+    /// Name.
     pub name: String,
 }
 

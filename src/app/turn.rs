@@ -119,7 +119,7 @@ pub(super) async fn wait_for_writers(books: &Books<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Who waits; the other one is called by what it has in common with it.
+/// The one that waits; the other one is called by what both have in common.
 #[derive(Debug, Clone, Copy)]
 enum Waiting<'w> {
     /// A run, for another one that reads its windows.

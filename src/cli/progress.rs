@@ -147,7 +147,7 @@ impl Progress for Heartbeat {
     }
 }
 
-/// What both displays are told: events go to the board with the time at which they happen.
+/// The observer that both displays hold: events go to the board with the time at which they happen.
 impl Progress for Mutex<Board> {
     fn call_started(&self, realm_id: &str, runs: &[(&str, usize)]) {
         self.lock().call_started(realm_id, runs, Instant::now());

@@ -115,9 +115,9 @@ type RecordKey = (Arc<str>, Arc<str>, Box<str>);
 /// The records of window files, as far as the lines of earlier windows depend on them.
 #[derive(Debug, Default)]
 struct NewRecords {
-    /// Those that came.
+    /// Records that came.
     read: HashSet<RecordKey>,
-    /// Those that are only known to be there.
+    /// Records that are only known to be there.
     rejected: HashSet<RecordKey>,
 }
 
@@ -193,14 +193,14 @@ fn copy_some(
     Ok(())
 }
 
-/// What stays of an earlier window.
+/// The lines that stay of an earlier window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kept {
-    /// The new windows do not touch it.
+    /// All: the new windows do not touch it.
     All,
-    /// They cover a part of it: its records except those that came anew.
+    /// Records that did not come anew: the new windows cover a part of it.
     Others,
-    /// They cover it: the texts of records that could not be read now.
+    /// Texts of records that could not be read now: the new windows cover it.
     Rejected,
 }
 

@@ -382,9 +382,9 @@ impl Syncer {
 
 /// Entities of a sync, by whether the company is known to lack them.
 struct Lacking {
-    /// Those that it lacks, and are not asked for now.
+    /// Entities that it lacks, and that are not asked for now.
     absent: Vec<EntitySpec>,
-    /// Why it lacks them.
+    /// Reasons by the names of these entities.
     unavailable: HashMap<String, String>,
     others: Vec<EntitySpec>,
 }

@@ -13,7 +13,7 @@ use crate::domain::plan::DEFAULT_CONCURRENCY;
 /// One request, in the unit of `allowed`.
 const ONE: u32 = 1000;
 
-/// What a slot was held for.
+/// The times that a slot was held for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     /// Time that its request has waited for the general rate.

@@ -32,9 +32,9 @@ pub(crate) struct Claim {
     pub run_id: String,
     /// Its entity.
     pub entity: EntitySpec,
-    /// From the first to the last instant that it reads.
+    /// The range from the first to the last instant that it reads.
     pub range: Window,
-    /// What it reads of that, oldest first.
+    /// The times that it reads of that, oldest first.
     pub times: Vec<Window>,
     /// The range that it was asked for, if a command can ask so again.
     pub asked: Option<Asked>,
