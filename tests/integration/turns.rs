@@ -7,7 +7,6 @@ use std::time::Duration;
 use chrono::DateTime;
 use qbo_rs::app::{App, BackfillRequest, LastRun, Service, StatusRequest};
 use qbo_rs::domain::{CompanyStatus, Finding, Level, PageSize, Reason, SkipReason};
-use qbo_sandbox::Sandbox;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
