@@ -73,14 +73,14 @@ pub async fn merge(parts: &[LandingFile], path: &Path, mask: &Mask) -> Result<()
         windows.map(move |old| (old.clone(), Piece::Earlier(earlier, Kept::of(old, parts))))
     });
     let mut pieces: Vec<_> = kept.collect();
-    let are = |kept| move |(_, piece): &(Key, Piece<'_>)| matches!(piece, Piece::Earlier(_, known) if *known == kept);
-    let is_cut = pieces.iter().any(are(Kept::Others));
-    let new = match is_cut || pieces.iter().any(are(Kept::Rejected)) {
+    let is_cut = pieces.iter().any(|(_, piece)| piece.keeps(Kept::Others));
+    let is_replaced = pieces.iter().any(|(_, piece)| piece.keeps(Kept::Rejected));
+    let new = match is_cut || is_replaced {
         true => NewRecords::of(parts, is_cut)?,
         false => NewRecords::default(),
     };
     if new.rejected.is_empty() {
-        pieces.retain(|piece| !are(Kept::Rejected)(piece));
+        pieces.retain(|(_, piece)| !piece.keeps(Kept::Rejected));
     }
     pieces.extend(parts.iter().map(|part| {
         let (realm_id, entity) = (part.realm_id.as_str(), part.entity.as_str());
@@ -220,6 +220,12 @@ impl Kept {
 enum Piece<'p> {
     Earlier(&'p Spool, Kept),
     New(&'p Path),
+}
+
+impl Piece<'_> {
+    fn keeps(&self, kept: Kept) -> bool {
+        matches!(self, Self::Earlier(_, known) if *known == kept)
+    }
 }
 
 fn of_entity<'p>(
