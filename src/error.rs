@@ -131,6 +131,16 @@ pub enum Error {
         max: u64,
     },
 
+    /// The caller's own cap on the reads of a month has been reached, by all companies and processes together.
+    #[error(
+        "the {max} reads of this month that QBO_MAX_MONTHLY_READS allows for all companies are used; nothing more is sent \
+         before the next month (UTC), and committed windows stay"
+    )]
+    ReadCap {
+        /// The cap.
+        max: u64,
+    },
+
     /// No usable answer: connection, time-out, cut body.
     #[error("{reason}")]
     Transport {
@@ -368,6 +378,7 @@ impl Error {
             }
             Self::RateLimited { .. }
             | Self::RequestCap { .. }
+            | Self::ReadCap { .. }
             | Self::Stuck { .. }
             | Self::Cancelled => {}
         }

@@ -165,6 +165,13 @@ class Settings(TypedDict, total=False):
     Default: 500000. Variable: ``QBO_MONTHLY_QUOTA``.
     """
 
+    max_monthly_reads: int
+    """Maximum reads in a month (UTC) of all companies and processes that share the token store; further requests are
+    not sent (0 = unlimited).
+
+    Default: 0. Variable: ``QBO_MAX_MONTHLY_READS``.
+    """
+
     lag_s: float
     """Seconds before the server's current time at which a read ends.
 

@@ -168,7 +168,7 @@ class BusyError(RetriableError):
 
 
 class RequestCapError(RetriableError):
-    """The call has sent as many requests as ``max_requests`` allows; committed windows stay."""
+    """As many were sent as ``max_requests``, or ``max_monthly_reads``, allows; committed windows stay."""
 
 
 class StoppedError(RetriableError):

@@ -14,8 +14,8 @@ use super::turn::{Call, take_turn};
 use crate::domain::instant::format_instant;
 use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
-    Asked, Chunk, Continuation, PageSize, Plan, Report, Resumed, SkipReason, Window, WindowReport,
-    Zone, chunk_range_in, merged, select_readable,
+    Asked, Chunk, Continuation, EntitySpec, PageSize, Plan, Report, Resumed, SkipReason, Window,
+    WindowReport, Zone, chunk_range_in, merged, select_readable,
 };
 use crate::error::Result;
 use crate::pipeline;
@@ -136,44 +136,9 @@ impl App {
         let windows = chunk_range_in(request.range, request.chunk, request.tz);
         let sink = PostgresSink::connect(&postgres, &request.schema, MAX_CONCURRENCY).await?;
         sink.prepare(&config.realm_id, &entities).await?;
-        let mut plans = Vec::new();
+        let mut plans = Vec::with_capacity(entities.len());
         for entity in entities {
-            let Resumed {
-                remaining,
-                skipped,
-                read_from,
-                reads_since,
-            } = match request.resume {
-                true => {
-                    sink.resumed(&config.realm_id, &entity, &windows, None)
-                        .await?
-                }
-                false => Resumed {
-                    remaining: windows.clone(),
-                    ..Resumed::default()
-                },
-            };
-            if request.resume {
-                log_skipped(
-                    &config.realm_id,
-                    entity.name,
-                    (&remaining, &read_from),
-                    &skipped,
-                );
-            }
-            let committed = |window| WindowReport::skipped(window, SkipReason::Committed);
-            let skipped = skipped.into_iter().map(committed).collect();
-            let plan = plan_of_past(entity, remaining, skipped, request.page_size);
-            let plan = Plan {
-                strict_windows: request.strict_windows,
-                read_from,
-                reads_since,
-                ..plan
-            };
-            if request.resume && plan.windows.is_empty() {
-                sink.end_open_run(&plan.entity, request.range).await?;
-            }
-            plans.push(plan);
+            plans.push(planned(request, entity, &windows, (&sink, &config.realm_id)).await?);
         }
         let (source, connection) = Company::open(&self.settings, &config, &self.progress)
             .await?
@@ -182,16 +147,7 @@ impl App {
         if plans.iter().any(|plan| !plan.windows.is_empty()) {
             source.prepare().await?;
         }
-        let call = Call {
-            asked: Asked {
-                range: request.range,
-                chunk: request.chunk,
-                tz: request.tz,
-            },
-            reads_again: !request.resume,
-            may_wait: !request.no_wait,
-        };
-        take_turn(&sink, &config.realm_id, &mut plans, call).await?;
+        take_turn(&sink, &config.realm_id, &mut plans, call_of(request)).await?;
         if !request.strict_windows {
             let spans = plans
                 .iter()
@@ -245,6 +201,55 @@ impl App {
         };
         let realm_id = realm_id.unwrap_or_default();
         self.cost_of(&realm_id, intents, manner).await
+    }
+}
+
+/// Returns what is to be read of an entity, and ends its last run if a resumed one finds nothing left to read.
+async fn planned(
+    request: &BackfillRequest,
+    entity: EntitySpec,
+    windows: &[Window],
+    (sink, realm_id): (&PostgresSink, &str),
+) -> Result<Plan> {
+    let Resumed {
+        remaining,
+        skipped,
+        read_from,
+        reads_since,
+    } = match request.resume {
+        true => sink.resumed(realm_id, &entity, windows, None).await?,
+        false => Resumed {
+            remaining: windows.to_vec(),
+            ..Resumed::default()
+        },
+    };
+    if request.resume {
+        log_skipped(realm_id, entity.name, (&remaining, &read_from), &skipped);
+    }
+    let committed = |window| WindowReport::skipped(window, SkipReason::Committed);
+    let skipped = skipped.into_iter().map(committed).collect();
+    let plan = Plan {
+        strict_windows: request.strict_windows,
+        read_from,
+        reads_since,
+        ..plan_of_past(entity, remaining, skipped, request.page_size)
+    };
+    if request.resume && plan.windows.is_empty() {
+        sink.end_open_run(&plan.entity, request.range).await?;
+    }
+    Ok(plan)
+}
+
+/// Returns a request as its runs have it in the ledger.
+fn call_of(request: &BackfillRequest) -> Call {
+    Call {
+        asked: Asked {
+            range: request.range,
+            chunk: request.chunk,
+            tz: request.tz,
+        },
+        reads_again: !request.resume,
+        may_wait: !request.no_wait,
     }
 }
 

@@ -11,10 +11,10 @@ use crate::domain::ConnectionReport;
 use crate::error::{Error, Result, Trace};
 use crate::http::{TokenIssuer as _, Transport};
 use crate::port::{Endpoint, Progress};
-use crate::quickbooks::AdmissionControl;
 use crate::quickbooks::oauth::{Authorizer, Reconnect, TokenEndpoint, expires_at, expiry_warning};
 use crate::quickbooks::{Access, Includes, QboSource, Uncaptured};
-use crate::store::token_store::{Key, file_summaries};
+use crate::quickbooks::{AdmissionControl, MonthlyCap};
+use crate::store::token_store::{ConnectionSummary, Key, file_summaries};
 use crate::store::{StateBackend, rescue_stores};
 
 pub(super) type Issuer = Arc<Authorizer>;
@@ -29,14 +29,22 @@ pub(super) fn admission(
     config: &QboConfig,
     realm_id: &str,
 ) -> Arc<AdmissionControl> {
-    Arc::new(AdmissionControl::new(
+    let control = AdmissionControl::new(
         config.limits,
         config.oauth.retry.max_elapsed,
         config.oauth.retry.max_throttled,
         backend.traffic_state(&traffic_key(config, realm_id)),
         config.monthly_quota,
-    ))
+    );
+    let cap = (config.max_monthly_reads > 0).then(|| {
+        let key = traffic_key(config, REALM_OF_ALL);
+        MonthlyCap::new(config.max_monthly_reads, backend.traffic_state(&key))
+    });
+    Arc::new(control.capped(cap))
 }
+
+/// Stands for all companies of an app in the key of a document; no company has this id.
+const REALM_OF_ALL: &str = "all";
 
 /// Returns what is known of a company's answers to `include`, which its processes share.
 pub(super) fn includes(backend: &StateBackend, config: &QboConfig, realm_id: &str) -> Includes {
@@ -134,17 +142,29 @@ pub(super) async fn company_config(settings: &Settings) -> Result<QboConfig> {
 /// Returns the only company of the token store.
 async fn only_company(settings: &Settings, oauth: &OAuthConfig) -> Result<String> {
     let backend = StateBackend::open(settings, &oauth.token_store, 1).await?;
-    let connections = backend.connections().await?.into_iter();
-    let realm_ids: Vec<String> = connections.map(|known| known.realm_id).collect();
-    let place = backend.place();
-    let reason = match &realm_ids[..] {
-        [realm_id] => return Ok(realm_id.clone()),
-        [] => return Err(no_company(oauth, &place)),
-        several => format!(
-            "not set, and {place} holds {} companies: set it to one of {}",
-            several.len(),
-            named(several)
-        ),
+    only_of(&backend.connections().await?, oauth, &backend.place())
+}
+
+/// Returns the company that is meant where the settings name none: the only one of the token store at `place`.
+///
+/// # Errors
+/// [`Error::Config`] if the store holds none, or several, by their ids.
+pub(super) fn only_of(
+    connections: &[ConnectionSummary],
+    oauth: &OAuthConfig,
+    place: &str,
+) -> Result<String> {
+    let reason = match connections {
+        [only] => return Ok(only.realm_id.clone()),
+        [] => return Err(no_company(oauth, place)),
+        several => {
+            let realm_ids = several.iter().map(|known| known.realm_id.clone());
+            format!(
+                "not set, and {place} holds {} companies: set it to one of {}",
+                several.len(),
+                named(&realm_ids.collect::<Vec<_>>())
+            )
+        }
     };
     Err(Error::config("QBO_REALM_ID", reason))
 }

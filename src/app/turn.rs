@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::domain::instant::format_instant;
 use crate::domain::{
-    Asked, Continuation, EntitySpec, Plan, Resumed, SkipReason, Window, WindowReport,
+    Asked, Continuation, EntitySpec, Plan, Resumed, SkipReason, Window, WindowReport, merged,
 };
 use crate::error::{Error, Result};
 use crate::sink::postgres::{Books, Claim, PostgresSink};
@@ -40,45 +41,22 @@ pub(super) async fn take_turn(
     plans: &mut [Plan],
     call: Call,
 ) -> Result<()> {
-    let busy: Vec<&mut Plan> = plans.iter_mut().filter(|p| !p.windows.is_empty()).collect();
-    let Some(range) = range_of(&busy) else {
+    let runs = plans.iter_mut().filter_map(|plan| claim_of(plan, call));
+    let runs: Vec<Claim> = runs.collect();
+    if runs.is_empty() {
         return Ok(());
-    };
-    let mut runs: Vec<Claim> = Vec::with_capacity(busy.len());
-    for plan in busy {
-        let run_id = crate::chance::unique_id().to_string();
-        runs.push(Claim {
-            run_id: run_id.clone(),
-            entity: plan.entity,
-            asked: Some(call.asked),
-            reads_again: call.reads_again,
-            reads_since: plan.reads_since,
-        });
-        plan.run_id = Some(run_id);
     }
-    let begin = Instant::now();
-    let mut waited_for: Option<OtherRun> = None;
-    while let Some(other) = sink.claim(realm_id, &runs, range).await? {
-        if !call.may_wait || begin.elapsed() >= MAX_WAIT {
-            return Err(is_busy(&other, call.may_wait));
+    let mut wait = Wait::of(Waiting::Run { realm_id });
+    let mut since: Option<DateTime<Utc>> = None;
+    while let Some(other) = sink.claim(realm_id, &runs).await? {
+        if !call.may_wait {
+            return Err(Wait::not_allowed(&other));
         }
-        if waited_for.is_none() {
-            warn!(
-                phase = "load",
-                event = "run_waits",
-                realm_id,
-                entity = other.entity.as_str(),
-                "another run ({}, since {}) reads these windows; waiting for it",
-                other.place,
-                format_instant(other.since)
-            );
-            waited_for = Some(other);
-        }
-        sleep(LOOK).await;
+        wait.more(&other).await?;
+        since.get_or_insert(other.since);
     }
-    if let Some(other) = waited_for {
+    if since.is_some() {
         for plan in plans {
-            let since = Some(other.since);
             let resumed = sink
                 .resumed(realm_id, &plan.entity, &plan.windows, since)
                 .await?;
@@ -86,6 +64,27 @@ pub(super) async fn take_turn(
         }
     }
     Ok(())
+}
+
+/// Gives the run of a plan its id, and returns what it claims: the time of its windows, and not what lies
+/// between them. `None` if it reads nothing.
+fn claim_of(plan: &mut Plan, call: Call) -> Option<Claim> {
+    let times = merged(&plan.windows);
+    let range = Window {
+        start: times.first()?.start,
+        end: times.last()?.end,
+    };
+    let run_id = crate::chance::unique_id().to_string();
+    plan.run_id = Some(run_id.clone());
+    Some(Claim {
+        run_id,
+        entity: plan.entity,
+        range,
+        times,
+        asked: Some(call.asked),
+        reads_again: call.reads_again,
+        reads_since: plan.reads_since,
+    })
 }
 
 /// Waits until no other sync reads one of these entities of a company. One that may not wait is told
@@ -99,7 +98,7 @@ pub(super) async fn take_sync_turn(
     may_wait: bool,
 ) -> Result<Taken> {
     let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
-    let mut wait = Wait::begin();
+    let mut wait = Wait::of(Waiting::Sync);
     loop {
         match turns.take(&names).await? {
             Taken::By(other) if may_wait => wait.more(&other).await?,
@@ -113,22 +112,35 @@ pub(super) async fn take_sync_turn(
 /// # Errors
 /// [`Error::Busy`] if that goes on for too long; [`Error::Database`].
 pub(super) async fn wait_for_writers(books: &Books<'_>) -> Result<()> {
-    let mut wait = Wait::begin();
+    let mut wait = Wait::of(Waiting::Comparison);
     while let Some(other) = books.writer().await? {
         wait.more(&other).await?;
     }
     Ok(())
 }
 
-/// A wait for another sync, which is told once.
-struct Wait {
+/// The one that waits; the other one is called by what both have in common.
+#[derive(Debug, Clone, Copy)]
+enum Waiting<'w> {
+    /// A run, for another one that reads its windows.
+    Run { realm_id: &'w str },
+    /// A sync, for another one that reads its entities.
+    Sync,
+    /// A comparison of the books, for a sync or a run that writes their records.
+    Comparison,
+}
+
+/// A wait for another run or sync, which is told once.
+struct Wait<'w> {
+    who: Waiting<'w>,
     begin: Instant,
     is_told: bool,
 }
 
-impl Wait {
-    fn begin() -> Self {
+impl<'w> Wait<'w> {
+    fn of(who: Waiting<'w>) -> Self {
         Self {
+            who,
             begin: Instant::now(),
             is_told: false,
         }
@@ -136,37 +148,68 @@ impl Wait {
 
     /// Waits until the next look at the other one.
     async fn more(&mut self, other: &OtherRun) -> Result<()> {
-        let OtherRun {
-            entity,
-            place,
-            since,
-        } = other;
-        let since = format_instant(*since);
         if self.begin.elapsed() >= MAX_WAIT {
-            let reason = format!(
-                "another sync of {entity} ({place}, since {since}) still goes on after half an hour; run this again later"
-            );
-            return Err(Error::Busy { reason });
+            return Err(self.too_long(other));
         }
         if !std::mem::replace(&mut self.is_told, true) {
-            warn!(
-                phase = "sync",
-                event = "run_waits",
-                entity,
-                "another sync ({place}, since {since}) reads these entities; waiting for it"
-            );
+            self.tell(other);
         }
         sleep(LOOK).await;
         Ok(())
     }
-}
 
-fn range_of(plans: &[&mut Plan]) -> Option<Window> {
-    let windows = || plans.iter().flat_map(|plan| &plan.windows);
-    Some(Window {
-        start: windows().map(|window| window.start).min()?,
-        end: windows().map(|window| window.end).max()?,
-    })
+    fn tell(&self, other: &OtherRun) {
+        let OtherRun { entity, place, .. } = other;
+        let since = format_instant(other.since);
+        match self.who {
+            Waiting::Run { realm_id } => warn!(
+                phase = "load",
+                event = "run_waits",
+                realm_id,
+                entity,
+                "another run ({place}, since {since}) reads these windows; waiting for it"
+            ),
+            Waiting::Sync => warn!(
+                phase = "sync",
+                event = "run_waits",
+                entity,
+                "another sync ({place}, since {since}) reads these entities; waiting for it"
+            ),
+            Waiting::Comparison => warn!(
+                phase = "verify",
+                event = "run_waits",
+                entity,
+                "a sync or run ({place}, since {since}) writes records of these books; waiting for it"
+            ),
+        }
+    }
+
+    fn too_long(&self, other: &OtherRun) -> Error {
+        let OtherRun { entity, place, .. } = other;
+        let since = format_instant(other.since);
+        let reason = match self.who {
+            Waiting::Run { .. } => format!(
+                "another run of {entity} ({place}, since {since}) still reads these windows after half an hour; run this again later with --resume"
+            ),
+            Waiting::Sync => format!(
+                "another sync of {entity} ({place}, since {since}) still goes on after half an hour; run this again later"
+            ),
+            Waiting::Comparison => format!(
+                "a sync or run of {entity} ({place}, since {since}) still writes records of these books after half an hour; run this again later"
+            ),
+        };
+        Error::Busy { reason }
+    }
+
+    /// Returns the error of a run that must not wait.
+    fn not_allowed(other: &OtherRun) -> Error {
+        let OtherRun { entity, place, .. } = other;
+        let since = format_instant(other.since);
+        let reason = format!(
+            "another run of {entity} ({place}, since {since}) reads these windows; without --no-wait this command waits for it"
+        );
+        Error::Busy { reason }
+    }
 }
 
 /// Takes committed time out of a plan. A window of which the other run has committed parts, and not the
@@ -191,21 +234,33 @@ fn leave_out(plan: &mut Plan, resumed: Resumed) {
         .extend(done.map(|window| WindowReport::skipped(window, SkipReason::Committed)));
 }
 
-fn is_busy(other: &OtherRun, has_waited: bool) -> Error {
-    let OtherRun {
-        entity,
-        place,
-        since,
-        ..
-    } = other;
-    let since = format_instant(*since);
-    let reason = match has_waited {
-        true => format!(
-            "another run of {entity} ({place}, since {since}) still reads these windows after half an hour; run this again later with --resume"
-        ),
-        false => format!(
-            "another run of {entity} ({place}, since {since}) reads these windows; without --no-wait this command waits for it"
-        ),
-    };
-    Error::Busy { reason }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_after_half_an_hour_and_calls_the_other_one_by_what_it_does() {
+        let other = OtherRun {
+            entity: "items".to_owned(),
+            place: "pid 7 on elsewhere".to_owned(),
+            since: DateTime::UNIX_EPOCH,
+        };
+        let run = Waiting::Run { realm_id: "9" };
+        let known = [
+            (run, "another run of items (pid 7 on elsewhere"),
+            (Waiting::Sync, "another sync of items (pid 7"),
+            // It waits for backfills and loads, too.
+            (Waiting::Comparison, "a sync or run of items (pid 7"),
+        ];
+        for (who, words) in known {
+            let (mut wait, begin) = (Wait::of(who), Instant::now());
+            let error = loop {
+                if let Err(error) = wait.more(&other).await {
+                    break error;
+                }
+            };
+            assert!(error.to_string().starts_with(words), "{error}");
+            assert_eq!(begin.elapsed(), MAX_WAIT);
+        }
+    }
 }

@@ -263,21 +263,17 @@ async fn mark_archived(
 struct Again(Arc<dyn Progress>);
 
 impl Progress for Again {
-    fn call_started(&self, realm_id: &str, runs: &[(&str, usize)]) {
-        self.0.call_started(realm_id, runs);
+    fn next(&self) -> Option<&dyn Progress> {
+        Some(&*self.0)
     }
 
-    fn run_started(&self, run: RunName<'_>, windows: usize) {
-        self.0.run_started(run, windows);
-    }
+    fn page_read(&self, _run: RunName<'_>, _rows: usize) {}
+
+    fn part_committed(&self, _run: RunName<'_>, _window: Window, _rows: u64) {}
 
     fn window_finished(&self, run: RunName<'_>, window: &WindowReport) {
         let uncounted = WindowReport::empty(window.window(), window.status);
         self.0.window_finished(run, &uncounted);
-    }
-
-    fn run_finished(&self, run: RunName<'_>) {
-        self.0.run_finished(run);
     }
 }
 

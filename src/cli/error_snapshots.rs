@@ -104,6 +104,7 @@ samples! {
         reason: "another run of items (pid 7 on db1, since 2025-01-01T00:00:00Z) still reads these windows after half an hour; run this again later with --resume".to_owned(),
     }],
     RequestCap: [Error::RequestCap { max: 100 }],
+    ReadCap: [Error::ReadCap { max: 500_000 }],
     TooLarge: [Error::TooLarge {
         reason: "the answer of quickbooks.api.intuit.com is larger than 64 MB".to_owned(),
     }],

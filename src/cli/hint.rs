@@ -1,10 +1,14 @@
 //! Hints that name the flags for settings that an error names by their variables.
 
 /// Settings in the texts of errors, and the flags that change them.
-const FLAGS: [(&str, &str); 2] = [
+const FLAGS: [(&str, &str); 3] = [
     (
         "QBO_MAX_REQUESTS",
         "--max-requests sets the maximum, --resume continues",
+    ),
+    (
+        "QBO_MAX_MONTHLY_READS",
+        "--max-monthly-reads sets the maximum",
     ),
     ("QBO_MAX_ATTEMPTS", "--max-attempts 0"),
 ];

@@ -90,22 +90,8 @@ fn draw(bar: &ProgressBar, board: &Board) {
 }
 
 impl Progress for Bars {
-    fn call_started(&self, realm_id: &str, runs: &[(&str, usize)]) {
-        self.board
-            .lock()
-            .call_started(realm_id, runs, Instant::now());
-    }
-
-    fn run_started(&self, run: RunName<'_>, windows: usize) {
-        self.board.lock().run_started(run, windows, Instant::now());
-    }
-
-    fn page_read(&self, run: RunName<'_>, rows: usize) {
-        self.board.lock().page_read(run, rows, Instant::now());
-    }
-
-    fn window_finished(&self, run: RunName<'_>, window: &WindowReport) {
-        self.board.lock().window_finished(run, window);
+    fn next(&self) -> Option<&dyn Progress> {
+        Some(&*self.board)
     }
 
     fn run_finished(&self, run: RunName<'_>) {
@@ -114,16 +100,6 @@ impl Progress for Bars {
             self.bar.println(fitted(&line, columns()));
         }
         draw(&self.bar, &self.board.lock());
-    }
-
-    fn request_ended(&self, endpoint: Endpoint, _status: Option<u16>, _elapsed: Duration) {
-        if endpoint == Endpoint::Data {
-            self.board.lock().request_ended();
-        }
-    }
-
-    fn paused(&self, wait: Duration) {
-        self.board.lock().paused(wait, Instant::now());
     }
 }
 
@@ -166,36 +142,41 @@ fn log(phase: &str, board: &Board) {
 }
 
 impl Progress for Heartbeat {
+    fn next(&self) -> Option<&dyn Progress> {
+        Some(&*self.board)
+    }
+}
+
+/// The observer that both displays hold: events go to the board with the time at which they happen.
+impl Progress for Mutex<Board> {
     fn call_started(&self, realm_id: &str, runs: &[(&str, usize)]) {
-        self.board
-            .lock()
-            .call_started(realm_id, runs, Instant::now());
+        self.lock().call_started(realm_id, runs, Instant::now());
     }
 
     fn run_started(&self, run: RunName<'_>, windows: usize) {
-        self.board.lock().run_started(run, windows, Instant::now());
+        self.lock().run_started(run, windows, Instant::now());
     }
 
     fn page_read(&self, run: RunName<'_>, rows: usize) {
-        self.board.lock().page_read(run, rows, Instant::now());
+        self.lock().page_read(run, rows, Instant::now());
     }
 
     fn window_finished(&self, run: RunName<'_>, window: &WindowReport) {
-        self.board.lock().window_finished(run, window);
+        self.lock().window_finished(run, window);
     }
 
     fn run_finished(&self, run: RunName<'_>) {
-        self.board.lock().run_finished(run, Instant::now());
+        self.lock().run_finished(run, Instant::now());
     }
 
     fn request_ended(&self, endpoint: Endpoint, _status: Option<u16>, _elapsed: Duration) {
         if endpoint == Endpoint::Data {
-            self.board.lock().request_ended();
+            self.lock().request_ended();
         }
     }
 
     fn paused(&self, wait: Duration) {
-        self.board.lock().paused(wait, Instant::now());
+        self.lock().paused(wait, Instant::now());
     }
 }
 

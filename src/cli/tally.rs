@@ -105,18 +105,14 @@ impl Tally {
 }
 
 impl Progress for Tally {
+    fn next(&self) -> Option<&dyn Progress> {
+        Some(&*self.next)
+    }
+
     fn call_started(&self, realm_id: &str, runs: &[(&str, usize)]) {
         let windows: usize = runs.iter().map(|(_, windows)| windows).sum();
         self.windows.fetch_add(windows as u64, Ordering::Relaxed);
         self.next.call_started(realm_id, runs);
-    }
-
-    fn run_started(&self, run: RunName<'_>, windows: usize) {
-        self.next.run_started(run, windows);
-    }
-
-    fn page_read(&self, run: RunName<'_>, rows: usize) {
-        self.next.page_read(run, rows);
     }
 
     fn part_committed(&self, run: RunName<'_>, window: Window, rows: u64) {
@@ -138,19 +134,11 @@ impl Progress for Tally {
         self.next.window_finished(run, window);
     }
 
-    fn run_finished(&self, run: RunName<'_>) {
-        self.next.run_finished(run);
-    }
-
     fn request_ended(&self, endpoint: Endpoint, status: Option<u16>, elapsed: Duration) {
         if endpoint == Endpoint::Data {
             self.has_asked.store(true, Ordering::Relaxed);
         }
         self.next.request_ended(endpoint, status, elapsed);
-    }
-
-    fn paused(&self, wait: Duration) {
-        self.next.paused(wait);
     }
 }
 

@@ -94,6 +94,8 @@ pub struct QboConfig {
     pub max_requests: u64,
     /// Monthly quota of reads, for warnings (0 = no warning).
     pub monthly_quota: u64,
+    /// Maximum reads of a month, of all companies (0 = unlimited).
+    pub max_monthly_reads: u64,
     /// Distance that reads keep from the server's current time, since fresh writes can become
     /// visible late (qbo-facts 3.9).
     pub lag: TimeDelta,
@@ -297,6 +299,7 @@ impl Settings {
             is_production: self.is_production()?,
             max_requests: self.max_requests()?,
             monthly_quota: self.monthly_quota()?,
+            max_monthly_reads: self.number("QBO_MAX_MONTHLY_READS")?,
             lag: TimeDelta::from_std(self.seconds("QBO_LAG_S")?).unwrap_or_default(),
             mask: self.mask()?,
         })

@@ -146,6 +146,12 @@ pub const SETTINGS: &[SettingSpec] = &[
         "Monthly quota of reads; a warning is logged from 80 % of it (0 = no warning)",
     ),
     setting(
+        "QBO_MAX_MONTHLY_READS",
+        Some("0"),
+        "Maximum reads in a month (UTC) of all companies and processes that share the token store; further requests are not \
+         sent (0 = unlimited)",
+    ),
+    setting(
         "QBO_LAG_S",
         Some("30"),
         "Seconds before the server's current time at which a read ends",

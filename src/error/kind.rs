@@ -15,7 +15,7 @@ impl Error {
             Self::RateLimited { .. } | Self::AskedToWait { .. } => "rate_limited",
             Self::CircuitOpen { .. } => "circuit_open",
             Self::Busy { .. } => "busy",
-            Self::RequestCap { .. } => "request_cap",
+            Self::RequestCap { .. } | Self::ReadCap { .. } => "request_cap",
             Self::Transport { .. } => "transport",
             Self::TooLarge { .. } => "too_large",
             Self::Api { .. } => "api",

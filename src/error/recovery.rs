@@ -44,6 +44,7 @@ impl Error {
             | Self::CircuitOpen { .. }
             | Self::Busy { .. }
             | Self::RequestCap { .. }
+            | Self::ReadCap { .. }
             | Self::Transport { .. }
             | Self::Cancelled => Recovery::Retry,
             Self::Unauthenticated { .. } => Recovery::Reauthorise,
@@ -120,6 +121,7 @@ impl Error {
                 | Self::CompanyClosed { .. }
                 | Self::AskedToWait { .. }
                 | Self::RequestCap { .. }
+                | Self::ReadCap { .. }
                 | Self::Cancelled
         )
     }
@@ -139,6 +141,7 @@ impl Error {
             | Self::CircuitOpen { .. }
             | Self::Busy { .. }
             | Self::RequestCap { .. }
+            | Self::ReadCap { .. }
             | Self::Cancelled
             | Self::Internal(_) => true,
             _ => false,

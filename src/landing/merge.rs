@@ -53,7 +53,8 @@ pub fn check(path: &Path, realm_id: &str, entity: Option<&EntitySpec>) -> Result
 
 /// Merges window files into one file of many windows. Earlier windows in the file that the new ones
 /// cover are replaced; all others stay, without what is masked now. One that the new ones cover in part
-/// loses the records that they hold, of which it has an older text. Lines are in the order of
+/// loses the records that they hold, of which it has an older text. A record that could not be read now keeps
+/// the text that it has, also in a window that is replaced: it may be all there is. Lines are in the order of
 /// company, entity and window. The file is replaced atomically, by one process at a time: what another has
 /// written meanwhile stays. If `path` is a link, its target is replaced.
 ///
@@ -69,35 +70,37 @@ pub async fn merge(parts: &[LandingFile], path: &Path, mask: &Mask) -> Result<()
         false => None,
     };
     let kept = earlier.iter().flat_map(|earlier| {
-        let windows = earlier.windows().filter(|old| !is_covered(old, parts));
-        windows.map(|old| (old.clone(), Piece::Earlier(earlier)))
+        let windows = earlier.windows();
+        windows.map(move |old| (old.clone(), Piece::Earlier(earlier, Kept::of(old, parts))))
     });
     let mut pieces: Vec<_> = kept.collect();
+    let is_cut = pieces.iter().any(|(_, piece)| piece.keeps(Kept::Others));
+    let is_replaced = pieces.iter().any(|(_, piece)| piece.keeps(Kept::Rejected));
+    let new = match is_cut || is_replaced {
+        true => NewRecords::of(parts, is_cut)?,
+        false => NewRecords::default(),
+    };
+    if new.rejected.is_empty() {
+        pieces.retain(|(_, piece)| !piece.keeps(Kept::Rejected));
+    }
     pieces.extend(parts.iter().map(|part| {
         let (realm_id, entity) = (part.realm_id.as_str(), part.entity.as_str());
         let key: Key = (realm_id.into(), entity.into(), part.window);
         (key, Piece::New(&part.path))
     }));
     pieces.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let is_cut = |(key, piece): &(Key, Piece<'_>)| {
-        matches!(piece, Piece::Earlier(_)) && overlaps(key, parts)
-    };
-    let newer = match pieces.iter().any(is_cut) {
-        true => records_of(parts)?,
-        false => HashSet::new(),
-    };
     let mut writer = LandingWriter::create(path)?;
     if let Some(((_, entity, _), _)) = pieces.first() {
         writer.set_entity(entity)?;
     }
     for (key, piece) in &pieces {
         match piece {
-            Piece::Earlier(earlier) if overlaps(key, parts) => {
-                copy_others(earlier.reader(key), &newer, (&mut writer, path))?;
-            }
-            Piece::Earlier(earlier) => {
+            Piece::Earlier(earlier, Kept::All) => {
                 io::copy(&mut earlier.lines(key), &mut writer)
                     .map_err(|e| Error::landing(path, e))?;
+            }
+            Piece::Earlier(earlier, kept) => {
+                copy_some(earlier.reader(key), (*kept, &new), (&mut writer, path))?;
             }
             Piece::New(part) => {
                 io::copy(&mut open(part)?, &mut writer).map_err(|e| Error::landing(part, e))?;
@@ -110,21 +113,52 @@ pub async fn merge(parts: &[LandingFile], path: &Path, mask: &Mask) -> Result<()
 /// Company, entity and id of a record.
 type RecordKey = (Arc<str>, Arc<str>, Box<str>);
 
-/// Returns the records of files. A reject is none: an earlier text of it may be all there is.
-fn records_of(parts: &[LandingFile]) -> Result<HashSet<RecordKey>> {
-    let mut records = HashSet::new();
+/// The records of window files, as far as the lines of earlier windows depend on them.
+#[derive(Debug, Default)]
+struct NewRecords {
+    /// Records that came.
+    read: HashSet<RecordKey>,
+    /// Records that are only known to be there.
+    rejected: HashSet<RecordKey>,
+}
+
+impl NewRecords {
+    /// Reads the records of files. All that came are only needed where earlier windows are cut, and take
+    /// memory; else those are enough that were also set aside, because they moved meanwhile.
+    fn of(parts: &[LandingFile], needs_all: bool) -> Result<Self> {
+        let mut records = Self::default();
+        each_record(parts, |key, is_read| {
+            if !is_read {
+                records.rejected.insert(key);
+            } else if needs_all {
+                records.read.insert(key);
+            }
+        })?;
+        if !needs_all && !records.rejected.is_empty() {
+            each_record(parts, |key, is_read| {
+                if is_read && records.rejected.contains(&key) {
+                    records.read.insert(key);
+                }
+            })?;
+        }
+        let Self { read, rejected } = &mut records;
+        rejected.retain(|record| !read.contains(record));
+        Ok(records)
+    }
+}
+
+/// Passes each line's record, and whether it has its text.
+fn each_record(parts: &[LandingFile], mut take: impl FnMut(RecordKey, bool)) -> Result<()> {
     let mut names = Names::default();
     for part in parts {
         let mut reader = LandingReader::open(&part.path)?;
         while let Some(line) = reader.next_line()? {
             let line =
                 LandingLine::parse(line).map_err(|reason| Error::landing(&part.path, reason))?;
-            if line.payload.is_some() {
-                records.insert(key_of_record(&line, &mut names));
-            }
+            take(key_of_record(&line, &mut names), line.payload.is_some());
         }
     }
-    Ok(records)
+    Ok(())
 }
 
 fn key_of_record(line: &LandingLine<'_>, names: &mut Names) -> RecordKey {
@@ -132,10 +166,10 @@ fn key_of_record(line: &LandingLine<'_>, names: &mut Names) -> RecordKey {
     (realm_id, entity, line.id.as_ref().into())
 }
 
-/// Writes the lines of an earlier window, except those of records that came anew.
-fn copy_others(
+/// Writes some lines of an earlier window.
+fn copy_some(
     mut lines: LandingReader,
-    newer: &HashSet<RecordKey>,
+    (kept, new): (Kept, &NewRecords),
     (writer, path): (&mut LandingWriter, &Path),
 ) -> Result<()> {
     let mut names = Names::default();
@@ -143,7 +177,13 @@ fn copy_others(
         let line = lines.line();
         let parsed = LandingLine::parse(line);
         let parsed = parsed.map_err(|reason| Error::decode(lines.location(), reason))?;
-        if newer.contains(&key_of_record(&parsed, &mut names)) {
+        let record = key_of_record(&parsed, &mut names);
+        let stays = match kept {
+            Kept::All => true,
+            Kept::Others => !new.read.contains(&record),
+            Kept::Rejected => parsed.payload.is_some() && new.rejected.contains(&record),
+        };
+        if !stays {
             continue;
         }
         writer
@@ -154,10 +194,39 @@ fn copy_others(
     Ok(())
 }
 
+/// The lines that stay of an earlier window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// All: the new windows do not touch it.
+    All,
+    /// Records that did not come anew: the new windows cover a part of it.
+    Others,
+    /// Texts of records that could not be read now: the new windows cover it.
+    Rejected,
+}
+
+impl Kept {
+    fn of(old: &Key, parts: &[LandingFile]) -> Self {
+        if is_covered(old, parts) {
+            Self::Rejected
+        } else if overlaps(old, parts) {
+            Self::Others
+        } else {
+            Self::All
+        }
+    }
+}
+
 /// A window of the merged file.
 enum Piece<'p> {
-    Earlier(&'p Spool),
+    Earlier(&'p Spool, Kept),
     New(&'p Path),
+}
+
+impl Piece<'_> {
+    fn keeps(&self, kept: Kept) -> bool {
+        matches!(self, Self::Earlier(_, known) if *known == kept)
+    }
 }
 
 fn of_entity<'p>(

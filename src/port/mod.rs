@@ -4,6 +4,7 @@
 //! futures are `Send`, so that windows can run on several threads.
 
 mod memory;
+mod progress;
 mod secret;
 mod shared_state;
 mod tokens;
@@ -11,21 +12,19 @@ mod tokens;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 pub use self::memory::{MemoryBudget, Reservation};
+pub use self::progress::{Endpoint, NoProgress, Progress, RunName};
 pub use self::secret::Secret;
 pub use self::shared_state::{Change, SharedState};
 pub use self::tokens::{AccessGrant, Connection, TokenLease, TokenStore};
 pub use crate::domain::Held;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
-use crate::domain::{
-    EntitySpec, LoadCounts, Page, PartTotals, RecordKey, RunReport, Window, WindowReport,
-};
+use crate::domain::{EntitySpec, LoadCounts, Page, PartTotals, RecordKey, RunReport, Window};
 use crate::error::{Error, Result};
 
 /// A source of one company's records.
@@ -374,48 +373,3 @@ pub struct RequestCounts {
     /// Requests that repeated an earlier one.
     pub retries: u64,
 }
-
-/// Endpoint of QuickBooks that a request is sent to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
-    /// The API of a company.
-    Data,
-    /// The token endpoint.
-    Token,
-}
-
-/// The name of a run: several companies are read side by side, each with the same entities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunName<'n> {
-    /// The company.
-    pub realm_id: &'n str,
-    /// The entity, or what else is read.
-    pub entity: &'n str,
-}
-
-/// Observer of runs and of the requests sent for them. Methods may be called from several tasks at
-/// once.
-pub trait Progress: Send + Sync + 'static {
-    /// A call has started: the company, and each of its runs with its number of windows.
-    fn call_started(&self, _realm_id: &str, _runs: &[(&str, usize)]) {}
-    /// A run has started.
-    fn run_started(&self, _run: RunName<'_>, _windows: usize) {}
-    /// A page was passed to the sink.
-    fn page_read(&self, _run: RunName<'_>, _rows: usize) {}
-    /// A part of a window is committed; the rows are those of all its parts.
-    fn part_committed(&self, _run: RunName<'_>, _window: Window, _rows: u64) {}
-    /// A window has ended, successfully or not.
-    fn window_finished(&self, _run: RunName<'_>, _window: &WindowReport) {}
-    /// A run has ended.
-    fn run_finished(&self, _run: RunName<'_>) {}
-    /// A request has ended, with a status or without an answer.
-    fn request_ended(&self, _endpoint: Endpoint, _status: Option<u16>, _elapsed: Duration) {}
-    /// QuickBooks has asked for a pause of all requests.
-    fn paused(&self, _wait: Duration) {}
-}
-
-/// An observer that ignores everything.
-#[derive(Debug, Clone, Copy)]
-pub struct NoProgress;
-
-impl Progress for NoProgress {}

@@ -230,6 +230,19 @@ pub(crate) fn host_flags(config: &PostgresConfig) -> Result<String> {
     })
 }
 
+/// Returns the host, the port and the name of the database of the settings, as Postgres takes them: one without
+/// a name has that of the user.
+///
+/// # Errors
+/// [`Error::Config`] about an address that cannot be used.
+pub(crate) fn database_name(config: &PostgresConfig) -> Result<(String, u16, String)> {
+    wire_config(config).map(|(wire, _)| {
+        let (host, port) = host_and_port(&wire);
+        let name = wire.get_dbname().or_else(|| wire.get_user());
+        (host, port, name.unwrap_or_default().to_owned())
+    })
+}
+
 pub(super) fn describe(wire: &tokio_postgres::Config) -> String {
     let (host, port) = host_and_port(wire);
     let (user, database) = (

@@ -13,7 +13,7 @@ pub(crate) mod server;
 pub(crate) mod survey;
 
 pub(crate) use self::cleaned::cleaned_json;
-pub(crate) use self::connect::{host_flags, place, user_of};
+pub(crate) use self::connect::{database_name, host_flags, place, user_of};
 pub use self::query::Db;
 pub(crate) use self::query::{
     Columns, END_WHEN_IDLE, OpenTransaction, PIN_SEARCH_PATH, Param, Query, bind, params,

@@ -49,6 +49,7 @@ enum Verb {
     Changes(ChangesRequest),
     Status(StatusRequest),
     Reports(Box<ReportsRequest>),
+    Database {},
 }
 
 impl Call {
@@ -98,6 +99,7 @@ impl Call {
                 Verb::Changes(request) => to_json(&app.changes(request).await?),
                 Verb::Status(request) => to_json(&app.status(request).await?),
                 Verb::Reports(request) => to_json(&app.reports(request).await?),
+                Verb::Database {} => to_json(&app.database()?),
             }
         })
     }

@@ -18,7 +18,7 @@ pub(super) fn class_name(error: &Error) -> &'static str {
         Error::RateLimited { .. } | Error::AskedToWait { .. } => "RateLimitedError",
         Error::CircuitOpen { .. } => "CircuitOpenError",
         Error::Busy { .. } => "BusyError",
-        Error::RequestCap { .. } => "RequestCapError",
+        Error::RequestCap { .. } | Error::ReadCap { .. } => "RequestCapError",
         Error::Transport { .. } => "TransportError",
         Error::Api { .. } => "ApiError",
         Error::Decode { .. }

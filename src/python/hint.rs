@@ -8,6 +8,7 @@ pub(super) fn with_keywords(error: &Error) -> String {
         Error::RequestCap { .. } => {
             format!("{error} (max_requests sets the maximum, resume=True continues)")
         }
+        Error::ReadCap { .. } => format!("{error} (max_monthly_reads sets the maximum)"),
         Error::Stuck { .. } => format!("{error} (max_attempts=0)"),
         _ => error.to_string(),
     }

@@ -48,9 +48,9 @@ use reqwest::Url;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-pub(crate) use self::admission::AdmissionControl;
 #[cfg(feature = "cli")]
 pub(crate) use self::admission::Pace;
+pub(crate) use self::admission::{AdmissionControl, MonthlyCap};
 pub use self::admission::{BreakerStatus, Limits, Traffic};
 pub(crate) use self::batch::MAX_ITEMS;
 pub(crate) use self::changes::ChangesSource;

@@ -24,7 +24,7 @@ use crate::domain::{
 };
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, Sink, WindowContext, WindowWriter};
-use crate::store::complete_parts;
+use crate::store::{LedgerTime, complete_parts};
 
 /// Tables and ledger of all entities.
 #[derive(Default)]
@@ -69,17 +69,21 @@ impl Store {
         complete_parts(&self.0.lock().ledger.times(entity))
     }
 
-    /// Returns windows as a resumed process reads them.
+    /// Returns windows as a resumed process reads them. No time is open here: what was committed counts, also
+    /// where a killed process was to read it again.
     pub(super) fn resumed(&self, entity: &str, windows: &[Window]) -> Resumed {
         let known_at = true_time();
-        let committed = self.complete_parts(entity);
-        let times = self.0.lock().ledger.times(entity).into_iter();
-        let parts = times.filter(|time| time.is_part && time.committed_at.is_some());
-        let begun = parts.map(|time| BegunWindow {
-            window: time.window,
-            parts: PartTotals::default(),
-        });
-        Resumed::new(windows, &committed, &begun.collect::<Vec<_>>(), known_at)
+        let times = self.0.lock().ledger.times(entity);
+        let parts = times
+            .iter()
+            .filter(|time| time.is_part && time.committed_at.is_some());
+        let begun: Vec<BegunWindow> = parts
+            .map(|time| BegunWindow {
+                window: time.window,
+                parts: PartTotals::default(),
+            })
+            .collect();
+        LedgerTime::resumed(windows, &times, &[], &begun, known_at)
     }
 
     pub(super) fn is_set_aside(&self, entity: &str, id: &str, at: DateTime<Utc>) -> bool {

@@ -107,30 +107,25 @@ impl CommittedTime {
         // Before anything is looked up.
         let row = self.0.optional("SELECT now()", params![]).await?;
         let known_at = row.map_or(Ok(DateTime::UNIX_EPOCH), |row| row.column(0))?;
-        let key = (schema, realm_id, entity.name);
-        let (committed, reads_since) = match since {
-            Some(since) => {
-                let committed = self.of_entity_since(schema, realm_id, entity, since);
-                (committed.await?, None)
-            }
-            None if !self.0.has_table("qbo", "windows").await? => (Vec::new(), None),
-            None => {
-                let open = open_times(&self.0, key).await?;
-                let run = open.iter().find(|open| open.is_of_run_of(windows));
-                let times = self.times(schema, realm_id, entity).await?;
-                (complete_parts_but(&times, &open), run.map(|run| run.since))
-            }
-        };
-        let mut begun = Vec::new();
-        if !committed.is_empty() {
-            let params = params![schema, realm_id, entity.name];
-            let rows = self.0.rows(BEGUN, params).await?;
-            begun = rows.iter().map(self::begun).collect::<Result<_>>()?;
+        if !self.0.has_table("qbo", "windows").await? {
+            return Ok(LedgerTime::resumed(windows, &[], &[], &[], known_at));
         }
-        Ok(Resumed {
-            reads_since,
-            ..Resumed::new(windows, &committed, &begun, known_at)
-        })
+        let mut times = self.times(schema, realm_id, entity).await?;
+        let open = match since {
+            Some(since) => {
+                times = late(times, since);
+                Vec::new()
+            }
+            None => open_times(&self.0, (schema, realm_id, entity.name)).await?,
+        };
+        let rows = self
+            .0
+            .rows(BEGUN, params![schema, realm_id, entity.name])
+            .await?;
+        let begun: Vec<BegunWindow> = rows.iter().map(begun).collect::<Result<_>>()?;
+        Ok(LedgerTime::resumed(
+            windows, &times, &open, &begun, known_at,
+        ))
     }
 
     /// Returns the windows of an entity that were committed at an instant or after it, unsorted.
@@ -141,14 +136,8 @@ impl CommittedTime {
         entity: &EntitySpec,
         since: DateTime<Utc>,
     ) -> Result<Vec<Window>> {
-        let mut times = self.times(schema, realm_id, entity).await?;
-        let is_late = |at: Option<DateTime<Utc>>| at.is_some_and(|at| at >= since);
-        times.retain(|time| is_late(time.committed_at) || time.incomplete_since.is_some());
-        let late = times.iter().map(|time| LedgerTime {
-            committed_at: time.committed_at.filter(|at| *at >= since),
-            ..*time
-        });
-        Ok(complete_parts(&late.collect::<Vec<_>>()))
+        let times = self.times(schema, realm_id, entity).await?;
+        Ok(complete_parts(&late(times, since)))
     }
 
     /// Returns true if all of a range, as far as it had passed by then, was committed since an instant.
@@ -236,6 +225,15 @@ pub(crate) struct LedgerTime {
     pub incomplete_since: Option<DateTime<Utc>>,
 }
 
+/// Leaves of a ledger what was committed at an instant or after it, and what lacks records.
+fn late(mut times: Vec<LedgerTime>, since: DateTime<Utc>) -> Vec<LedgerTime> {
+    for time in &mut times {
+        time.committed_at = time.committed_at.filter(|at| *at >= since);
+    }
+    times.retain(|time| time.committed_at.is_some() || time.incomplete_since.is_some());
+    times
+}
+
 /// Returns the complete parts of committed windows. Where a window was read later and found to lack
 /// records, a larger window that holds it is not complete.
 pub(crate) fn complete_parts(times: &[LedgerTime]) -> Vec<Window> {
@@ -261,6 +259,22 @@ fn complete_parts_but(times: &[LedgerTime], open: &[OpenTime]) -> Vec<Window> {
 }
 
 impl LedgerTime {
+    /// Returns windows as a resumed run reads them, from what the ledger says of their entity: committed time,
+    /// open time, and windows that are committed in part. It is the rule alone, for any store.
+    pub(crate) fn resumed(
+        windows: &[Window],
+        times: &[Self],
+        open: &[OpenTime],
+        begun: &[BegunWindow],
+        known_at: DateTime<Utc>,
+    ) -> Resumed {
+        let run = open.iter().find(|open| open.is_of_run_of(windows));
+        Resumed {
+            reads_since: run.map(|run| run.since),
+            ..Resumed::new(windows, &complete_parts_but(times, open), begun, known_at)
+        }
+    }
+
     /// Reads a row of the ledger.
     pub(super) fn of(row: &Row) -> Result<Self> {
         Ok(Self {

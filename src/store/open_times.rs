@@ -11,7 +11,7 @@ use crate::postgres::{Columns, Db, params};
 
 /// Time of which only what was committed since an instant counts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct OpenTime {
+pub(crate) struct OpenTime {
     /// The time.
     pub window: Window,
     /// The instant.

@@ -294,5 +294,7 @@ def test_a_database_is_named_without_user_and_password(address, expected, monkey
     monkeypatch.setenv("DATABASE_URL", address)
     found = database_of({})
     assert (found.namespace, found.name) == expected
-    parts = database_of({"pg_host": "other", "pg_db": "theirs"})
+    parts = database_of({"pg_host": "other", "pg_db": "theirs", "pg_user": "me"})
     assert (parts.namespace, parts.name) == ("postgres://other:5432", "theirs")
+    # The core refuses a part beside the whole address of the environment, and writes nowhere.
+    assert database_of({"pg_db": "theirs"}).name == ""

@@ -533,6 +533,61 @@ async fn an_offline_check_sends_nothing_and_changes_nothing() {
     database.drop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_without_a_named_company_says_what_every_command_says() {
+    let sandbox = small_sandbox();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tokens.json");
+    let settings = Settings::new(&sandbox, directory.path())
+        .with("QBO_TOKEN_STORE", &file.display().to_string())
+        .without("QBO_REALM_ID");
+    let store = |companies: u32| {
+        let ids = (0..companies).map(|number| (1000 + number).to_string());
+        let connections = ids.map(|id| (id, json!({"sealed_tokens": ""})));
+        let connections: serde_json::Map<String, Value> = connections.collect();
+        let store = json!({"version": 2, "connections": connections});
+        std::fs::write(&file, store.to_string()).unwrap();
+    };
+    let extract = [
+        "extract",
+        "items",
+        "--start",
+        "2024-01-01",
+        "--end",
+        "2024-02-01",
+    ];
+    let said_by_extract = || {
+        let output = Command::new(command())
+            .args(extract)
+            .args(["--out", &directory.path().display().to_string()])
+            .env_clear()
+            .envs(settings.0.iter().map(|(name, value)| (name, value)))
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    store(0);
+    let none = settings.check(&["--offline"]);
+    assert!(
+        none.text("company").contains("holds no company: run"),
+        "{}",
+        none.text
+    );
+    assert!(said_by_extract().contains(none.text("company")));
+    // Thousands of ids would be no help.
+    store(25);
+    let many = settings.check(&["--offline"]);
+    let text = many.text("company");
+    assert!(
+        text.contains("25 companies: set it to one of 1000, 1001"),
+        "{text}"
+    );
+    assert!(text.ends_with("1019 and 5 more"), "{text}");
+    assert!(said_by_extract().contains(text), "{text}");
+    assert_eq!(many.fix("company"), "export QBO_REALM_ID=1000");
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_file_that_others_may_read_is_a_warning() {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use qbo_rs::app::{App, MigrateRequest};
 use qbo_rs::domain::{CompanyStatus, SyncReport};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Database, app, assert_complete, change, everything, let_time_pass, living, seconds_ago,
-    small_sandbox, syncing_app, until, whole_range,
+    small_sandbox, syncing_app, until, whole_range, within,
 };
 
 /// Starts a sandbox with small companies and connects all of them.
@@ -407,13 +407,16 @@ impl Books<'_> {
     }
 
     async fn settle(&self, database: &Database, realms: &[String]) {
-        let end = Instant::now() + Duration::from_secs(90);
-        while let Some(difference) = self.difference(database, realms).await {
-            assert!(Instant::now() < end, "{difference}");
+        within(Duration::from_secs(90), async || {
+            let Some(difference) = self.difference(database, realms).await else {
+                return Ok(());
+            };
             // Make the daily comparison due.
             database.client.batch_execute(A_DAY_LATER).await.unwrap();
             tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+            Err(difference)
+        })
+        .await;
     }
 }
 
@@ -438,7 +441,7 @@ async fn held(database: &Database, realms: &[String]) -> Held {
     held
 }
 
-async fn schema_of(database: &Database, realm_id: &str) -> Option<String> {
+pub(crate) async fn schema_of(database: &Database, realm_id: &str) -> Option<String> {
     let statement = "SELECT schema_name FROM qbo.schema_realms WHERE realm_id = $1";
     // The table does not exist before the service has started.
     database
@@ -560,14 +563,15 @@ async fn twenty_companies_stay_in_sync_under_faults() {
     let of_broken = format!(
         "SELECT count(*) FROM qbo.sync_state WHERE realm_id = '{broken}' AND consecutive_failures > 0"
     );
-    let end = Instant::now() + Duration::from_secs(90);
-    while database.number(&of_broken).await == 0 {
-        assert!(
-            Instant::now() < end,
-            "SEED={seed} the broken company is not known to be broken"
-        );
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    within(Duration::from_secs(90), async || {
+        match database.number(&of_broken).await {
+            0 => Err(format!(
+                "SEED={seed} the broken company is not known to be broken"
+            )),
+            _ => Ok(()),
+        }
+    })
+    .await;
     let of_dead = format!(
         "SELECT count(*) FROM qbo.accounts WHERE realm_id = '{dead}' AND state = 'needs_reauth'"
     );
@@ -728,6 +732,55 @@ async fn companies_that_processes_sync_for_the_first_time_at_once_have_a_schema_
             living(&database, &format!("{schema}.qb_items")).await,
             truth_of(&sandbox, realm_id, "Item")
         );
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_of_many_companies_send_no_read_beyond_the_cap_of_the_month() {
+    const CAP: u64 = 20;
+    let (database, home) = (Database::create().await, tempfile::tempdir().unwrap());
+    let (sandbox, app, realms) = companies(3, &database).await;
+    let before = sandbox.stats().data_requests;
+    let sync = |realm_id: &str, cap: u64| {
+        let line = [
+            "sync",
+            "customers",
+            "invoices",
+            "--page-size",
+            "5",
+            "--account",
+            realm_id,
+        ];
+        let mut command = crate::files::command(&sandbox, Some(&database), home.path(), &line);
+        command
+            .env("QBO_MAX_MONTHLY_READS", cap.to_string())
+            .env("QBO_REALM_ID", "")
+            .env("QBO_REFRESH_TOKEN", "");
+        command.spawn().unwrap()
+    };
+    let processes: Vec<_> = realms.iter().map(|realm_id| sync(realm_id, CAP)).collect();
+    for process in processes {
+        let ended = process.wait_with_output().unwrap();
+        let told = crate::files::text(&ended);
+        assert_eq!(ended.status.code(), Some(1), "{told}");
+        assert!(told.contains("QBO_MAX_MONTHLY_READS"), "{told}");
+    }
+    // Each of them alone would have sent as many.
+    assert_eq!(sandbox.stats().data_requests - before, CAP);
+    // Nothing more is sent this month by anybody with the cap; without it, all of it arrives.
+    let later = sync(&realms[0], CAP).wait_with_output().unwrap();
+    assert_eq!(later.status.code(), Some(1));
+    assert_eq!(sandbox.stats().data_requests - before, CAP);
+    let report = app
+        .sync(&everything(&["customers", "invoices"]))
+        .await
+        .unwrap();
+    assert!(report.is_ok(), "{report:?}");
+    for realm_id in &realms {
+        let schema = schema_of(&database, realm_id).await.unwrap();
+        let rows = living(&database, &format!("{schema}.qb_invoices")).await;
+        assert_eq!(rows, truth_of(&sandbox, realm_id, "Invoice"));
     }
     database.drop().await;
 }

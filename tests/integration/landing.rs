@@ -7,7 +7,7 @@ use qbo_rs::domain::{PageSize, Window, WindowStatus, chunk_range};
 use qbo_rs::error::Error;
 use qbo_rs::landing::find_files;
 use qbo_sandbox::Blemish;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Database, app, assert_complete, small_sandbox, truth, whole_range};
 
@@ -383,6 +383,45 @@ async fn rejects_are_kept_in_landing_files() {
             .collect::<Vec<_>>(),
         ["3", "4", "?"]
     );
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_keeps_the_text_of_a_record_that_cannot_be_read_any_more() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("items.jsonl");
+    let texts_of = |id: &str| {
+        let lines = std::fs::read_to_string(&out).unwrap();
+        let lines = lines
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let of_record = lines.filter(|line| line["id"] == id);
+        let (texts, rejects): (Vec<Value>, Vec<Value>) =
+            of_record.partition(|line| !line["payload"].is_null());
+        (texts.len(), rejects.len())
+    };
+    let extract = async |chunk: &str| {
+        let request = extract_request(&["items"], chunk, &out);
+        let report = app.extract(&request).await.unwrap();
+        assert!(!report.has_failures());
+    };
+    extract("month").await;
+    assert_eq!((texts_of("3"), texts_of("4")), ((1, 0), (1, 0)));
+    sandbox
+        .company()
+        .corrupt("Item", "3", Blemish::Time)
+        .unwrap();
+    // The same windows, others that cover them, and the same ones once more.
+    for chunk in ["month", "year", "month", "month"] {
+        extract(chunk).await;
+        assert_eq!((texts_of("3"), texts_of("4")), ((1, 1), (1, 0)), "{chunk}");
+    }
+    // The text is loaded, and what could not be read is set aside.
+    let report = app.load(&load_request(&out)).await.unwrap();
+    assert_eq!(report.runs[0].totals.rejected, 1);
+    assert_eq!(database.rows("raw.qb_items").await.len(), 40);
     database.drop().await;
 }
 

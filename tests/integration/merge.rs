@@ -7,7 +7,8 @@ use qbo_sandbox::Sandbox;
 use serde_json::json;
 
 use crate::support::{
-    Database, app, assert_complete, change, request, small_sandbox, truth, until, whole_range,
+    Database, app, assert_complete, change, request, small_sandbox, truth, until, until_it_holds,
+    whole_range,
 };
 
 const INVOICES: u64 = 600;
@@ -197,11 +198,10 @@ async fn backfill_with(
             .await
             .unwrap()
     });
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while sandbox.stats().data_requests == before {
-        assert!(std::time::Instant::now() < end, "no request arrives");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    until_it_holds("a request arrives", || {
+        sandbox.stats().data_requests > before
+    })
+    .await;
     database.client.batch_execute(statements).await.unwrap();
     drop(held);
     run.await.unwrap()

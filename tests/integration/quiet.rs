@@ -1,13 +1,11 @@
 //! Syncs in which nothing is new: what they cost Postgres, and that their windows are committed by the
 //! same rules as all others.
 
-use std::time::Duration;
-
 use qbo_rs::app::App;
 use qbo_rs::domain::{CompanySync, ENTITIES, EntityOutcome};
-use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
+use qbo_sandbox::Sandbox;
 
-use crate::support::{Database, everything, small_sandbox, syncing_app, until, work};
+use crate::support::{Database, everything, slow_sandbox, small_sandbox, syncing_app, until, work};
 
 const FEW: [&str; 5] = ["items", "tax_codes", "tax_rates", "terms", "vendors"];
 
@@ -58,15 +56,6 @@ async fn a_sync_in_which_nothing_is_new_costs_postgres_little() {
 }
 
 /// A sandbox that takes its time, so that others can come between a sync and its commit.
-fn slow_sandbox() -> Sandbox {
-    let options = SandboxOptions {
-        latency: Duration::from_millis(150),
-        throttle: ThrottleOptions::NONE,
-        ..SandboxOptions::default()
-    };
-    Sandbox::start(options).unwrap()
-}
-
 /// Lets a sync begin whose entities have nothing new, changes something once it is known what it reads, and
 /// returns its report.
 async fn interfered(sandbox: &Sandbox, database: &Database, change: &str) -> CompanySync {

@@ -6,8 +6,8 @@ use qbo_sandbox::{Blemish, CompanySize, Sandbox, SandboxOptions, ThrottleOptions
 use serde_json::{Value, json};
 
 use crate::support::{
-    Database, app, assert_complete, change, everything, let_time_pass, living, request,
-    seconds_ago, small_sandbox, syncing_app, truth, whole_range,
+    Database, PATIENCE, app, assert_complete, change, everything, let_time_pass, living, request,
+    seconds_ago, small_sandbox, syncing_app, truth, whole_range, within,
 };
 
 fn arm(sandbox: &Sandbox, rule: &str) {
@@ -620,12 +620,12 @@ async fn pages_of_null_rows_and_of_one_id_fail_their_windows_and_are_read_again(
         assert!(database.rows("raw.qb_invoices").await.len() < 2, "{fault}");
         sandbox.control("clear-faults", "{}").unwrap();
         whole.resume = true;
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
         // The circuit breaker closes a few seconds after the last failure.
-        while !app.backfill(&whole).await.unwrap().is_complete() {
-            assert!(std::time::Instant::now() < end, "{fault}");
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        }
+        within(PATIENCE, async || {
+            let is_complete = app.backfill(&whole).await.unwrap().is_complete();
+            is_complete.then_some(()).ok_or_else(|| fault.to_string())
+        })
+        .await;
         let rows = database.rows("raw.qb_invoices").await;
         let aside = rejected(&database).await;
         assert_eq!(aside, set_aside, "{fault}");

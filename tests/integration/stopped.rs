@@ -3,14 +3,13 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use qbo_rs::landing::{LandingFile, find_files};
 use qbo_sandbox::Sandbox;
 use serde_json::json;
 
 use crate::files::{command, names, text};
-use crate::support::{change, small_sandbox, truth};
+use crate::support::{PATIENCE, change, small_sandbox, truth, within};
 
 const MONTHS: &str = "--start 2024-01-01 --end 2026-01-01 --chunk month";
 
@@ -32,15 +31,11 @@ async fn until_2024_is_complete(home: &Path) {
     let is_hidden = |file: &&LandingFile| file.path.to_string_lossy().contains(".qbo-parts");
     // A directory may be removed while it is searched.
     let complete = || find_files(home).map_or(0, |files| files.iter().filter(is_hidden).count());
-    let started_at = std::time::Instant::now();
-    while complete() < READ {
-        assert!(
-            started_at.elapsed() < Duration::from_secs(30),
-            "{} windows",
-            complete()
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    within(PATIENCE, async || match complete() {
+        READ.. => Ok(()),
+        few => Err(format!("{few} windows")),
+    })
+    .await;
 }
 
 /// Runs a command until the windows of 2024 are complete, and stops it as Ctrl-C does.

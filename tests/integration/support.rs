@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
 use qbo_rs::app::{App, BackfillRequest, SyncRequest};
@@ -11,6 +12,16 @@ use qbo_rs::port::NoProgress;
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
+
+/// A company whose answers take their time, without limits.
+pub(crate) fn slow_sandbox() -> Sandbox {
+    let options = SandboxOptions {
+        latency: Duration::from_millis(150),
+        throttle: ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    };
+    Sandbox::start(options).unwrap()
+}
 
 /// A small company without limits.
 pub(crate) fn small_sandbox() -> Sandbox {
@@ -278,28 +289,45 @@ pub(crate) async fn let_time_pass(database: &Database, realm_id: &str, days: i64
     database.client.batch_execute(&statement).await.unwrap();
 }
 
+/// The time that a test waits for what takes no time of its own.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Looks again and again, for at most `limit`, until a look finds something. Those before say what they lack.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    mut look: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(lack) => assert!(Instant::now() < end, "not within {limit:?}: {lack}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// Waits for what leaves no trace in a database, such as a request that has arrived.
 pub(crate) async fn until_it_holds(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !holds() {
-        assert!(std::time::Instant::now() < end, "not within 30 s: {what}");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    within(PATIENCE, async || {
+        holds().then_some(()).ok_or_else(|| what.to_owned())
+    })
+    .await;
 }
 
 /// Waits until a count is not 0. Each look is one round trip to the server. A table that is not made yet
 /// holds nothing.
 pub(crate) async fn until(database: &Database, count: &str) {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
     let number = async || match database.client.query_one(count, &[]).await {
         Ok(row) => row.get::<_, i64>(0),
         Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_TABLE) => 0,
         Err(error) => panic!("{count}: {error}"),
     };
-    while number().await == 0 {
-        assert!(std::time::Instant::now() < end, "{count} stays 0");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    within(PATIENCE, async || match number().await {
+        0 => Err(format!("{count} stays 0")),
+        _ => Ok(()),
+    })
+    .await;
 }
 
 /// What Postgres has done in a database.
@@ -318,16 +346,13 @@ pub(crate) async fn work(database: &Database) -> Work {
     let own = database.number("SELECT pg_backend_pid()::bigint").await;
     // Asked elsewhere, since each look counts where it is asked.
     let others = "SELECT FROM pg_stat_activity WHERE datname = $1 AND pid <> $2::bigint";
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !server
-        .query(others, &[&name, &own])
-        .await
-        .unwrap()
-        .is_empty()
-    {
-        assert!(std::time::Instant::now() < end, "{name} is not left");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    within(PATIENCE, async || {
+        let left = server.query(others, &[&name, &own]).await.unwrap();
+        left.is_empty()
+            .then_some(())
+            .ok_or_else(|| format!("{name} is not left"))
+    })
+    .await;
     let done = "SELECT xact_commit + xact_rollback, tup_returned + tup_fetched,
         tup_inserted + tup_updated + tup_deleted FROM pg_stat_database WHERE datname = $1";
     let row = server.query_one(done, &[&name]).await.unwrap();

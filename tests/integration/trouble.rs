@@ -1,15 +1,14 @@
 //! Troubles that a user meets, each ended by exactly the command that `qbo-rs status` advises.
 
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use qbo_rs::app::{App, Service};
 use qbo_sandbox::Sandbox;
-use serde_json::json;
-
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use tempfile::TempDir;
 
-use crate::companies::companies;
+use crate::companies::{companies, schema_of};
 use crate::files::{command, text};
 use crate::support::{
     Database, assert_complete, change, everything, small_sandbox, syncing_app, until,
@@ -21,16 +20,25 @@ const BACKFILL: &str = "backfill items --start 2024-01-01 --end 2026-01-01 --chu
 /// How the request for that window begins.
 const SECOND: &str = "Time >= '2025-";
 
-/// A user at a shell.
+/// A user at a shell, with a home of its own.
 struct User<'u> {
     sandbox: &'u Sandbox,
     database: &'u Database,
-    home: &'u Path,
+    home: TempDir,
 }
 
-impl User<'_> {
+impl<'u> User<'u> {
+    fn new(sandbox: &'u Sandbox, database: &'u Database) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        Self {
+            sandbox,
+            database,
+            home,
+        }
+    }
+
     fn command(&self, line: &str) -> Command {
-        let given = command(self.sandbox, Some(self.database), self.home, &[]);
+        let given = command(self.sandbox, Some(self.database), self.home.path(), &[]);
         let variables = given
             .get_envs()
             .filter_map(|(name, value)| Some((name, value?)));
@@ -77,9 +85,6 @@ impl User<'_> {
         let fault = json!({"fault": "hang", "contains": SECOND, "times": 0});
         change(self.sandbox, "fault", fault);
         let mut child = self.command(line).spawn().unwrap();
-        let is_there =
-            "SELECT count(*) FROM pg_tables WHERE schemaname = 'qbo' AND tablename = 'runs'";
-        until(self.database, is_there).await;
         until(self.database, is_at_it).await;
         kill_process(Pid::from_child(&child), signal).unwrap();
         child.wait().unwrap();
@@ -123,13 +128,8 @@ async fn failures(app: &App) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_backfill_is_ended_by_its_own_windows() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
-    let home = tempfile::tempdir().unwrap();
     let app = connected(&sandbox, &database).await;
-    let user = User {
-        sandbox: &sandbox,
-        database: &database,
-        home: home.path(),
-    };
+    let user = User::new(&sandbox, &database);
     user.is_ended_by(
         &format!("{BACKFILL} --tz America/Guayaquil --strict-windows"),
         Signal::KILL,
@@ -153,14 +153,9 @@ async fn a_killed_backfill_is_ended_by_its_own_windows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_read_of_committed_time_is_told_and_ended() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
-    let home = tempfile::tempdir().unwrap();
     let app = connected(&sandbox, &database).await;
     assert!(app.sync(&everything(&["items"])).await.unwrap().is_ok());
-    let user = User {
-        sandbox: &sandbox,
-        database: &database,
-        home: home.path(),
-    };
+    let user = User::new(&sandbox, &database);
     let again = format!("{BACKFILL} --strict-windows");
     for signal in [Signal::KILL, Signal::INT] {
         user.is_ended_by(&again, signal).await;
@@ -192,15 +187,10 @@ async fn a_killed_read_of_committed_time_is_told_and_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_read_of_committed_time_is_told_and_ended_also_behind_a_later_run() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
-    let home = tempfile::tempdir().unwrap();
     let app = connected(&sandbox, &database).await;
     let items = whole_range(&["items"], "year", 1000);
     assert_complete(&app.backfill(&items).await.unwrap());
-    let user = User {
-        sandbox: &sandbox,
-        database: &database,
-        home: home.path(),
-    };
+    let user = User::new(&sandbox, &database);
     let refused = json!({"fault": "throttle", "status": 400, "format": "empty", "contains": SECOND, "times": 0});
     let fail = || {
         change(&sandbox, "fault", refused.clone());
@@ -232,15 +222,8 @@ async fn a_failed_window_of_the_second_company_is_ended() {
     let database = Database::create().await;
     let (sandbox, app, realm_ids) = companies(2, &database).await;
     assert!(app.sync(&everything(&["items"])).await.unwrap().is_ok());
-    let home = tempfile::tempdir().unwrap();
-    let user = User {
-        sandbox: &sandbox,
-        database: &database,
-        home: home.path(),
-    };
-    let bound = "SELECT schema_name FROM qbo.schema_realms WHERE realm_id = $1";
-    let bound = database.client.query_one(bound, &[&realm_ids[1]]).await;
-    let schema: String = bound.unwrap().get(0);
+    let user = User::new(&sandbox, &database);
+    let schema = schema_of(&database, &realm_ids[1]).await.unwrap();
     let of_company = format!(" --schema {schema} --realm-id {}", realm_ids[1]);
     let refused = json!({"fault": "throttle", "status": 400, "format": "empty", "contains": SECOND, "times": 0});
     change(&sandbox, "fault", refused);
@@ -257,13 +240,8 @@ async fn a_failed_window_of_the_second_company_is_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_first_backfill_that_a_sync_has_read_since_is_ended() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
-    let home = tempfile::tempdir().unwrap();
     let app = connected(&sandbox, &database).await;
-    let user = User {
-        sandbox: &sandbox,
-        database: &database,
-        home: home.path(),
-    };
+    let user = User::new(&sandbox, &database);
     // It reaches into the future, which nobody can read.
     let far = "backfill items --start 2024-01-01 --end 2050-01-01 --chunk 9500d";
     let has_part =
@@ -283,15 +261,8 @@ async fn the_company_that_a_flag_names_is_the_one_that_is_read() {
     let database = Database::create().await;
     let (sandbox, app, realm_ids) = companies(2, &database).await;
     assert!(app.sync(&everything(&["items"])).await.unwrap().is_ok());
-    let home = tempfile::tempdir().unwrap();
-    let user = User {
-        sandbox: &sandbox,
-        database: &database,
-        home: home.path(),
-    };
-    let own = "SELECT schema_name FROM qbo.schema_realms WHERE realm_id = $1";
-    let own = database.client.query_one(own, &[&realm_ids[1]]).await;
-    let own: String = own.unwrap().get(0);
+    let user = User::new(&sandbox, &database);
+    let own = schema_of(&database, &realm_ids[1]).await.unwrap();
     let (first, second) = (&realm_ids[0], &realm_ids[1]);
     // What is set aside there, and what is deleted there alone, tells the two apart.
     let spoil = format!(
@@ -354,12 +325,7 @@ async fn a_company_that_is_refused_is_named_in_the_next_command_and_in_the_log_o
     let database = Database::create().await;
     let (sandbox, app, realm_ids) = companies(2, &database).await;
     assert!(app.sync(&everything(&["items"])).await.unwrap().is_ok());
-    let home = tempfile::tempdir().unwrap();
-    let user = User {
-        sandbox: &sandbox,
-        database: &database,
-        home: home.path(),
-    };
+    let user = User::new(&sandbox, &database);
     change(&sandbox, "close", json!({"code": 3100}));
     let of_company = format!("--realm-id {} --schema raw", realm_ids[0]);
     let refused = user.fails(&format!("backfill items --month 2024-01 {of_company}"));
@@ -367,7 +333,7 @@ async fn a_company_that_is_refused_is_named_in_the_next_command_and_in_the_log_o
     let next = format!("Next: qbo-rs check --realm-id {}\n", realm_ids[0]);
     assert!(said.ends_with(&next), "{said}{}", text(&refused));
     let mut syncing = user.command("sync items --every 1h");
-    let log = home.path().join("log");
+    let log = user.home.path().join("log");
     let mut syncing = syncing
         .stderr(std::fs::File::create(&log).unwrap())
         .stdout(Stdio::null())

@@ -7,24 +7,14 @@ use std::time::Duration;
 use chrono::DateTime;
 use qbo_rs::app::{App, BackfillRequest, LastRun, Service, StatusRequest};
 use qbo_rs::domain::{CompanyStatus, Finding, Level, PageSize, Reason, SkipReason};
-use qbo_sandbox::{Sandbox, SandboxOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::support::{
-    Database, app, assert_complete, change, everything, small_sandbox, syncing_app, until,
-    whole_range,
+    Database, app, assert_complete, change, everything, slow_sandbox, small_sandbox, syncing_app,
+    until, whole_range,
 };
-
-fn slow_sandbox() -> Sandbox {
-    let options = SandboxOptions {
-        latency: Duration::from_millis(150),
-        throttle: qbo_sandbox::ThrottleOptions::NONE,
-        ..SandboxOptions::default()
-    };
-    Sandbox::start(options).unwrap()
-}
 
 /// Reads every month by requests of its own, so that there is time to meet.
 fn slow_request() -> BackfillRequest {
@@ -32,8 +22,6 @@ fn slow_request() -> BackfillRequest {
 }
 
 async fn until_a_run_is_in_the_ledger(database: &Database) {
-    let is_there = "SELECT count(*) FROM pg_tables WHERE schemaname = 'qbo' AND tablename = 'runs'";
-    until(database, is_there).await;
     let runs = "SELECT count(*) FROM qbo.runs WHERE status = 'running'";
     until(database, runs).await;
 }
@@ -101,6 +89,27 @@ async fn runs_of_other_entities_or_other_time_do_not_wait() {
     assert_complete(&later.unwrap());
     assert_complete(&customers.unwrap());
     assert_complete(&running.await.unwrap().unwrap());
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resumed_run_does_not_wait_for_one_that_reads_between_its_windows() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let all = whole_range(&["items"], "month", 1000).no_wait(true);
+    let mut june = all.clone().resume(true);
+    june.range = qbo_rs::domain::Window::parse("2024-06-01", "2024-07-01").unwrap();
+    assert_complete(&app.backfill(&june).await.unwrap());
+    leave(&database, "host = 'elsewhere'", "7", "1 second").await;
+    let around = app.backfill(&all.clone().resume(true)).await.unwrap();
+    assert_complete(&around);
+    let skipped = around.runs[0].windows.iter();
+    let skipped: Vec<_> = skipped
+        .filter(|window| window.skip_reason.is_some())
+        .collect();
+    assert_eq!(skipped.len(), 1, "June was committed");
+    let error = app.backfill(&all).await.unwrap_err().to_string();
+    assert!(error.contains("pid 7 on elsewhere"), "{error}");
     database.drop().await;
 }
 
@@ -221,9 +230,6 @@ async fn a_sync_mends_a_killed_run_only_if_it_has_read_its_range() {
 
 /// Waits for the first window that a sync commits.
 async fn until_a_sync_reads(database: &Database) {
-    let is_there =
-        "SELECT count(*) FROM pg_tables WHERE schemaname = 'qbo' AND tablename = 'sync_turns'";
-    until(database, is_there).await;
     until(database, "SELECT count(*) FROM qbo.sync_turns").await;
 }
 

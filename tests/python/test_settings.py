@@ -18,7 +18,7 @@ SETTING = re.compile(
 )
 # Python type of a setting that is not text, by the end of its name.
 NUMBERS = {"_s": float, "_port": int, "_per_minute": int, "_per_second": int, "_in_flight": int, "_mb": int}
-NUMBERS |= {"max_requests": int, "monthly_quota": int, "max_attempts": int}
+NUMBERS |= {"max_requests": int, "monthly_quota": int, "max_monthly_reads": int, "max_attempts": int}
 
 
 class Setting(NamedTuple):

@@ -222,6 +222,25 @@ def test_tokens_are_refreshed_once_each_whoever_asks(spark, database, monkeypatc
     assert database.query("SELECT count(*) FROM qbo.accounts WHERE state = 'needs_reauth'") == [(0,)]
 
 
+@pytest.mark.usefixtures("connected")
+def test_tasks_together_send_no_read_beyond_the_cap_of_the_month(spark, qbo, database, monkeypatch):
+    cap = 13
+    monkeypatch.setenv("QBO_MAX_MONTHLY_READS", str(cap))
+    before = requests(qbo)
+    report = qbo_rs.spark.sync(spark, ENTITIES, partitions=3, page_size=20).collect()
+    assert requests(qbo) - before == cap
+    refused = [row for row in report if row["entity"] is None and row["status"] != "ok"]
+    assert refused
+    assert all("QBO_MAX_MONTHLY_READS" in row["error"] for row in refused)
+    # Whoever meets the cap later sends nothing.
+    qbo_rs.spark.sync(spark, ENTITIES, partitions=3, page_size=20).collect()
+    assert requests(qbo) - before == cap
+    monkeypatch.delenv("QBO_MAX_MONTHLY_READS")
+    report = qbo_rs.spark.sync(spark, ENTITIES, partitions=3, page_size=20, strict=True)
+    assert {row["status"] for row in report.collect()} == {"ok"}
+    assert verified(qbo.companies, database)
+
+
 def test_limits_are_kept_by_all_tasks_together_and_reads_are_counted_in_postgres(
     spark, database, monkeypatch, tmp_path
 ):

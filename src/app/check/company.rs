@@ -11,7 +11,7 @@ use super::report::CheckLine;
 use super::requests::Requests;
 use super::{CheckRequest, within, within_database};
 use crate::app::App;
-use crate::app::company::{CONNECTIONS, Company};
+use crate::app::company::{CONNECTIONS, Company, only_of};
 use crate::config::{QboConfig, StoreLocation};
 use crate::domain::{ConnectionReport, ENTITIES, is_near_quota};
 use crate::durable;
@@ -88,7 +88,7 @@ impl Look<'_> {
         let Some(store) = store else {
             return found.skip("the token store cannot be used");
         };
-        config.realm_id = match self.realm_id(&store) {
+        config.realm_id = match self.realm_id(&store, &config) {
             Ok(realm_id) => realm_id,
             Err(error) => {
                 let fix = match &store.connections[..] {
@@ -169,28 +169,10 @@ impl Look<'_> {
     }
 
     /// Returns the company of the settings, else the only one of the token store.
-    fn realm_id(&self, store: &OpenStore) -> Result<String> {
-        if let Some(realm_id) = self.app.settings.realm_id()? {
-            return Ok(realm_id);
-        }
-        let place = store.backend.place();
-        match &store.connections[..] {
-            [only] => Ok(only.realm_id.clone()),
-            [] => Err(Error::config(
-                "QBO_REALM_ID",
-                format!("not set, and {place} holds no company"),
-            )),
-            several => {
-                let ids: Vec<_> = several
-                    .iter()
-                    .map(|known| known.realm_id.as_str())
-                    .collect();
-                let ids = ids.join(", ");
-                Err(Error::config(
-                    "QBO_REALM_ID",
-                    format!("not set, and {place} holds several companies: set it to one of {ids}"),
-                ))
-            }
+    fn realm_id(&self, store: &OpenStore, config: &QboConfig) -> Result<String> {
+        match self.app.settings.realm_id()? {
+            Some(realm_id) => Ok(realm_id),
+            None => only_of(&store.connections, &config.oauth, &store.backend.place()),
         }
     }
 

@@ -103,12 +103,27 @@ impl CompanySyncer<'_> {
         }
     }
 
+    /// Syncs entities, and records a failure of all of them as one of each.
+    ///
+    /// # Errors
+    /// The same as for [`sync`](Self::sync).
+    pub(super) async fn sync_and_record(&self, entities: &[EntitySpec]) -> Result<Synced> {
+        let outcome = self.sync(entities).await;
+        if let Err(error) = &outcome {
+            let failed = SyncOutcome::failed(error.to_string());
+            for entity in entities {
+                self.record_outcome(entity.name, &failed).await;
+            }
+        }
+        outcome
+    }
+
     /// Syncs entities, each with the cheapest method that finds every change. Ends at the first
     /// answer that says that no request to the company would succeed.
     ///
     /// # Errors
     /// Returns an error only if it would affect every entity.
-    pub(super) async fn sync(&self, entities: &[EntitySpec]) -> Result<Synced> {
+    async fn sync(&self, entities: &[EntitySpec]) -> Result<Synced> {
         let now = crate::clock::now();
         let polls = self.polls(entities, now).await?;
         let (near, far): (Vec<_>, Vec<_>) = polls.into_iter().partition(|poll| poll.is_near(now));
@@ -346,7 +361,7 @@ impl CompanySyncer<'_> {
         reports.push(report);
     }
 
-    pub(super) async fn record_outcome(&self, entity: &str, outcome: &SyncOutcome) {
+    async fn record_outcome(&self, entity: &str, outcome: &SyncOutcome) {
         self.progress.run_finished(self.run_name(entity));
         if let Err(error) = self.states.record_outcome(entity, outcome).await {
             warn!(

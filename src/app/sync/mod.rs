@@ -18,6 +18,7 @@ mod schedule;
 mod unqueryable;
 mod whole;
 
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,9 +45,7 @@ use crate::http::RetryPolicy;
 use crate::port::Meter;
 use crate::postgres::Db;
 use crate::sink::postgres::{PostgresSink, RunRecords};
-use crate::store::{
-    Schemas, StateBackend, SyncOutcome, SyncSchedule, SyncStates, SyncTurns, Taken,
-};
+use crate::store::{Schemas, StateBackend, SyncSchedule, SyncStates, SyncTurns, Taken};
 
 /// Companies at a time. Most of the time they wait for QuickBooks, so that many fit.
 const MAX_CONCURRENT_COMPANIES: usize = 32;
@@ -353,18 +352,7 @@ impl Syncer {
         };
         let sink = sink.in_turn(turn.id());
         let states = SyncStates::new(self.db.clone(), sink.schema(), realm_id);
-        let asks_for_wholes =
-            recheck == Recheck::IfOnlyThose && entities.iter().all(|entity| entity.is_read_whole);
-        let mut unavailable = states.unavailable(entities).await?;
-        // An older version may have taken these for unavailable.
-        unavailable.retain(|name, _| !find_entity(name).is_ok_and(EntitySpec::is_in_every_plan));
-        if recheck == Recheck::IfOnlyThose && unavailable.len() == entities.len() {
-            unavailable.clear();
-        }
-        let (absent, entities): (Vec<EntitySpec>, Vec<EntitySpec>) = entities
-            .iter()
-            .partition(|entity| unavailable.contains_key(entity.name));
-        let entities = &entities[..];
+        let lacking = Lacking::of(&states, entities, recheck).await?;
         let company = CompanySyncer {
             realm_id,
             source,
@@ -373,28 +361,50 @@ impl Syncer {
             page_size,
             meter,
             progress: self.app.progress.clone(),
-            asks_for_wholes,
+            asks_for_wholes: recheck == Recheck::IfOnlyThose
+                && entities.iter().all(|entity| entity.is_read_whole),
         };
-        let outcome = company.sync(entities).await;
-        if let Err(error) = &outcome {
-            let outcome = SyncOutcome::failed(error.to_string());
-            for entity in entities {
-                company.record_outcome(entity.name, &outcome).await;
-            }
-        }
+        let outcome = company.sync_and_record(&lacking.others).await;
         turn.end().await;
         // The need may show only at the first request, if the stored access token had seemed valid
         // until then.
+        let has_failed = match &outcome {
+            Ok(synced) => status_of(&synced.entities) == CompanyStatus::Failed,
+            Err(_) => true,
+        };
         match connection.needs_reauth().await? {
-            Some(error)
-                if outcome.as_ref().map_or(true, |synced| {
-                    status_of(&synced.entities) == CompanyStatus::Failed
-                }) =>
-            {
-                Err(error)
-            }
-            _ => outcome.map(|synced| with_unavailable(synced, &absent, &unavailable)),
+            Some(error) if has_failed => Err(error),
+            _ => outcome
+                .map(|synced| with_unavailable(synced, &lacking.absent, &lacking.unavailable)),
         }
+    }
+}
+
+/// Entities of a sync, by whether the company is known to lack them.
+struct Lacking {
+    /// Entities that it lacks, and that are not asked for now.
+    absent: Vec<EntitySpec>,
+    /// Reasons by the names of these entities.
+    unavailable: HashMap<String, String>,
+    others: Vec<EntitySpec>,
+}
+
+impl Lacking {
+    async fn of(states: &SyncStates, entities: &[EntitySpec], recheck: Recheck) -> Result<Self> {
+        let mut unavailable = states.unavailable(entities).await?;
+        // An older version may have taken these for unavailable.
+        unavailable.retain(|name, _| !find_entity(name).is_ok_and(EntitySpec::is_in_every_plan));
+        if recheck == Recheck::IfOnlyThose && unavailable.len() == entities.len() {
+            unavailable.clear();
+        }
+        let (absent, others) = entities
+            .iter()
+            .partition(|entity| unavailable.contains_key(entity.name));
+        Ok(Self {
+            absent,
+            unavailable,
+            others,
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::{CompanyScope, MAX_CONCURRENT_COMPANIES, Recheck, SyncRequest, Syncer};
 use crate::app::select_or_all;
-use crate::domain::{CompanySync, EntitySpec, SyncReport};
+use crate::domain::{CompanySync, EntitySpec, PageSize, SyncReport};
 use crate::error::Result;
 
 /// The minimum and the maximum wait between two reads of the schedule.
@@ -44,40 +44,29 @@ impl Syncer {
         interval: Duration,
         show: &(dyn Fn(&SyncReport) -> Result<()> + Sync),
     ) -> Result<()> {
-        let entities: Arc<[EntitySpec]> = select_or_all(&request.scope.entities)?.into();
+        let mut scheduled = Scheduled {
+            syncer: self.clone(),
+            request,
+            entities: select_or_all(&request.scope.entities)?.into(),
+            interval,
+            known: Known::default(),
+            running: JoinSet::new(),
+            busy: HashMap::new(),
+        };
         self.realms(request).await?;
-        let mut running: JoinSet<CompanySync> = JoinSet::new();
-        let mut busy = HashMap::new();
-        let mut known = Known::default();
         loop {
-            let wait = match self
-                .start_due(
-                    request,
-                    &entities,
-                    interval,
-                    &mut known,
-                    &mut running,
-                    &mut busy,
-                )
-                .await
-            {
-                Ok(wait) => wait,
-                Err(error) => {
-                    warn!(
-                        phase = "load",
-                        event = "sync_waits",
-                        "{error}; trying again"
-                    );
-                    MAX_WAIT
-                }
-            };
+            let wait = scheduled.start_due().await.unwrap_or_else(|error| {
+                warn!(
+                    phase = "load",
+                    event = "sync_waits",
+                    "{error}; trying again"
+                );
+                MAX_WAIT
+            });
             tokio::select! {
-                Some(ended) = running.join_next_with_id() => {
-                    // Also one that has panicked is due again.
-                    busy.remove(&ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id));
-                    match ended {
-                        Ok((_, account)) => show(&SyncReport { accounts: vec![account] })?,
-                        Err(error) => warn!(phase = "load", event = "sync_not_recorded", "{error}"),
+                Some(ended) = scheduled.running.join_next_with_id() => {
+                    if let Some(account) = scheduled.ended(ended) {
+                        show(&SyncReport { accounts: vec![account] })?;
                     }
                 }
                 () = tokio::time::sleep(wait) => {}
@@ -85,60 +74,111 @@ impl Syncer {
         }
     }
 
+    /// Syncs a company that is due, and records when it is due again.
+    async fn sync_due(
+        &self,
+        realm_id: &str,
+        entities: &[EntitySpec],
+        page_size: PageSize,
+        interval: Duration,
+    ) -> CompanySync {
+        let scope = CompanyScope {
+            realm_id,
+            entities,
+            page_size,
+            recheck: Recheck::Daily,
+            may_wait: true,
+        };
+        let company = self.sync_company(scope).await;
+        let error = company.first_error();
+        let paused_until = match error {
+            Some(_) => self.paused_until(realm_id).await,
+            None => None,
+        };
+        let recorded = self
+            .schedule
+            .record_outcome(realm_id, error, interval, paused_until);
+        if let Err(error) = recorded.await {
+            warn!(phase = "load", event = "sync_not_recorded", "{error}");
+        }
+        company
+    }
+}
+
+/// Syncs of many companies, each at its own time.
+struct Scheduled<'r> {
+    syncer: Arc<Syncer>,
+    request: &'r SyncRequest,
+    entities: Arc<[EntitySpec]>,
+    interval: Duration,
+    known: Known,
+    running: JoinSet<CompanySync>,
+    /// The companies that are being synced, by their tasks.
+    busy: HashMap<Id, String>,
+}
+
+impl Scheduled<'_> {
     /// Starts the companies that are due, up to the maximum of concurrent ones. Returns how long to
     /// wait for the next one.
-    async fn start_due(
-        self: &Arc<Self>,
-        request: &SyncRequest,
-        entities: &Arc<[EntitySpec]>,
-        interval: Duration,
-        known: &mut Known,
-        running: &mut JoinSet<CompanySync>,
-        busy: &mut HashMap<Id, String>,
-    ) -> Result<Duration> {
-        if known.is_old() {
-            let realm_ids = self.realms(request).await?;
-            self.schedule.add(&realm_ids, interval).await?;
-            *known = Known::now(realm_ids);
+    async fn start_due(&mut self) -> Result<Duration> {
+        self.know_companies().await?;
+        let free = self.free();
+        let room = MAX_CONCURRENT_COMPANIES.saturating_sub(self.running.len());
+        let schedule = &self.syncer.schedule;
+        for realm_id in schedule.claim_due(&free, self.interval, room).await? {
+            self.start(realm_id);
         }
-        // A company whose sync takes longer than the interval is not started a second time.
-        let taken: HashSet<&String> = busy.values().collect();
-        let is_free = |realm_id: &&String| !taken.contains(*realm_id);
-        let realms: Vec<String> = known.realm_ids.iter().filter(is_free).cloned().collect();
-        let room = MAX_CONCURRENT_COMPANIES.saturating_sub(running.len());
-        for realm_id in self.schedule.claim_due(&realms, interval, room).await? {
-            let (syncer, entities, page_size) = (self.clone(), entities.clone(), request.page_size);
-            let company = realm_id.clone();
-            let started = running.spawn(async move {
-                let scope = CompanyScope {
-                    realm_id: &realm_id,
-                    entities: &entities,
-                    page_size,
-                    recheck: Recheck::Daily,
-                    may_wait: true,
-                };
-                let company = syncer.sync_company(scope).await;
-                let error = company.first_error();
-                let paused_until = match error {
-                    Some(_) => syncer.paused_until(&realm_id).await,
-                    None => None,
-                };
-                if let Err(error) = syncer
-                    .schedule
-                    .record_outcome(&realm_id, error, interval, paused_until)
-                    .await
-                {
-                    warn!(phase = "load", event = "sync_not_recorded", "{error}");
-                }
-                company
-            });
-            busy.insert(started.id(), company);
-        }
-        let next = self.schedule.next_due(&realms).await?;
+        let next = self.syncer.schedule.next_due(&free).await?;
         let wait = next
             .and_then(|next| (next - crate::clock::now()).to_std().ok())
             .unwrap_or(MIN_WAIT);
         // The maximum lets companies that are connected meanwhile start soon.
         Ok(wait.clamp(MIN_WAIT, MAX_WAIT))
+    }
+
+    /// Reads which companies there are, if that is long ago, and adds new ones to the schedule.
+    async fn know_companies(&mut self) -> Result<()> {
+        if self.known.is_old() {
+            let realm_ids = self.syncer.realms(self.request).await?;
+            self.syncer.schedule.add(&realm_ids, self.interval).await?;
+            self.known = Known::now(realm_ids);
+        }
+        Ok(())
+    }
+
+    /// Returns the companies that are not being synced: one whose sync takes longer than the interval is
+    /// not started a second time.
+    fn free(&self) -> Vec<String> {
+        let busy: HashSet<&String> = self.busy.values().collect();
+        let known = self.known.realm_ids.iter();
+        known
+            .filter(|realm_id| !busy.contains(realm_id))
+            .cloned()
+            .collect()
+    }
+
+    fn start(&mut self, realm_id: String) {
+        let (syncer, entities) = (self.syncer.clone(), self.entities.clone());
+        let (page_size, interval) = (self.request.page_size, self.interval);
+        let company = realm_id.clone();
+        let task = self.running.spawn(async move {
+            syncer
+                .sync_due(&company, &entities, page_size, interval)
+                .await
+        });
+        self.busy.insert(task.id(), realm_id);
+    }
+
+    /// Takes note that a sync has ended, also if it has panicked: its company is due again.
+    fn ended(&mut self, ended: Result<(Id, CompanySync), JoinError>) -> Option<CompanySync> {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        self.busy.remove(&id);
+        match ended {
+            Ok((_, company)) => Some(company),
+            Err(error) => {
+                warn!(phase = "load", event = "sync_not_recorded", "{error}");
+                None
+            }
+        }
     }
 }

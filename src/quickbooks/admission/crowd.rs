@@ -13,7 +13,7 @@ use crate::domain::plan::DEFAULT_CONCURRENCY;
 /// One request, in the unit of `allowed`.
 const ONE: u32 = 1000;
 
-/// What a turn was held for.
+/// The times that a slot was held for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     /// Time that its request has waited for the general rate.
@@ -22,16 +22,16 @@ pub(super) struct Pace {
     pub elapsed: Duration,
 }
 
-/// The turns of the requests of an opened company, in the order of their arrival.
+/// The slots of the requests of an opened company, in the order of their arrival.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct Slots {
     /// `None` without a limit.
     free: Option<Arc<Semaphore>>,
-    /// The requests that should be under way, and the number of turns that there are.
+    /// The requests that should be under way, and the number of slots that there are.
     state: Mutex<(Crowd, u32)>,
 }
 
-impl Turns {
+impl Slots {
     pub(super) fn new(limits: &Limits) -> Self {
         let crowd = Crowd::new(limits);
         let size = crowd.allowed();
@@ -40,7 +40,7 @@ impl Turns {
         Self { free, state }
     }
 
-    /// Waits for a turn; returns `None` without a limit.
+    /// Waits for a slot; returns `None` without a limit.
     pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
         // The semaphore is never closed.
         self.free.as_ref()?.clone().acquire_owned().await.ok()
@@ -57,10 +57,10 @@ impl Turns {
     }
 
     /// Learns from a request how many should be under way; without a pace only from its failure. Returns
-    /// its turn, unless these are fewer than there are.
+    /// its slot, unless these are fewer than there are.
     pub(super) fn learn(
         &self,
-        turn: Option<OwnedSemaphorePermit>,
+        slot: Option<OwnedSemaphorePermit>,
         pace: Option<Pace>,
         outcome: Outcome,
     ) -> Option<OwnedSemaphorePermit> {
@@ -71,13 +71,13 @@ impl Turns {
             free.add_permits((allowed - *size) as usize);
             *size = allowed;
         }
-        match turn {
-            Some(turn) if allowed < *size => {
-                turn.forget();
+        match slot {
+            Some(slot) if allowed < *size => {
+                slot.forget();
                 *size -= 1;
                 None
             }
-            turn => turn,
+            slot => slot,
         }
     }
 }

@@ -21,6 +21,7 @@
 mod breaker;
 mod bucket;
 mod crowd;
+mod month;
 mod permit;
 mod state;
 
@@ -37,7 +38,8 @@ use tracing::{info, warn};
 pub use self::breaker::BreakerStatus;
 #[cfg(feature = "cli")]
 pub(crate) use self::bucket::Pace;
-use self::crowd::Turns;
+use self::crowd::Slots;
+pub(crate) use self::month::MonthlyCap;
 pub(crate) use self::permit::Permit;
 pub use self::state::Limits;
 use self::state::{Decision, Request, State};
@@ -87,7 +89,7 @@ pub(crate) struct AdmissionControl {
     local_state: Mutex<String>,
     is_local: AtomicBool,
     /// Keeps the requests of this process in the order of their arrival.
-    turns: Turns,
+    slots: Slots,
     paused_until: Mutex<Option<Instant>>,
     /// End of the latest pause that was told, by the clock of the shared state.
     told_until: Mutex<Option<DateTime<Utc>>>,
@@ -96,6 +98,7 @@ pub(crate) struct AdmissionControl {
     /// Number of reads in a month to warn about; 0 means no warning.
     monthly_quota: u64,
     warned_level: AtomicU8,
+    cap: Option<MonthlyCap>,
 }
 
 impl AdmissionControl {
@@ -116,13 +119,20 @@ impl AdmissionControl {
             shared,
             local_state: Mutex::default(),
             is_local: AtomicBool::new(false),
-            turns: Turns::new(&limits),
+            slots: Slots::new(&limits),
             paused_until: Mutex::default(),
             told_until: Mutex::default(),
             first_request_at: Mutex::default(),
             monthly_quota,
             warned_level: AtomicU8::new(0),
+            cap: None,
         }
+    }
+
+    /// Caps the reads of a month, which all companies of an app share.
+    #[must_use]
+    pub(crate) fn capped(self, cap: Option<MonthlyCap>) -> Self {
+        Self { cap, ..self }
     }
 
     /// Waits until a request may be sent. `paused` is called with the wait for a pause that nobody in
@@ -130,13 +140,14 @@ impl AdmissionControl {
     ///
     /// # Errors
     /// [`Error::CircuitOpen`] if the API has not answered for longer than requests wait;
-    /// [`Error::AskedToWait`] if QuickBooks has asked for a longer pause.
+    /// [`Error::AskedToWait`] if QuickBooks has asked for a longer pause; [`Error::ReadCap`] if the reads of the
+    /// month are used.
     pub(crate) async fn admit(
         self: &Arc<Self>,
         kind: RequestKind,
         paused: impl Fn(Duration),
     ) -> Result<Permit> {
-        let turn = self.turns.take().await;
+        let slot = self.slots.take().await;
         let held_since = Instant::now();
         let lease = crate::chance::unique_id().simple().to_string();
         // A request that waits for something else than the general rate tells nothing about it.
@@ -165,9 +176,10 @@ impl AdmissionControl {
                     let mut permit = Permit {
                         control: self.clone(),
                         lease: Some(lease),
-                        turn,
+                        slot,
                         held_since,
                         waited: None,
+                        read: None,
                     };
                     self.warn_of_quota(monthly_reads);
                     if self.is_news(paused_until) {
@@ -177,6 +189,10 @@ impl AdmissionControl {
                     sleep(after).await;
                     tells &= !self.wait_for_pause().await? && paused_until.is_none();
                     permit.waited = tells.then_some(after);
+                    // Last, so that nothing that is reserved is not sent.
+                    if let Some(cap) = &self.cap {
+                        permit.read = Some(cap.reserve().await?);
+                    }
                     return Ok(permit);
                 }
                 Decision::Wait(wait) => {
@@ -191,7 +207,7 @@ impl AdmissionControl {
 
     /// Returns the number of requests that fill the allowed rate at the present latency.
     pub(crate) fn enough_requests(&self) -> usize {
-        self.turns.enough()
+        self.slots.enough()
     }
 
     /// Waits for the end of a pause, which may have begun after the request was admitted. Returns whether
@@ -230,7 +246,7 @@ impl AdmissionControl {
     /// company is over its limit.
     pub(crate) async fn pause(&self, wait: Duration) {
         let until = Instant::now() + wait;
-        self.turns.halve();
+        self.slots.halve();
         {
             let mut paused_until = self.paused_until.lock();
             *paused_until = Some(paused_until.map_or(until, |earlier| earlier.max(until)));
@@ -1023,6 +1039,50 @@ mod tests {
                 .await;
         }
         assert_eq!(control.traffic().await.monthly_reads, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_read_is_sent_beyond_the_cap_of_all_companies_and_what_was_none_is_given_back() {
+        let month = shared();
+        let company = || {
+            let control = AdmissionControl::new(
+                NO_LIMITS,
+                Duration::from_secs(600),
+                Duration::from_secs(600),
+                Box::new(shared()),
+                0,
+            );
+            let cap = MonthlyCap::new(10, Box::new(month.clone()));
+            Arc::new(control.capped(Some(cap)))
+        };
+        let readers = (0..4).map(|_| {
+            let control = company();
+            tokio::spawn(async move {
+                let mut reads = 0;
+                loop {
+                    match control.admit(RequestKind::Single, |_| {}).await {
+                        Ok(permit) => permit.complete(Outcome::Read, None).await,
+                        Err(error) => return (reads, error),
+                    }
+                    reads += 1;
+                }
+            })
+        });
+        let control = company();
+        for outcome in [Outcome::Answered, Outcome::Faulted] {
+            let permit = control.admit(RequestKind::Single, |_| {}).await.unwrap();
+            permit.complete(outcome, None).await;
+        }
+        // Its answer may have been lost on the way.
+        let permit = control.admit(RequestKind::Single, |_| {}).await.unwrap();
+        permit.complete(Outcome::Failed, None).await;
+        let mut reads = 0;
+        for reader in readers.collect::<Vec<_>>() {
+            let (some, error) = reader.await.unwrap();
+            reads += some;
+            assert!(matches!(error, Error::ReadCap { max: 10 }), "{error}");
+        }
+        assert_eq!(reads, 9);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use super::crowd::Pace;
+use super::month::Month;
 use super::state::Outcome;
 use super::{AdmissionControl, LEASE_LIFETIME, RENEWAL_INTERVAL};
 use crate::error::Error;
@@ -18,11 +19,13 @@ use crate::error::Error;
 pub(crate) struct Permit {
     pub(super) control: Arc<AdmissionControl>,
     pub(super) lease: Option<String>,
-    pub(super) turn: Option<OwnedSemaphorePermit>,
-    /// Begin of its turn.
+    pub(super) slot: Option<OwnedSemaphorePermit>,
+    /// Begin of its slot.
     pub(super) held_since: Instant,
     /// Time that it has waited for the general rate; `None` if it has waited for something else, too.
     pub(super) waited: Option<Duration>,
+    /// The month whose cap its read is taken from.
+    pub(super) read: Option<Month>,
 }
 
 impl Permit {
@@ -56,14 +59,17 @@ impl Permit {
                 .complete(&lease, outcome, text.as_deref())
                 .await;
         }
-        // Whatever keeps the turn from others counts, also the changes of a shared state that is slow.
+        if let (Some(cap), Some(month)) = (&self.control.cap, self.read.take()) {
+            cap.end(month, outcome).await;
+        }
+        // Whatever keeps the slot from others counts, also the changes of a shared state that is slow.
         let held = self.held_since.elapsed();
         let pace = self.waited.map(|waited| Pace {
             waited,
             elapsed: held.saturating_sub(waited),
         });
-        let turn = self.turn.take();
-        self.turn = self.control.turns.learn(turn, pace, outcome);
+        let slot = self.slot.take();
+        self.slot = self.control.slots.learn(slot, pace, outcome);
     }
 }
 

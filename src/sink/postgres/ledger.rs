@@ -32,6 +32,10 @@ pub(crate) struct Claim {
     pub run_id: String,
     /// Its entity.
     pub entity: EntitySpec,
+    /// The range from the first to the last instant that it reads.
+    pub range: Window,
+    /// The times that it reads of that, oldest first.
+    pub times: Vec<Window>,
     /// The range that it was asked for, if a command can ask so again.
     pub asked: Option<Asked>,
     /// It reads again what is committed.
@@ -42,10 +46,12 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// A run that nobody has claimed before it begins.
-    fn of_run(run_id: &str, entity: EntitySpec) -> Self {
+    fn of_run(run: &RunContext) -> Self {
         Self {
-            run_id: run_id.to_owned(),
-            entity,
+            run_id: run.run_id.clone(),
+            entity: run.entity,
+            range: run.range,
+            times: vec![run.range],
             asked: None,
             reads_again: false,
             reads_since: None,
@@ -202,9 +208,9 @@ impl Ledger {
 
     /// Records that a run has begun.
     pub(super) async fn begin_run(&self, run: &RunContext) -> Result<()> {
-        let claim = Claim::of_run(&run.run_id, run.entity);
+        let claim = Claim::of_run(run);
         let begin = async |connection: &Object| {
-            self.begin_run_in(&***connection, &claim, &run.realm_id, run.range)
+            self.begin_run_in(&***connection, &claim, &run.realm_id)
                 .await
         };
         self.db.alone(begin).await
@@ -216,7 +222,6 @@ impl Ledger {
         client: &(impl Query + Sync),
         claim: &Claim,
         realm_id: &str,
-        range: Window,
     ) -> Result<()> {
         let pid = Process::pid();
         let asked = claim.asked.as_ref();
@@ -226,8 +231,8 @@ impl Ledger {
             self.schema,
             realm_id,
             claim.entity.name,
-            range.start,
-            range.end,
+            claim.range.start,
+            claim.range.end,
             ME.host,
             pid,
             ME.owner,

@@ -226,20 +226,16 @@ impl PostgresSink {
             .await
     }
 
-    /// Enters runs into the ledger, all or none: none if another run reads a part of the range.
+    /// Enters runs into the ledger, all or none: none if another run reads what lies within
+    /// the time of one of them.
     /// Returns that one.
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub(crate) async fn claim(
-        &self,
-        realm_id: &str,
-        runs: &[Claim],
-        range: Window,
-    ) -> Result<Option<OtherRun>> {
+    pub(crate) async fn claim(&self, realm_id: &str, runs: &[Claim]) -> Result<Option<OtherRun>> {
         // Before others see the runs: they would take them for those of an earlier process.
         runs.iter().for_each(|run| self.pulses.add(&run.run_id));
-        let claimed = claim(&self.ledger, realm_id, runs, range).await;
+        let claimed = claim(&self.ledger, realm_id, runs).await;
         if !matches!(claimed, Ok(None)) {
             runs.iter().for_each(|run| self.pulses.remove(&run.run_id));
         }

@@ -9,7 +9,6 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
 use super::ledger::{Claim, Ledger};
-use crate::domain::Window;
 use crate::error::Result;
 use crate::postgres::{Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
 use crate::store::{OtherRun, RUNNING, other_run, run_is_alive};
@@ -23,8 +22,10 @@ const OTHERS: &str = concat!(
     "
 SELECT run_id, entity, host, pid, owner, started_at_utc
 FROM qbo.runs AS run
-WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3) AND status = 'running'
-  AND range_start_utc < $5 AND range_end_utc > $4 AND ",
+WHERE schema_name = $1 AND realm_id = $2 AND status = 'running' AND EXISTS (
+    SELECT FROM unnest($3::text[], $4::timestamptz[], $5::timestamptz[]) AS wanted(entity, first, last)
+    WHERE wanted.entity = run.entity AND range_start_utc < last AND range_end_utc > first
+  ) AND ",
     run_is_alive!("run"),
     "
 ORDER BY started_at_utc"
@@ -48,24 +49,28 @@ pub(super) async fn claim(
     ledger: &Ledger,
     realm_id: &str,
     runs: &[Claim],
-    range: Window,
 ) -> Result<Option<OtherRun>> {
     let mut connection = ledger.db.connection().await?;
     let transaction = connection.transaction().await.map_err(database_error)?;
     transaction.batch(PIN_SEARCH_PATH).await?;
     transaction.batch(END_WHEN_IDLE).await?;
     transaction.rows(LOCK, params![ledger.schema]).await?;
-    let entities: Vec<&str> = runs.iter().map(|run| run.entity.name).collect();
-    let params = params![ledger.schema, realm_id, entities, range.start, range.end];
+    let (mut entities, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    for run in runs {
+        for time in &run.times {
+            entities.push(run.entity.name);
+            starts.push(time.start);
+            ends.push(time.end);
+        }
+    }
+    let params = params![ledger.schema, realm_id, entities, starts, ends];
     for row in transaction.rows(OTHERS, params).await? {
         if let Some(other) = other_run(&row)? {
             return Ok(Some(other));
         }
     }
     for run in runs {
-        ledger
-            .begin_run_in(&*transaction, run, realm_id, range)
-            .await?;
+        ledger.begin_run_in(&*transaction, run, realm_id).await?;
     }
     transaction.commit().await.map_err(database_error)?;
     Ok(None)
