@@ -63,10 +63,7 @@ pub(crate) use self::{
     suspects::{Suspect, suspects},
     sync_states::{HowFar, SyncOutcome, SyncState, SyncStates, how_far},
     sync_turns::{HOLD_TURNS, SyncTurns, Taken, syncs_under_way},
-    tie_outs::{
-        KnownDifference, KnownRecord, keep_differences, known_differences, latest_tie_outs,
-        lock_tie_outs, record_tie_out,
-    },
+    tie_outs::{KeptTieOut, KnownDifference, KnownRecord, known_differences, latest_tie_outs},
     webhook_inbox::{JobRules, WebhookInbox},
     writers::writer_of,
 };

@@ -41,14 +41,14 @@ pub struct TieOut {
     pub causes: BTreeMap<String, i64>,
 }
 
-/// What the last comparison of the books says about them.
+/// The verdict of a comparison on the books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BooksVerdict {
     /// All agrees, or differs for causes that need nobody.
     Fine,
-    /// So many transactions differ for a known cause that needs somebody.
+    /// Transactions, so many of them, differ for known causes that need somebody.
     NeedSomebody(u64),
-    /// Nothing that was compared disagrees, and something could not be compared.
+    /// Something could not be compared, and nothing that was compared disagrees.
     Unverified,
     /// An amount is unexplained.
     Differ,
@@ -102,60 +102,6 @@ FROM (
 WHERE compared_since IS NULL OR compared_since < as_of
 ORDER BY realm_id, schema_name, basis, status IN ('ok', 'reports_agree'), as_of DESC";
 
-const LOCK: &str =
-    "SELECT pg_advisory_xact_lock(hashtextextended('qbo.tie_outs ' || $1 || ' ' || $2, 0))";
-
-/// Lets nobody else keep a comparison of a schema and basis until the end of the transaction.
-///
-/// # Errors
-/// [`Error::Database`].
-pub(crate) async fn lock_tie_outs(
-    transaction: &Transaction<'_>,
-    schema: &str,
-    basis: &str,
-) -> Result<()> {
-    transaction
-        .rows(LOCK, params![schema, basis])
-        .await
-        .map(drop)
-}
-
-/// Records the outcome of a tie-out. `unexplained` is the sum over all accounts, as decimal text.
-///
-/// # Errors
-/// [`Error::Database`].
-pub(crate) async fn record_tie_out(
-    transaction: &Transaction<'_>,
-    schema: &str,
-    books: &CompanyBooks,
-    unexplained: &str,
-) -> Result<()> {
-    let unverified: Vec<&str> = books.unverified.iter().map(String::as_str).collect();
-    let days = [books.as_of, books.from].map(|day| day.to_string());
-    let counts = [books.accounts.len(), books.transactions.len()].map(|count| count as i64);
-    let requests = i64::try_from(books.requests).unwrap_or(i64::MAX);
-    let mut causes: BTreeMap<&str, i64> = BTreeMap::new();
-    for transaction in &books.transactions {
-        *causes.entry(transaction.cause).or_default() += 1;
-    }
-    let (status, causes) = (books.status.name(), Json(causes));
-    let parameters = params![
-        books.realm_id,
-        schema,
-        books.basis,
-        days[0],
-        days[1],
-        status,
-        counts[0],
-        counts[1],
-        unexplained,
-        unverified,
-        requests,
-        causes
-    ];
-    transaction.change(RECORD, parameters).await.map(drop)
-}
-
 /// Returns the tie-out that tells the state of the books of each company, schema and basis; of one schema, or of all.
 ///
 /// # Errors
@@ -179,11 +125,11 @@ pub(crate) struct KnownDifference {
     pub(crate) lines: Vec<(NaiveDate, String, String)>,
     /// Day, kind, id and amount.
     pub(crate) parties: Vec<(NaiveDate, String, String, String)>,
-    /// What its record was then; `None` without one.
+    /// Its record as it was then; `None` without one.
     pub(crate) record: Option<KnownRecord>,
 }
 
-/// What a record was when it was compared.
+/// A record as it was when it was compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KnownRecord {
     pub(crate) changed: DateTime<Utc>,
@@ -220,19 +166,58 @@ pub(crate) async fn known_differences(
     Ok(known)
 }
 
-/// Replaces them.
-///
-/// # Errors
-/// [`Error::Database`].
-pub(crate) async fn keep_differences(
-    transaction: &Transaction<'_>,
-    (realm_id, schema): (&str, &str),
-    basis: &str,
-    differences: &[KnownDifference],
-) -> Result<()> {
-    let differences = Json(differences);
-    let parameters = params![realm_id, schema, basis, differences];
-    transaction.change(KEEP, parameters).await.map(drop)
+const LOCK: &str =
+    "SELECT pg_advisory_xact_lock(hashtextextended('qbo.tie_outs ' || $1 || ' ' || $2, 0))";
+
+/// A comparison, as it is kept.
+#[derive(Debug)]
+pub(crate) struct KeptTieOut<'t> {
+    /// The schema of the records.
+    pub(crate) schema: &'t str,
+    pub(crate) books: &'t CompanyBooks,
+    /// The sum over all accounts, as decimal text.
+    pub(crate) unexplained: String,
+    /// The differences that the next comparison starts from.
+    pub(crate) known: Vec<KnownDifference>,
+}
+
+impl KeptTieOut<'_> {
+    /// Replaces what is known of the books of a schema and basis, and adds the outcome. Until the end of the
+    /// transaction, nobody else can.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn keep(&self, transaction: &Transaction<'_>) -> Result<()> {
+        let (schema, books) = (self.schema, self.books);
+        transaction.rows(LOCK, params![schema, books.basis]).await?;
+        let known = Json(&self.known);
+        let parameters = params![books.realm_id, schema, books.basis, known];
+        transaction.change(KEEP, parameters).await?;
+        let unverified: Vec<&str> = books.unverified.iter().map(String::as_str).collect();
+        let days = [books.as_of, books.from].map(|day| day.to_string());
+        let counts = [books.accounts.len(), books.transactions.len()].map(|count| count as i64);
+        let requests = i64::try_from(books.requests).unwrap_or(i64::MAX);
+        let mut causes: BTreeMap<&str, i64> = BTreeMap::new();
+        for transaction in &books.transactions {
+            *causes.entry(transaction.cause).or_default() += 1;
+        }
+        let (status, causes) = (books.status.name(), Json(causes));
+        let parameters = params![
+            books.realm_id,
+            schema,
+            books.basis,
+            days[0],
+            days[1],
+            status,
+            counts[0],
+            counts[1],
+            self.unexplained,
+            unverified,
+            requests,
+            causes
+        ];
+        transaction.change(RECORD, parameters).await.map(drop)
+    }
 }
 
 fn tie_out(row: &Row) -> Result<TieOut> {

@@ -11,7 +11,7 @@ pub(super) struct Certain<'d>(HashMap<Key<'d>, Vec<&'d TransactionDifference>>);
 type Key<'d> = (&'d str, &'d str, Option<Cause>);
 
 impl<'d> Certain<'d> {
-    /// What has no cause may have come from a change between two reports, and is certain only if an earlier
+    /// A difference without a cause may have come from a change between two reports. It is certain only if an earlier
     /// comparison was sure of it.
     pub(super) fn of(known: &'d Memory, before: &'d [TransactionDifference]) -> Self {
         let named = before.iter().filter(|it| it.cause.is_some());

@@ -1,9 +1,6 @@
 //! The order of a tie-out: few requests while the books agree, more only where they do not.
 
-use std::collections::HashSet;
-
-use chrono::{Months, NaiveDate};
-use tokio_postgres::Transaction;
+use chrono::NaiveDate;
 
 use super::certain::Certain;
 use super::fetch::{Ages, Answers, Asked, Reports};
@@ -16,17 +13,13 @@ use crate::books::tie_out::{
     open_documents_of,
 };
 use crate::books::{Drafts, Lists};
+use crate::domain::CompanyBooks;
 use crate::domain::reports::Basis;
 use crate::error::{Error, Result};
 use crate::sink::postgres::Books;
+use crate::store::KeptTieOut;
 
-/// The time after the last day in which a transaction is looked for that the records have before it.
-const AHEAD: Months = Months::new(6);
-
-/// The time before the first record in which transactions are looked for, if QuickBooks has balances then.
-const BEFORE: Months = Months::new(12);
-
-/// What is not compared on cash basis.
+/// The note of a comparison on cash basis.
 pub(super) const REPORTS_ALONE: &str = "cash basis: records do not say when income counts as paid, so that only the \
                                         reports are compared with each other";
 
@@ -219,7 +212,7 @@ impl<'c> Comparison<'c> {
     }
 
     /// Does work that takes a while on a thread of its own.
-    async fn work<T: Send + 'static>(
+    pub(super) async fn work<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Findings) -> T + Send + 'static,
     ) -> Result<T> {
@@ -235,7 +228,7 @@ impl<'c> Comparison<'c> {
     }
 
     /// Notes contradictions. Returns whether there are any.
-    fn note_all(&self, checked: Result<Vec<String>, String>) -> bool {
+    pub(super) fn note_all(&self, checked: Result<Vec<String>, String>) -> bool {
         let reasons = checked.unwrap_or_else(|reason| vec![reason]);
         let are_there = !reasons.is_empty();
         for reason in reasons {
@@ -321,64 +314,6 @@ impl<'c> Comparison<'c> {
         }
     }
 
-    /// Reads what the reports show of all earlier transactions. Returns whether they make the balances of the day
-    /// before the first one; `None` if they could not be read.
-    async fn walk_back(&mut self, opening: &Balances) -> Result<Option<bool>> {
-        let before = self.findings.before();
-        let Some(first) = self.findings.first_day() else {
-            return Ok(None);
-        };
-        let mut first = first.min(before);
-        let chart = &self.findings.chart;
-        let Some(mut earlier) = self.reports.postings((first, before), chart).await? else {
-            return Ok(None);
-        };
-        let mut is_whole = false;
-        let mut origin = self.reports.trial_balance(day_before(first)).await?;
-        if origin.as_ref().is_some_and(has_balances) {
-            // A transaction may have been moved to a day before all records.
-            let start = first.checked_sub_months(BEFORE).unwrap_or(first);
-            let days = (start, day_before(first));
-            if let Some(more) = self.reports.postings(days, chart).await? {
-                earlier.extend(more);
-                first = start;
-                origin = self.reports.trial_balance(day_before(first)).await?;
-            }
-        }
-        if let Some(origin) = origin {
-            is_whole = !self.note_all(check_movements(&earlier, (&origin, opening), chart));
-            if has_balances(&origin) {
-                self.reports.contradict(format!(
-                    "QuickBooks has balances before {first}, and no record is so old"
-                ));
-            }
-        }
-        self.findings.extend_back(first, earlier);
-        Ok(Some(is_whole))
-    }
-
-    /// Looks after the last day for transactions that only the records have before it.
-    async fn look_ahead(&mut self) -> Result<()> {
-        let missing: HashSet<(String, String)> = self.findings.only_recorded();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let end = self.findings.end;
-        let first = end.succ_opt().unwrap_or(end);
-        let last = end.checked_add_months(AHEAD).unwrap_or(first);
-        let chart = &self.findings.chart;
-        let ahead = self.reports.postings((first, last), chart).await?;
-        let is_missing = |transaction: &ReportedTransaction| {
-            missing.contains(&(transaction.entity().to_owned(), transaction.id.clone()))
-        };
-        let found: Vec<_> = ahead.into_iter().flatten().filter(is_missing).collect();
-        if found.is_empty() {
-            return Ok(());
-        }
-        self.findings.reported.get_or_insert_default().extend(found);
-        self.work(Findings::compare).await
-    }
-
     /// Checks that the statements do not contradict the other reports. Returns whether the balance sheet does.
     fn check_statements(
         &self,
@@ -428,28 +363,27 @@ impl<'c> Comparison<'c> {
         Ok(())
     }
 
-    /// Writes the ledger of the records, with what only reports show.
+    /// Keeps the ledger of the records, with what only reports show, and the outcome.
     ///
     /// # Errors
     /// Failures of the database.
-    pub(super) async fn keep_ledger(&self, transaction: &Transaction<'_>) -> Result<()> {
-        if self.reports.basis == Basis::Cash {
-            // The ledger is on accrual basis.
-            return Ok(());
-        }
+    pub(super) async fn keep(&self, schema: &str, books: &CompanyBooks) -> Result<()> {
+        let tie_out = KeptTieOut {
+            schema,
+            books,
+            unexplained: self.unexplained(),
+            known: self.findings.known_differences(),
+        };
         let from_reports = self.findings.entries_of_reports();
-        self.books
-            .write_in(transaction, &self.findings.landed, &from_reports)
-            .await
+        // The ledger is on accrual basis.
+        let is_accrual = self.reports.basis == Basis::Accrual;
+        let ledger = is_accrual.then_some((&self.findings.landed, &from_reports[..]));
+        self.books.keep(ledger, &tie_out).await
     }
 }
 
-fn day_before(day: NaiveDate) -> NaiveDate {
+pub(super) fn day_before(day: NaiveDate) -> NaiveDate {
     day.pred_opt().unwrap_or(day)
-}
-
-fn has_balances(balances: &Balances) -> bool {
-    balances.values().any(|amount| !amount.is_zero())
 }
 
 /// Reads and posts the records.

@@ -29,7 +29,7 @@ pub(super) struct Findings {
     pub(super) kept: Vec<Entry>,
     /// The records that are in files of archives.
     pub(super) archived: ArchivedRecords,
-    /// What earlier comparisons found.
+    /// The findings of earlier comparisons.
     memory: Memory,
     /// The transactions that the reports show; `None` if they could not be read.
     pub(super) reported: Option<Vec<ReportedTransaction>>,

@@ -27,7 +27,7 @@ impl Known {
     }
 }
 
-/// What is known of the books since earlier comparisons.
+/// The findings of earlier comparisons.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Memory {
     pub(super) differences: Vec<Known>,

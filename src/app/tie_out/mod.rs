@@ -9,6 +9,7 @@ mod lists;
 mod looks;
 mod outcome;
 mod unqueried;
+mod walk;
 mod watched;
 
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use chrono::{Datelike, NaiveDate};
 use serde::Deserialize;
 use tracing::{Instrument, info_span};
 
-use self::comparison::Comparison;
 use self::fetch::Reports;
 use self::known::Memory;
 pub(super) use self::lists::kept_stock;
@@ -27,13 +27,13 @@ use self::watched::Watched;
 use super::App;
 use super::company::{Company, company_config};
 use super::request::default_schema;
+use crate::domain::BooksReport;
 use crate::domain::reports::Basis;
-use crate::domain::{BooksReport, CompanyBooks};
 use crate::error::{Error, Result};
 use crate::port::Source;
-use crate::postgres::{Db, PIN_SEARCH_PATH, Query, database_error};
+use crate::postgres::Db;
 use crate::sink::postgres::{Books, DEFAULT_LEDGER_SCHEMA, PostgresSink, RunRecords};
-use crate::store::{keep_differences, known_differences, lock_tie_outs, record_tie_out};
+use crate::store::known_differences;
 
 /// The ledger is read over one connection. Records that no query finds are stored over others.
 const CONNECTIONS: usize = 3;
@@ -181,7 +181,7 @@ impl App {
             let comparison = Box::pin(looks.compared(unqueried)).await?;
             reports.watched.compared();
             let found = comparison.outcome(&config.realm_id);
-            Box::pin(keep(&db, company, &comparison, &found)).await?;
+            Box::pin(comparison.keep(&request.schema, &found)).await?;
             Ok::<_, Error>(found)
         });
         let company = compared.instrument(span).await?;
@@ -189,24 +189,4 @@ impl App {
             books: vec![company],
         })
     }
-}
-
-/// Keeps a comparison: the ledger, what the next one needs to know, and the outcome. All of it or nothing, and one
-/// comparison after the other.
-async fn keep(
-    db: &Db,
-    (realm_id, schema): (&str, &str),
-    comparison: &Comparison<'_>,
-    found: &CompanyBooks,
-) -> Result<()> {
-    let mut connection = db.connection().await?;
-    let transaction = connection.transaction().await.map_err(database_error)?;
-    transaction.batch(PIN_SEARCH_PATH).await?;
-    lock_tie_outs(&transaction, schema, found.basis).await?;
-    comparison.keep_ledger(&transaction).await?;
-    let known = comparison.findings.known_differences();
-    keep_differences(&transaction, (realm_id, schema), found.basis, &known).await?;
-    let unexplained = comparison.unexplained();
-    record_tie_out(&transaction, schema, found, &unexplained).await?;
-    transaction.commit().await.map_err(database_error)
 }

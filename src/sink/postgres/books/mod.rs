@@ -15,7 +15,7 @@ use tokio_postgres::Transaction;
 use crate::books::{Drafts, Entry, LISTS, Lists, POSTING};
 use crate::error::{Error, Result};
 use crate::postgres::{Db, PIN_SEARCH_PATH, Query, database_error, migrations, server};
-use crate::store::{ArchivedRecords, OtherRun, Schemas, archived_records, writer_of};
+use crate::store::{ArchivedRecords, KeptTieOut, OtherRun, Schemas, archived_records, writer_of};
 
 /// The schema of the ledger unless another one is named.
 pub(crate) const DEFAULT_LEDGER_SCHEMA: &str = "books";
@@ -135,11 +135,28 @@ impl<'d> Books<'d> {
         transaction.commit().await.map_err(database_error)
     }
 
-    /// Replaces the ledger within a transaction, whose search path is pinned.
+    /// Keeps a comparison, all of it or nothing: the ledger, what the next one starts from, and the outcome. One
+    /// comparison is kept after the other.
     ///
     /// # Errors
     /// See [`write`](Self::write).
-    pub(crate) async fn write_in(
+    pub(crate) async fn keep(
+        &self,
+        ledger: Option<(&PostedRecords, &[Entry])>,
+        tie_out: &KeptTieOut<'_>,
+    ) -> Result<()> {
+        let mut connection = self.db.connection().await?;
+        let transaction = connection.transaction().await.map_err(database_error)?;
+        transaction.batch(PIN_SEARCH_PATH).await?;
+        tie_out.keep(&transaction).await?;
+        if let Some((landed, from_reports)) = ledger {
+            self.write_in(&transaction, landed, from_reports).await?;
+        }
+        transaction.commit().await.map_err(database_error)
+    }
+
+    /// Replaces the ledger within a transaction, whose search path is pinned.
+    async fn write_in(
         &self,
         transaction: &Transaction<'_>,
         landed: &PostedRecords,
