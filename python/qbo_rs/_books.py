@@ -12,8 +12,8 @@ from qbo_rs import _books_shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-BooksStatus = Literal["ok", "different"]
-"""The outcome of a tie-out."""
+BooksStatus = Literal["ok", "different", "reports_agree"]
+"""The outcome of a tie-out; ``reports_agree`` on cash basis, of which only the reports are compared."""
 
 
 def _plain(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -186,7 +186,8 @@ class CompanyBooks:
     requests: int
     """HTTP requests for reports."""
     status: BooksStatus
-    """``ok``: every account agrees, or every difference has a named cause."""
+    """``ok``: every account agrees, or every difference has a named cause. ``reports_agree``: on cash basis, no report
+    contradicts another, and nothing of the records was compared."""
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> CompanyBooks:

@@ -32,11 +32,13 @@ def _verdict(books: CompanyBooks) -> str:
         return "agrees"
     if books.status == "ok":
         return "differs, each for a known cause"
+    if books.status == "reports_agree":
+        return "the reports agree, records not compared"
     return "does not agree" if books.disagrees else "not verified"
 
 
 def _mark(books: CompanyBooks) -> str:
-    if books.status != "ok":
+    if books.status == "different":
         return "wrong"
     return "ok" if books.agrees else "care"
 

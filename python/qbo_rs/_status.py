@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -286,7 +286,7 @@ class TieOut:
     checked: datetime
     """Time of the comparison, UTC."""
     status: str
-    """``ok`` or ``different``."""
+    """``ok``, ``different``, or ``reports_agree`` on cash basis."""
     accounts: int
     """Accounts that were compared."""
     transactions: int
@@ -295,6 +295,8 @@ class TieOut:
     """Sum of the unexplained amounts of all accounts, without their signs."""
     unverified: int
     """Number of things that could not be compared."""
+    causes: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """The transactions that differed, by cause."""
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> TieOut:

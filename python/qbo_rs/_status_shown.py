@@ -86,7 +86,7 @@ def status_html(report: StatusReport) -> str:
     parts.append(_entities(report.entities))
     parts += [
         paragraph(
-            mark("ok" if books.status == "ok" else "wrong"),
+            mark("wrong" if books.status == "different" else "ok"),
             f"books as of {books.as_of}, {books.basis}: {books.status}, unexplained {plain(books.unexplained)},",
             f"{count(books.transactions, 'transaction')} differ, {books.unverified:,} unverified",
         )

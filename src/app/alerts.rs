@@ -20,8 +20,8 @@ use crate::error::Result;
 use crate::language::translated;
 use crate::notify::{Notice, Place, places};
 use crate::store::{
-    EntityState, Judged, Message, Records, alerts_told, claim_alerts, different_entities,
-    latest_tie_outs,
+    BooksVerdict, EntityState, Judged, Message, Records, alerts_told, claim_alerts,
+    different_entities, latest_tie_outs,
 };
 
 /// The pause between two looks.
@@ -94,7 +94,7 @@ impl Alerts {
         let entities = by_company(&states);
         let mut alerts = Vec::new();
         let mut judged = Judged {
-            everywhere: vec![AlertKind::Books, AlertKind::Verify],
+            everywhere: vec![AlertKind::Books, AlertKind::BooksOpen, AlertKind::Verify],
             of_companies: Vec::new(),
         };
         for company in syncer.company_reports().await? {
@@ -150,34 +150,49 @@ fn judged_kinds(has_limit: bool, quota: u64) -> Vec<AlertKind> {
 pub(super) fn is_failure(kind: AlertKind) -> bool {
     match kind {
         AlertKind::Stale | AlertKind::NeedsReauth | AlertKind::Books | AlertKind::Verify => true,
-        AlertKind::EndsIn30Days | AlertKind::EndsIn7Days | AlertKind::Quota => false,
+        AlertKind::EndsIn30Days
+        | AlertKind::EndsIn7Days
+        | AlertKind::Quota
+        | AlertKind::BooksOpen => false,
     }
 }
 
 async fn books_alerts(syncer: &Syncer) -> Result<Vec<Alert>> {
-    let books = latest_tie_outs(syncer.db(), None).await?;
-    let different = books.into_iter().filter(|books| books.status != "ok");
-    let alert = different.map(|books| {
+    let books = latest_tie_outs(syncer.db(), None).await?.into_iter();
+    let alert = books.filter_map(|books| {
         let (realm_id, day, basis) = (&books.realm_id, books.as_of, &books.basis);
         // A message is read far from the settings, so that it names the company in any case.
         let command = books.command(&format!(
             "{} --realm-id {realm_id}",
             schema_flag(&books.schema)
         ));
-        let text = match books.is_unverified() {
-            true => format!(
-                "The books of company {realm_id} as of {day} ({basis}) could not be compared as a whole; nothing that was compared disagrees: {command}"
+        let (kind, text) = match books.verdict() {
+            BooksVerdict::Fine => return None,
+            BooksVerdict::NeedSomebody(count) => (
+                AlertKind::BooksOpen,
+                format!(
+                    "The books of company {realm_id} as of {day} ({basis}) differ from QuickBooks's reports for known causes that need somebody, in transactions: {count}: {command}"
+                ),
             ),
-            false => format!(
-                "The books of company {realm_id} as of {day} ({basis}) do not agree with QuickBooks's reports: {command}"
+            BooksVerdict::Unverified => (
+                AlertKind::BooksOpen,
+                format!(
+                    "The books of company {realm_id} as of {day} ({basis}) could not be compared as a whole; nothing that was compared disagrees: {command}"
+                ),
+            ),
+            BooksVerdict::Differ => (
+                AlertKind::Books,
+                format!(
+                    "The books of company {realm_id} as of {day} ({basis}) do not agree with QuickBooks's reports: {command}"
+                ),
             ),
         };
-        Alert {
-            kind: AlertKind::Books,
+        Some(Alert {
+            kind,
             text,
             realm_id: books.realm_id,
             about: format!("{}.{}", books.schema, books.basis),
-        }
+        })
     });
     Ok(alert.collect())
 }

@@ -75,9 +75,9 @@ pub use crate::quickbooks::{BreakerStatus, Limits, Traffic};
 pub(crate) use crate::sink::postgres::DEFAULT_LEDGER_SCHEMA;
 pub use crate::sink::postgres::{ArchiveSummary, Upgrade};
 pub use crate::store::{
-    Archive, BoundSchema, Check, Different, EntityState, EntityStatus, Job, LastRun, LastSync,
-    RecentRun, RowCount, ScheduledSync, SchemaDrift, StoredRecord, StoredReject, SyncUnderWay,
-    TieOut, UnavailableEntity, UnfinishedWindow, UnreadEntity,
+    Archive, BooksVerdict, BoundSchema, Check, Different, EntityState, EntityStatus, Job, LastRun,
+    LastSync, RecentRun, RowCount, ScheduledSync, SchemaDrift, StoredRecord, StoredReject,
+    SyncUnderWay, TieOut, UnavailableEntity, UnfinishedWindow, UnreadEntity,
 };
 pub use crate::views::{ViewChanges, ViewStyle};
 

@@ -40,7 +40,7 @@ const REST: &str = "the same command with --json prints all accounts and transac
 /// Explains the exit code: what could not be compared, and what no cause explains.
 pub(super) fn explain(report: &BooksReport) {
     let different = report.books.iter();
-    let different = different.filter(|books| books.status == BooksStatus::Different);
+    let different = different.filter(|books| books.status != BooksStatus::Ok);
     let failures = different.flat_map(|books| {
         reasons(books).into_iter().map(|reason| Failure {
             realm_id: books.realm_id.clone(),
@@ -181,6 +181,11 @@ fn verdict(books: &CompanyBooks, different: usize) -> String {
             "{different} of {accounts} accounts differ, each for a known cause: {transactions} transaction",
             "{different} of {accounts} accounts differ, each for a known cause: {transactions} transactions",
             different, accounts, transactions),
+        (BooksStatus::ReportsAgree, ..) => {
+            say!(
+                "the reports do not contradict each other; the records were not compared with them"
+            )
+        }
         (BooksStatus::Different, ..) if !books.disagrees() => {
             say!(
                 "nothing that was compared disagrees, and not everything could be compared: see what is unverified"

@@ -12,7 +12,7 @@ use super::status_view::View;
 use super::summary::reads;
 use super::words::{MAX_WIDTH, cut, days, entities, flow, number, width};
 use crate::app::health::{MAX_AGE, schema_flag};
-use crate::app::{CompanyReport, EntityStatus, StatusReport, TieOut};
+use crate::app::{BooksVerdict, CompanyReport, EntityStatus, StatusReport, TieOut};
 use crate::domain::{ConnectionState, Finding, Level, Reason, Window};
 use crate::language::{say, translated};
 use crate::terminal::one_line;
@@ -223,9 +223,11 @@ fn books_line(books: &TieOut, view: View<'_>) -> String {
             "books as of {day}, {basis} basis: {status}; {amount} unexplained",
             day = books.as_of,
             basis = translated(&books.basis),
-            status = match books.is_unverified() {
-                true => say!("unverified"),
-                false => translated(&books.status).into_owned(),
+            status = match books.verdict() {
+                BooksVerdict::Unverified => say!("unverified"),
+                BooksVerdict::NeedSomebody(_) => say!("explained"),
+                BooksVerdict::Fine if books.status != "ok" => say!("the reports agree"),
+                BooksVerdict::Fine | BooksVerdict::Differ => translated(&books.status).into_owned(),
             },
             amount = books.unexplained
         ),

@@ -267,7 +267,7 @@ impl ColumnsBuilder {
                 entity,
                 column,
                 count,
-                "{entity}: {values} not fit the column {column}: null there, and kept in extra"
+                "{values} not fit the column {column}: null there, and kept in extra"
             );
         }
     }

@@ -24,6 +24,8 @@ pub enum AlertKind {
     Quota,
     /// The records do not agree with QuickBooks's reports.
     Books,
+    /// They could not be compared as a whole, or differ for known causes that need somebody.
+    BooksOpen,
     /// The tables do not agree with QuickBooks.
     Verify,
 }
@@ -38,6 +40,7 @@ impl AlertKind {
             Self::EndsIn7Days => "ends_in_7_days",
             Self::Quota => "quota",
             Self::Books => "books",
+            Self::BooksOpen => "books_open",
             Self::Verify => "verify",
         }
     }

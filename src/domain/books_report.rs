@@ -6,6 +6,19 @@ use serde::Serialize;
 /// The word for a difference that no cause explains, in place of a cause.
 pub const UNEXPLAINED: &str = "unexplained";
 
+/// The causes of which docs/books.md says that they need nobody.
+pub(crate) const FOR_NOBODY: [&str; 4] = [
+    "report_only",
+    "archived",
+    "changed_after_report",
+    "rounding",
+];
+
+/// Returns whether somebody has to do something about a difference of a cause.
+pub(crate) fn needs_somebody(cause: &str) -> bool {
+    !FOR_NOBODY.contains(&cause)
+}
+
 /// The tie-out of the companies that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -22,6 +35,19 @@ pub enum BooksStatus {
     Ok,
     /// An amount is unexplained, or something could not be compared.
     Different,
+    /// On cash basis, of which only the reports are compared: they do not contradict each other.
+    ReportsAgree,
+}
+
+impl BooksStatus {
+    /// Returns the name in JSON and tables.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Different => "different",
+            Self::ReportsAgree => "reports_agree",
+        }
+    }
 }
 
 /// The books of a company: its records against its reports.

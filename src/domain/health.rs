@@ -40,6 +40,18 @@ pub enum Reason {
         /// The day of the balances.
         as_of: NaiveDate,
     },
+    /// Not everything could be compared with QuickBooks's reports, and nothing disagrees.
+    BooksUnverified {
+        /// The day of the balances.
+        as_of: NaiveDate,
+    },
+    /// The books differ for known causes, about which somebody has to do something.
+    BooksNeedSomebody {
+        /// The day of the balances.
+        as_of: NaiveDate,
+        /// Number of transactions.
+        transactions: u64,
+    },
     /// The schema is empty: no entity was ever loaded.
     NothingLoaded,
     /// A sync has begun with the entity, and none has read it.
@@ -122,6 +134,8 @@ impl Reason {
             Self::Running { .. } | Self::Syncing => Level::UnderWay,
             Self::ConnectionEnds { .. }
             | Self::Paused { .. }
+            | Self::BooksUnverified { .. }
+            | Self::BooksNeedSomebody { .. }
             | Self::NothingLoaded
             | Self::Old { .. }
             | Self::SetAside { .. }

@@ -142,6 +142,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "asked_of_runs",
         sql: include_str!("migrations/0024_asked_of_runs.sql"),
     },
+    Migration {
+        number: 25,
+        name: "known_differences",
+        sql: include_str!("migrations/0025_known_differences.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

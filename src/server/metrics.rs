@@ -283,12 +283,21 @@ fn books(tie_outs: Vec<TieOut>, registry: &mut Registry) {
         "qbo_books_age_seconds",
         "Seconds since the last tie-out",
     );
+    let transactions = gauges(
+        registry,
+        "qbo_books_transactions",
+        "Transactions in which the last tie-out found a difference, by cause",
+    );
     for books in tie_outs {
         let labels = vec![
             ("realm_id", books.realm_id),
             ("schema", books.schema),
             ("basis", books.basis),
         ];
+        for (cause, count) in books.causes {
+            let labels = [&labels[..], &[("cause", cause)]].concat();
+            transactions.get_or_create(&labels).set(count as f64);
+        }
         // A gauge is a float; the exact amount is in qbo.tie_outs.
         let amount = books.unexplained.parse().unwrap_or(f64::NAN);
         unexplained.get_or_create(&labels).set(amount);
@@ -347,6 +356,7 @@ mod tests {
             transactions: 3,
             unexplained: "12.34".to_owned(),
             unverified: 2,
+            causes: [("not_landed".to_owned(), 3)].into(),
         };
         let mut registry = Registry::default();
         books(vec![tie_out], &mut registry);
@@ -356,6 +366,10 @@ mod tests {
         for line in [
             format!("qbo_books_unexplained{labels} 12.34\n"),
             format!("qbo_books_unverified{labels} 2.0\n"),
+            format!(
+                "qbo_books_transactions{},cause=\"not_landed\"}} 3.0\n",
+                labels.trim_end_matches('}')
+            ),
         ] {
             assert!(text.contains(&line), "{text}");
         }

@@ -43,7 +43,7 @@ pub use self::{
     schemas::Schemas,
     sync_schedule::SyncSchedule,
     sync_turns::SyncUnderWay,
-    tie_outs::TieOut,
+    tie_outs::{BooksVerdict, TieOut},
 };
 pub(crate) use self::{
     alerts::{Judged, Message, alerts_told, claim_alerts, different_entities, record_verification},
@@ -63,9 +63,7 @@ pub(crate) use self::{
     suspects::{Suspect, suspects},
     sync_states::{HowFar, SyncOutcome, SyncState, SyncStates, how_far},
     sync_turns::{HOLD_TURNS, SyncTurns, Taken, syncs_under_way},
-    tie_outs::{
-        KnownDifference, keep_differences, known_differences, latest_tie_outs, record_tie_out,
-    },
+    tie_outs::{KeptTieOut, KnownDifference, KnownRecord, known_differences, latest_tie_outs},
     webhook_inbox::{JobRules, WebhookInbox},
     writers::writer_of,
 };

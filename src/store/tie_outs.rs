@@ -1,13 +1,16 @@
 //! Outcomes of tie-outs, in `qbo.tie_outs`.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
-use tokio_postgres::Row;
 use tokio_postgres::types::Json;
+use tokio_postgres::{Row, Transaction};
 
-use crate::domain::{BooksStatus, CompanyBooks};
+use crate::domain::CompanyBooks;
+use crate::domain::books_report::needs_somebody;
 use crate::error::{Error, Result};
-use crate::postgres::{Columns, Db, params};
+use crate::postgres::{Columns, Db, Query, params};
 
 /// The last comparison of a company's books with its reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,7 +26,7 @@ pub struct TieOut {
     pub as_of: NaiveDate,
     /// The time of the comparison.
     pub checked: DateTime<Utc>,
-    /// `ok` or `different`.
+    /// `ok`, `different`, or `reports_agree` on cash basis, of which reports alone are compared.
     pub status: String,
     /// Accounts that were compared.
     pub accounts: i64,
@@ -34,13 +37,42 @@ pub struct TieOut {
     pub unexplained: String,
     /// Number of things that could not be compared.
     pub unverified: i64,
+    /// The transactions that differed, by cause; empty if an older version compared them.
+    pub causes: BTreeMap<String, i64>,
+}
+
+/// The verdict of a comparison on the books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BooksVerdict {
+    /// All agrees, or differs for causes that need nobody.
+    Fine,
+    /// Transactions, so many of them, differ for known causes that need somebody.
+    NeedSomebody(u64),
+    /// Something could not be compared, and nothing that was compared disagrees.
+    Unverified,
+    /// An amount is unexplained.
+    Differ,
 }
 
 impl TieOut {
-    /// Returns whether nothing that was compared disagrees, and something could not be compared.
-    pub fn is_unverified(&self) -> bool {
+    /// Returns what it says about the books.
+    pub fn verdict(&self) -> BooksVerdict {
         let is_zero = self.unexplained.trim_start_matches(['0', '.']).is_empty();
-        self.status != "ok" && is_zero && self.unverified > 0
+        match self.status.as_str() {
+            "ok" | "reports_agree" => match self.needing() {
+                0 => BooksVerdict::Fine,
+                transactions => BooksVerdict::NeedSomebody(transactions),
+            },
+            _ if is_zero && self.unverified > 0 => BooksVerdict::Unverified,
+            _ => BooksVerdict::Differ,
+        }
+    }
+
+    /// Counts the transactions that differ for a cause that needs somebody.
+    fn needing(&self) -> u64 {
+        let causes = self.causes.iter();
+        let needing = causes.filter(|(cause, _)| needs_somebody(cause));
+        needing.map(|(_, count)| count.unsigned_abs()).sum()
     }
 
     /// Returns the command that compares the same again; `flag` names the schema, if it is not the default.
@@ -52,14 +84,15 @@ impl TieOut {
 
 const RECORD: &str = "
 INSERT INTO qbo.tie_outs (realm_id, schema_name, basis, as_of, compared_from, status, accounts,
-    transactions, unexplained, unverified, requests)
-VALUES ($1, $2, $3, $4::text::date, $5::text::date, $6, $7, $8, $9::text::numeric, $10, $11)";
+    transactions, unexplained, unverified, requests, causes)
+VALUES ($1, $2, $3, $4::text::date, $5::text::date, $6, $7, $8, $9::text::numeric, $10, $11, $12)";
 
 /// A comparison takes the place of earlier ones of its own day or an earlier one: balances go on from day to day.
 /// What an earlier one found of a later day still holds. Of those that are left, what is not ok comes first.
 const LATEST: &str = "
 SELECT DISTINCT ON (realm_id, schema_name, basis) realm_id, schema_name, basis, as_of::text AS as_of, checked_utc,
-    status, accounts, transactions, unexplained::text AS unexplained, cardinality(unverified)::bigint AS unverified
+    status, accounts, transactions, unexplained::text AS unexplained, cardinality(unverified)::bigint AS unverified,
+    coalesce(to_jsonb(outcomes) -> 'causes', '{}') AS causes
 FROM (
     SELECT *, max(as_of) OVER (PARTITION BY realm_id, schema_name, basis ORDER BY checked_utc DESC, tie_out_id DESC
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS compared_since
@@ -67,42 +100,7 @@ FROM (
     WHERE $1::text IS NULL OR schema_name = $1
 ) AS outcomes
 WHERE compared_since IS NULL OR compared_since < as_of
-ORDER BY realm_id, schema_name, basis, status = 'ok', as_of DESC";
-
-/// Records the outcome of a tie-out. `unexplained` is the sum over all accounts, as decimal text.
-///
-/// # Errors
-/// [`Error::Database`].
-pub(crate) async fn record_tie_out(
-    db: &Db,
-    schema: &str,
-    books: &CompanyBooks,
-    unexplained: &str,
-) -> Result<()> {
-    let status = match books.status {
-        BooksStatus::Ok => "ok",
-        BooksStatus::Different => "different",
-    };
-    let unverified: Vec<&str> = books.unverified.iter().map(String::as_str).collect();
-    let days = [books.as_of, books.from].map(|day| day.to_string());
-    let counts = [books.accounts.len(), books.transactions.len()].map(|count| count as i64);
-    let requests = i64::try_from(books.requests).unwrap_or(i64::MAX);
-    let parameters = params![
-        books.realm_id,
-        schema,
-        books.basis,
-        days[0],
-        days[1],
-        status,
-        counts[0],
-        counts[1],
-        unexplained,
-        unverified,
-        requests
-    ];
-    db.execute(RECORD, parameters).await?;
-    Ok(())
-}
+ORDER BY realm_id, schema_name, basis, status IN ('ok', 'reports_agree'), as_of DESC";
 
 /// Returns the tie-out that tells the state of the books of each company, schema and basis; of one schema, or of all.
 ///
@@ -127,6 +125,16 @@ pub(crate) struct KnownDifference {
     pub(crate) lines: Vec<(NaiveDate, String, String)>,
     /// Day, kind, id and amount.
     pub(crate) parties: Vec<(NaiveDate, String, String, String)>,
+    /// Its record as it was then; `None` without one.
+    pub(crate) record: Option<KnownRecord>,
+}
+
+/// A record as it was when it was compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KnownRecord {
+    pub(crate) changed: DateTime<Utc>,
+    /// Day, account and amount of what it posts.
+    pub(crate) lines: Vec<(NaiveDate, String, String)>,
 }
 
 const KNOWN: &str = "
@@ -135,9 +143,11 @@ FROM qbo.tie_out_differences d WHERE realm_id = $1 AND schema_name = $2 AND basi
 
 const KEEP: &str = "
 WITH gone AS (DELETE FROM qbo.tie_out_differences WHERE realm_id = $1 AND schema_name = $2 AND basis = $3)
-INSERT INTO qbo.tie_out_differences (realm_id, schema_name, basis, entity, id, txn_date, cause, lines, parties)
-SELECT $1, $2, $3, entity, id, txn_date, cause, lines, parties
-FROM jsonb_to_recordset($4) AS d(entity text, id text, txn_date date, cause text, lines jsonb, parties jsonb)";
+INSERT INTO qbo.tie_out_differences (realm_id, schema_name, basis, entity, id, txn_date, cause, lines, parties,
+    record)
+SELECT $1, $2, $3, entity, id, txn_date, cause, lines, parties, record
+FROM jsonb_to_recordset($4)
+    AS d(entity text, id text, txn_date date, cause text, lines jsonb, parties jsonb, record jsonb)";
 
 /// Returns the transactions that differed in the last comparison of a company, whose records are in a schema.
 ///
@@ -156,24 +166,63 @@ pub(crate) async fn known_differences(
     Ok(known)
 }
 
-/// Replaces them.
-///
-/// # Errors
-/// [`Error::Database`].
-pub(crate) async fn keep_differences(
-    db: &Db,
-    (realm_id, schema): (&str, &str),
-    basis: &str,
-    differences: &[KnownDifference],
-) -> Result<()> {
-    let differences = Json(differences);
-    db.execute(KEEP, params![realm_id, schema, basis, differences])
-        .await?;
-    Ok(())
+const LOCK: &str =
+    "SELECT pg_advisory_xact_lock(hashtextextended('qbo.tie_outs ' || $1 || ' ' || $2, 0))";
+
+/// A comparison, as it is kept.
+#[derive(Debug)]
+pub(crate) struct KeptTieOut<'t> {
+    /// The schema of the records.
+    pub(crate) schema: &'t str,
+    pub(crate) books: &'t CompanyBooks,
+    /// The sum over all accounts, as decimal text.
+    pub(crate) unexplained: String,
+    /// The differences that the next comparison starts from.
+    pub(crate) known: Vec<KnownDifference>,
+}
+
+impl KeptTieOut<'_> {
+    /// Replaces what is known of the books of a schema and basis, and adds the outcome. Until the end of the
+    /// transaction, nobody else can.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn keep(&self, transaction: &Transaction<'_>) -> Result<()> {
+        let (schema, books) = (self.schema, self.books);
+        transaction.rows(LOCK, params![schema, books.basis]).await?;
+        let known = Json(&self.known);
+        let parameters = params![books.realm_id, schema, books.basis, known];
+        transaction.change(KEEP, parameters).await?;
+        let unverified: Vec<&str> = books.unverified.iter().map(String::as_str).collect();
+        let days = [books.as_of, books.from].map(|day| day.to_string());
+        let counts = [books.accounts.len(), books.transactions.len()].map(|count| count as i64);
+        let requests = i64::try_from(books.requests).unwrap_or(i64::MAX);
+        let mut causes: BTreeMap<&str, i64> = BTreeMap::new();
+        for transaction in &books.transactions {
+            *causes.entry(transaction.cause).or_default() += 1;
+        }
+        let (status, causes) = (books.status.name(), Json(causes));
+        let parameters = params![
+            books.realm_id,
+            schema,
+            books.basis,
+            days[0],
+            days[1],
+            status,
+            counts[0],
+            counts[1],
+            self.unexplained,
+            unverified,
+            requests,
+            causes
+        ];
+        transaction.change(RECORD, parameters).await.map(drop)
+    }
 }
 
 fn tie_out(row: &Row) -> Result<TieOut> {
     let day: String = row.column("as_of")?;
+    let Json(causes) = row.column("causes")?;
     let unreadable = |_| Error::Internal(format!("qbo.tie_outs has the day '{day}'"));
     Ok(TieOut {
         realm_id: row.column("realm_id")?,
@@ -186,5 +235,6 @@ fn tie_out(row: &Row) -> Result<TieOut> {
         transactions: row.column("transactions")?,
         unexplained: row.column("unexplained")?,
         unverified: row.column("unverified")?,
+        causes,
     })
 }

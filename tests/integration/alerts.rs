@@ -173,6 +173,27 @@ async fn an_alert_that_may_have_been_heard_does_not_end_in_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn books_that_differ_for_causes_which_need_somebody_are_told_of() {
+    let (_sandbox, database, app, receiver) = parts().await;
+    let_books_differ(&database).await;
+    let explained = "UPDATE qbo.tie_outs SET status = 'ok', unexplained = 0, \
+        causes = '{\"report_only\": 7, \"not_landed\": 2, \"amount\": 1}'";
+    run(&database, explained).await;
+    let told = while_watching(&app, receiver.alert("books_open")).await;
+    assert_eq!(told["status"], "raised");
+    let text = told["text"].as_str().unwrap();
+    let asked = "in transactions: 3: qbo-rs verify --books --end 2025-12-31 --basis cash";
+    assert!(text.contains(asked), "{text}");
+    // Another look, when payroll is left, which needs nobody.
+    let payroll = "UPDATE qbo.alerts SET told_utc = NULL, attempts = 1, seen_utc = now() - interval '1 hour'; \
+        UPDATE qbo.tie_outs SET causes = '{\"report_only\": 7}'";
+    run(&database, payroll).await;
+    let over = while_watching(&app, receiver.alert("books_open")).await;
+    assert_eq!(over["status"], "resolved");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_comparison_takes_back_only_what_it_has_compared() {
     let (_sandbox, database, app, receiver) = parts().await;
     run(&database, "DELETE FROM raw.qb_items WHERE id = '3'").await;

@@ -59,6 +59,8 @@ mod stopped;
 mod support;
 mod sync;
 mod tie_out;
+mod tie_out_memory;
+mod tie_out_verdict;
 mod tokens;
 mod transport;
 #[cfg(unix)]

@@ -406,7 +406,7 @@ async fn on_cash_basis_only_reports_are_compared_and_nothing_counts_as_agreed() 
     assert_eq!(books.unverified, [reason]);
     assert_eq!(
         (books.basis, books.status),
-        ("cash", BooksStatus::Different)
+        ("cash", BooksStatus::ReportsAgree)
     );
     // No account is said to agree or to differ, and no document that is not paid is called wrong.
     assert_eq!(

@@ -207,6 +207,7 @@ def test_whole_numbers_fractions_nulls_and_missing_members_are_one_column(tmp_pa
 def test_values_that_do_not_fit_are_counted_in_the_log(tmp_path, caplog):
     landed(tmp_path, '{"Id":"1","TotalAmt":"x"}', '{"Id":"2","TotalAmt":[]}').to_arrow()
     assert "invoices: 2 values do not fit the column total_amt" in caplog.text
+    assert "invoices: invoices:" not in caplog.text
 
 
 def test_a_damaged_line_is_an_error_and_not_a_shorter_table(tmp_path):

@@ -354,6 +354,11 @@ def test_books_that_were_not_compared_are_not_said_to_disagree_or_to_agree():
     assert not cash.disagrees
     assert "not verified" in repr(cash)
     assert "No account was compared." in cash._repr_html_()
+    alone = books(0) | {"unverified": ["cash basis"], "status": "reports_agree"}
+    report = qbo_rs.BooksReport.from_dict({"books": [alone]})
+    assert "the reports agree, records not compared" in repr(report.books[0])
+    assert not report.books[0].agrees
+    assert not report.ok
 
 
 def test_books_with_differences_of_known_causes_do_not_agree():

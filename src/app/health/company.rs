@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{finding, schema_flag};
 use crate::app::CompanyReport;
 use crate::domain::{ConnectionState, Finding, Reason};
-use crate::store::TieOut;
+use crate::store::{BooksVerdict, TieOut};
 
 /// A pause that no request waits for. Shorter ones pass by themselves.
 const LONG_PAUSE: Duration = Duration::from_secs(600);
@@ -43,14 +43,25 @@ pub(crate) fn connection_findings(account: &CompanyReport, now: DateTime<Utc>) -
 
 /// Returns the findings about the last comparisons of the books.
 pub(crate) fn books_findings(books: &[TieOut], now: DateTime<Utc>) -> Vec<Finding> {
-    let different = books.iter().filter(|books| books.status != "ok");
-    different
-        .map(|books| {
-            let command = books.command(&schema_flag(&books.schema));
-            let reason = Reason::BooksDiffer { as_of: books.as_of };
-            finding("books", reason, Some(command), now)
-        })
-        .collect()
+    let found = books.iter().filter_map(|books| {
+        let command = books.command(&schema_flag(&books.schema));
+        Some(finding("books", books_reason(books)?, Some(command), now))
+    });
+    found.collect()
+}
+
+/// Returns the reason why the books of a comparison are not in step, if they are not.
+pub(crate) fn books_reason(books: &TieOut) -> Option<Reason> {
+    let as_of = books.as_of;
+    match books.verdict() {
+        BooksVerdict::Fine => None,
+        BooksVerdict::NeedSomebody(transactions) => Some(Reason::BooksNeedSomebody {
+            as_of,
+            transactions,
+        }),
+        BooksVerdict::Unverified => Some(Reason::BooksUnverified { as_of }),
+        BooksVerdict::Differ => Some(Reason::BooksDiffer { as_of }),
+    }
 }
 
 /// Returns true if no sync of a company can succeed before somebody has done something about its connection.

@@ -23,6 +23,15 @@ pub(crate) fn phrase(
         Reason::BooksDiffer { as_of: day } => {
             say!(in language; "the books of {day} differ from QuickBooks's reports", day)
         }
+        Reason::BooksUnverified { as_of: day } => {
+            say!(in language; "not all of the books of {day} could be compared with QuickBooks's reports", day)
+        }
+        Reason::BooksNeedSomebody {
+            as_of: day,
+            transactions: count,
+        } => {
+            say!(in language; count count; "in the books of {day}, {n} transaction differs for a cause that needs somebody", "in the books of {day}, {n} transactions differ for causes that need somebody", day, n = number(count))
+        }
         Reason::NothingLoaded => say!(in language; "nothing has been loaded yet"),
         Reason::NeverRead => say!(in language; "was never read"),
         Reason::Stuck { windows } => {

@@ -1,29 +1,27 @@
 //! The order of a tie-out: few requests while the books agree, more only where they do not.
 
-use std::collections::HashSet;
-
-use chrono::{Months, NaiveDate};
+use chrono::NaiveDate;
 
 use super::certain::Certain;
 use super::fetch::{Ages, Answers, Asked, Reports};
 use super::findings::Findings;
+use super::known::Memory;
 use super::lists::kept_stock;
 use super::unqueried::Unqueried;
 use crate::books::tie_out::{
-    Balances, ReportedTransaction, TransactionDifference, check_balance_sheet, check_movements,
-    check_profit_and_loss, open_documents_of,
+    Balances, ReportedTransaction, check_balance_sheet, check_movements, check_profit_and_loss,
+    open_documents_of,
 };
 use crate::books::{Drafts, Lists};
+use crate::domain::CompanyBooks;
 use crate::domain::reports::Basis;
 use crate::error::{Error, Result};
 use crate::sink::postgres::Books;
-use crate::store::KnownDifference;
+use crate::store::KeptTieOut;
 
-/// The time after the last day in which a transaction is looked for that the records have before it.
-const AHEAD: Months = Months::new(6);
-
-/// The time before the first record in which transactions are looked for, if QuickBooks has balances then.
-const BEFORE: Months = Months::new(12);
+/// The note of a comparison on cash basis.
+pub(super) const REPORTS_ALONE: &str = "cash basis: records do not say when income counts as paid, so that only the \
+                                        reports are compared with each other";
 
 /// The way in which a comparison looks at the books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,21 +48,22 @@ impl<'c> Comparison<'c> {
     pub(super) async fn made(
         (books, reports): (&'c Books<'c>, &'c Reports),
         unqueried: Unqueried<'c>,
-        known: Vec<KnownDifference>,
+        memory: Memory,
         days: (NaiveDate, NaiveDate),
         look: Look,
     ) -> Result<Self> {
         let is_cash = reports.basis == Basis::Cash;
         if is_cash {
-            let reason = "cash basis: records do not say when income counts as paid, so that only the \
-                          reports are compared with each other";
-            reports.note(reason.to_owned());
+            reports.note(REPORTS_ALONE.to_owned());
         }
         let before = day_before(days.0);
         let read = async {
             let findings = match is_cash {
-                true => Findings::new(books.read_lists().await?, Vec::new(), Vec::new(), days),
-                false => Box::pin(read(books, known, days)).await?,
+                true => {
+                    let (lists, nothing) = (books.read_lists().await?, Memory::default());
+                    Findings::new(lists, Vec::new(), nothing, days)
+                }
+                false => Box::pin(read(books, memory, days)).await?,
             };
             let records = findings.landed.changed_at.len();
             reports.watched.records_read(records);
@@ -87,8 +86,8 @@ impl<'c> Comparison<'c> {
 
     /// Returns whether it shows something that no earlier comparison has found: a difference, an amount that no
     /// cause explains, or reports that contradict each other.
-    pub(super) fn has_news(&self, known: &[TransactionDifference]) -> bool {
-        let certain = Certain::of(known.iter());
+    pub(super) fn has_news(&self, known: &Memory) -> bool {
+        let certain = Certain::of(known, &[]);
         let mut differences = self.findings.differences.iter();
         self.reports.have_contradictions()
             || !self.is_explained()
@@ -161,15 +160,22 @@ impl<'c> Comparison<'c> {
             (self.findings.from, self.findings.end),
             self.findings.before(),
         );
-        let closing = self.reports.balances(asked.closing, days.1);
-        let opening = self.reports.balances(asked.opening, before);
+        let mut closing = self.reports.balances(asked.closing, days.1);
+        let mut opening = self.reports.balances(asked.opening, before);
         let chart = &self.findings.chart;
         let postings = self.reports.transactions(asked.ledger, days, chart);
+        let mut are_contradicted = false;
         if let (Some(opening), Some(closing), Some(postings)) = (&opening, &closing, &postings) {
-            self.note_all(check_movements(postings, (opening, closing), chart));
+            are_contradicted = self.note_all(check_movements(postings, (opening, closing), chart));
         }
         let statements = (asked.sheet, asked.profit);
-        self.check_statements(statements, closing.as_ref(), postings.as_deref());
+        are_contradicted |=
+            self.check_statements(statements, closing.as_ref(), postings.as_deref());
+        if are_contradicted {
+            // "No data" is then no balance of zero.
+            opening = opening.filter(|balances| !balances.is_empty());
+            closing = closing.filter(|balances| !balances.is_empty());
+        }
         if self.reports.basis == Basis::Cash {
             // The entries of the records are on accrual basis: each document that is not paid would differ, and
             // each payment, and none of them would be wrong.
@@ -206,7 +212,7 @@ impl<'c> Comparison<'c> {
     }
 
     /// Does work that takes a while on a thread of its own.
-    async fn work<T: Send + 'static>(
+    pub(super) async fn work<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Findings) -> T + Send + 'static,
     ) -> Result<T> {
@@ -221,10 +227,14 @@ impl<'c> Comparison<'c> {
         Ok(done)
     }
 
-    fn note_all(&self, checked: Result<Vec<String>, String>) {
-        for reason in checked.unwrap_or_else(|reason| vec![reason]) {
+    /// Notes contradictions. Returns whether there are any.
+    pub(super) fn note_all(&self, checked: Result<Vec<String>, String>) -> bool {
+        let reasons = checked.unwrap_or_else(|reason| vec![reason]);
+        let are_there = !reasons.is_empty();
+        for reason in reasons {
             self.reports.contradict(reason);
         }
+        are_there
     }
 
     /// Compares the transactions. All earlier ones are read, too, if the balances of the day before the first
@@ -236,15 +246,25 @@ impl<'c> Comparison<'c> {
             .work(move |findings| (findings.explains_opening(opening.as_ref()), opening))
             .await?;
         let Some(opening) = opening.filter(|_| !explained) else {
+            if self.findings.has_residue() {
+                self.reports.note(
+                    "balances before the first transaction: they differ, and no record is so old"
+                        .to_owned(),
+                );
+            }
             return Ok(());
         };
-        if !self.walk_back(&opening).await? {
+        let day = self.findings.before();
+        let Some(is_whole) = self.walk_back(&opening).await? else {
             // Nothing was learned, so nothing is forgotten.
             return self.work(Findings::compare).await;
-        }
+        };
+        // What contradicts itself is asked for again the next time.
+        let balances = is_whole.then_some(opening);
         self.land_unqueried().await?;
         self.take_stock().await?;
-        self.work(Findings::compare_all).await
+        self.work(move |findings| findings.compare_all(balances.as_ref(), day))
+            .await
     }
 
     /// Posts the records with the stock that the reports show before them, if it was not known.
@@ -294,79 +314,27 @@ impl<'c> Comparison<'c> {
         }
     }
 
-    /// Reads what the reports show of all earlier transactions. Returns false if they could not be read.
-    async fn walk_back(&mut self, opening: &Balances) -> Result<bool> {
-        let before = self.findings.before();
-        let Some(first) = self.findings.first_day() else {
-            return Ok(false);
-        };
-        let mut first = first.min(before);
-        let chart = &self.findings.chart;
-        let Some(mut earlier) = self.reports.postings((first, before), chart).await? else {
-            return Ok(false);
-        };
-        let mut origin = self.reports.trial_balance(day_before(first)).await?;
-        if origin.as_ref().is_some_and(has_balances) {
-            // A transaction may have been moved to a day before all records.
-            let start = first.checked_sub_months(BEFORE).unwrap_or(first);
-            let days = (start, day_before(first));
-            if let Some(more) = self.reports.postings(days, chart).await? {
-                earlier.extend(more);
-                first = start;
-                origin = self.reports.trial_balance(day_before(first)).await?;
-            }
-        }
-        if let Some(origin) = origin {
-            self.note_all(check_movements(&earlier, (&origin, opening), chart));
-            if has_balances(&origin) {
-                self.reports.contradict(format!(
-                    "QuickBooks has balances before {first}, and no record is so old"
-                ));
-            }
-        }
-        self.findings.extend_back(first, earlier);
-        Ok(true)
-    }
-
-    /// Looks after the last day for transactions that only the records have before it.
-    async fn look_ahead(&mut self) -> Result<()> {
-        let missing: HashSet<(String, String)> = self.findings.only_recorded();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let end = self.findings.end;
-        let first = end.succ_opt().unwrap_or(end);
-        let last = end.checked_add_months(AHEAD).unwrap_or(first);
-        let chart = &self.findings.chart;
-        let ahead = self.reports.postings((first, last), chart).await?;
-        let is_missing = |transaction: &ReportedTransaction| {
-            missing.contains(&(transaction.entity().to_owned(), transaction.id.clone()))
-        };
-        let found: Vec<_> = ahead.into_iter().flatten().filter(is_missing).collect();
-        if found.is_empty() {
-            return Ok(());
-        }
-        self.findings.reported.get_or_insert_default().extend(found);
-        self.work(Findings::compare).await
-    }
-
-    /// Checks that the statements do not contradict the other reports.
+    /// Checks that the statements do not contradict the other reports. Returns whether the balance sheet does.
     fn check_statements(
         &self,
         (sheet, profit): (Answers, Answers),
         closing: Option<&Balances>,
         postings: Option<&[ReportedTransaction]>,
-    ) {
+    ) -> bool {
         let chart = &self.findings.chart;
         let sheet = self.reports.noted(sheet);
         let sheet = sheet.and_then(|answers| answers.into_iter().next());
-        if let (Some(sheet), Some(closing)) = (sheet, closing) {
-            self.note_all(check_balance_sheet(&sheet, closing, chart));
-        }
+        let is_contradicted = match (sheet, closing) {
+            (Some(sheet), Some(closing)) => {
+                self.note_all(check_balance_sheet(&sheet, closing, chart))
+            }
+            _ => false,
+        };
         let profit = self.reports.noted(profit);
         if let (Some(profit), Some(postings)) = (profit, postings) {
             self.note_all(check_profit_and_loss(&profit, postings, chart));
         }
+        is_contradicted
     }
 
     async fn compare_parties(&mut self, ages: Vec<Ages>) -> Result<()> {
@@ -395,39 +363,36 @@ impl<'c> Comparison<'c> {
         Ok(())
     }
 
-    /// Writes the ledger of the records, with what only reports show.
+    /// Keeps the ledger of the records, with what only reports show, and the outcome.
     ///
     /// # Errors
     /// Failures of the database.
-    pub(super) async fn keep_ledger(&self) -> Result<()> {
-        if self.reports.basis == Basis::Cash {
-            // The ledger is on accrual basis.
-            return Ok(());
-        }
+    pub(super) async fn keep(&self, schema: &str, books: &CompanyBooks) -> Result<()> {
+        let tie_out = KeptTieOut {
+            schema,
+            books,
+            unexplained: self.unexplained(),
+            known: self.findings.known_differences(),
+        };
         let from_reports = self.findings.entries_of_reports();
-        self.books.write(&self.findings.landed, &from_reports).await
+        // The ledger is on accrual basis.
+        let is_accrual = self.reports.basis == Basis::Accrual;
+        let ledger = is_accrual.then_some((&self.findings.landed, &from_reports[..]));
+        self.books.keep(ledger, &tie_out).await
     }
 }
 
-fn day_before(day: NaiveDate) -> NaiveDate {
+pub(super) fn day_before(day: NaiveDate) -> NaiveDate {
     day.pred_opt().unwrap_or(day)
 }
 
-fn has_balances(balances: &Balances) -> bool {
-    balances.values().any(|amount| !amount.is_zero())
-}
-
 /// Reads and posts the records.
-async fn read(
-    books: &Books<'_>,
-    known: Vec<KnownDifference>,
-    days: (NaiveDate, NaiveDate),
-) -> Result<Findings> {
+async fn read(books: &Books<'_>, memory: Memory, days: (NaiveDate, NaiveDate)) -> Result<Findings> {
     let kept = books.report_entries().await?;
     let open = |lists: &mut Lists, _: &mut Drafts| lists.opening_stock = kept_stock(lists, &kept);
     let landed = books.read(open).await?;
     let archived = books.archived().await?;
-    let mut findings = Findings::new(landed, kept, known, days);
+    let mut findings = Findings::new(landed, kept, memory, days);
     findings.archived = archived;
     Ok(findings)
 }

@@ -213,14 +213,22 @@ impl Reports {
             .await;
         let fetched = match fetched {
             Ok(fetched) => fetched,
-            Err(error @ (Error::Decode { .. } | Error::TooLarge { .. })) => {
-                return Ok(Err(error.to_string()));
+            Err(error) if is_no_report(&error) => {
+                let reason = error.to_string();
+                return Ok(Err(match reason.starts_with(name) {
+                    true => reason,
+                    false => format!("{name}: {reason}"),
+                }));
             }
             Err(error) => return Err(error),
         };
+        // Records say the time of QuickBooks, and so does its answer; our clock may be another one.
+        let times = fetched.answers.iter();
+        let times = times.map(|landed| landed.parsed.answered_at().unwrap_or(asked_at));
+        let made_at = times.min().unwrap_or(asked_at);
         let mut state = self.state.lock();
         state.requests += fetched.requests;
-        state.made_at = Some(state.made_at.map_or(asked_at, |known| known.min(asked_at)));
+        state.made_at = Some(state.made_at.map_or(made_at, |known| known.min(made_at)));
         let answers = fetched.answers.into_iter();
         let answers: Vec<_> = answers.map(|landed| landed.parsed.answer).collect();
         let mut hasher = DefaultHasher::new();
@@ -323,6 +331,16 @@ impl Reports {
                 None
             }
         }
+    }
+}
+
+/// Returns whether QuickBooks has answered, and not with the report that was asked for. The other reports are compared
+/// all the same.
+fn is_no_report(error: &Error) -> bool {
+    match error {
+        Error::Decode { .. } | Error::TooLarge { .. } => true,
+        Error::AfterAttempts { last, .. } => is_no_report(last),
+        _ => false,
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use rust_decimal::Decimal;
 
-use super::known::{from_known, to_known};
+use super::known::Memory;
 use super::lists::{chart_of, starting_stock};
 use crate::books::tie_out::{
     AccountTieOut, Balances, Cause, Chart, OpenDocuments, Owed, PartyKind, PartyTieOut, Records,
@@ -28,8 +29,8 @@ pub(super) struct Findings {
     pub(super) kept: Vec<Entry>,
     /// The records that are in files of archives.
     pub(super) archived: ArchivedRecords,
-    /// The differences of the last comparison.
-    known: Vec<TransactionDifference>,
+    /// The findings of earlier comparisons.
+    memory: Memory,
     /// The transactions that the reports show; `None` if they could not be read.
     pub(super) reported: Option<Vec<ReportedTransaction>>,
     /// The time of the oldest report.
@@ -45,7 +46,7 @@ impl Findings {
     pub(super) fn new(
         landed: PostedRecords,
         kept: Vec<Entry>,
-        known: Vec<KnownDifference>,
+        mut memory: Memory,
         (from, end): (NaiveDate, NaiveDate),
     ) -> Self {
         let in_ledger: HashSet<(&str, &str)> = kept
@@ -58,15 +59,17 @@ impl Findings {
             let is_reported = difference.cause.is_some_and(Cause::is_only_reported);
             !is_reported || in_ledger.contains(&key(difference))
         };
-        let known = known.into_iter().filter_map(from_known).filter(is_known);
-        let known = known.collect();
+        memory
+            .differences
+            .retain(|known| is_known(&known.difference));
+        memory.forget_changed(&landed);
         Self {
             from,
             end,
             chart: chart_of(&landed.lists),
             landed,
             kept,
-            known,
+            memory,
             ..Self::default()
         }
     }
@@ -98,11 +101,10 @@ impl Findings {
             compare_transactions(&self.chart, &records, reported, range, self.reported_at);
         let found: HashSet<(&str, &str)> = self.differences.iter().map(key).collect();
         let is_earlier = |difference: &&TransactionDifference| {
-            !found.contains(&key(difference))
-                && difference.days().all(|day| day < self.from)
-                && !self.has_landed_since(difference)
+            !found.contains(&key(difference)) && difference.days().all(|day| day < self.from)
         };
-        let earlier: Vec<_> = self.known.iter().filter(is_earlier).cloned().collect();
+        let known = self.memory.differences();
+        let earlier: Vec<_> = known.filter(is_earlier).cloned().collect();
         self.differences.extend(earlier);
         self.name_archived();
     }
@@ -145,12 +147,6 @@ impl Findings {
         archived.map(|record| &*record.file)
     }
 
-    /// Returns whether the record of a payment of zero is there by now. Of others, the balances tell.
-    fn has_landed_since(&self, difference: &TransactionDifference) -> bool {
-        let key = (difference.entity.clone(), difference.id.clone());
-        difference.is_lost_without_amounts() && self.landed.changed_at.contains_key(&key)
-    }
-
     /// Compares the balances of the last day.
     pub(super) fn compare_closing(&mut self) {
         if let Some(closing) = &self.closing {
@@ -161,7 +157,7 @@ impl Findings {
     /// Takes the differences of the last comparison, if the transactions could not be read.
     pub(super) fn recall(&mut self) {
         let end = self.end;
-        let known = self.known.iter();
+        let known = self.memory.differences();
         let known = known.filter(|difference| difference.days().all(|day| day <= end));
         self.differences = known.cloned().collect();
     }
@@ -198,45 +194,73 @@ impl Findings {
     }
 
     fn compare_accounts(&self, report: &Balances, day: NaiveDate) -> Vec<AccountTieOut> {
+        self.accounts_with(&self.differences, report, day)
+    }
+
+    fn accounts_with(
+        &self,
+        differences: &[TransactionDifference],
+        report: &Balances,
+        day: NaiveDate,
+    ) -> Vec<AccountTieOut> {
         let month = self.landed.lists.fiscal_year_start.unwrap_or(1);
         let days = (day, year_start(day, month));
         let entries = &self.landed.ledger.entries;
-        compare_accounts(&self.chart, entries, report, days, &self.differences)
+        compare_accounts(&self.chart, entries, report, days, differences)
     }
 
-    /// Returns whether the differences that are known explain the balances of a day.
-    fn explains(&self, report: &Balances, day: NaiveDate) -> bool {
-        let accounts = self.compare_accounts(report, day);
+    /// Returns what nothing that is known makes of the balances of a day. What has no name is known, too: it is no
+    /// reason to look for it once more.
+    fn unknown(&self, report: &Balances, day: NaiveDate) -> Vec<(String, Decimal)> {
+        let residue = self.memory.residue_as_difference();
+        let mut known: Vec<_> = self.differences.iter().cloned().chain(residue).collect();
+        for difference in &mut known {
+            difference.cause = difference.cause.or(Some(Cause::Amount));
+        }
+        let accounts = self.accounts_with(&known, report, day).into_iter();
         accounts
-            .iter()
-            .all(|account| account.unexplained().is_zero())
+            .map(|account| (account.account_id.clone(), account.unexplained()))
+            .filter(|(_, amount)| !amount.is_zero())
+            .collect()
     }
 
-    /// Compares. Returns whether the differences explain the balances of the day before the first one, with
-    /// those of the last comparison or, if these have gone, without them.
+    /// Compares. Returns whether nothing is unknown of the balances of the day before the first one, with what the
+    /// last comparison found or, if this has gone, without it.
     pub(super) fn explains_opening(&mut self, opening: Option<&Balances>) -> bool {
+        self.memory.forget_changed(&self.landed);
         self.compare();
         let Some(opening) = opening else {
             return true;
         };
-        if self.explains(opening, self.before()) {
+        if self.unknown(opening, self.before()).is_empty() {
             return true;
         }
-        let known = std::mem::take(&mut self.known);
+        let memory = std::mem::take(&mut self.memory);
         self.compare();
-        if self.explains(opening, self.before()) {
+        if self.unknown(opening, self.before()).is_empty() {
             // With them goes what only reports showed: without it the balances fit.
             self.kept.retain(|entry| entry.date >= self.from);
             return true;
         }
-        self.known = known;
+        self.memory = memory;
         false
     }
 
-    /// Compares without what is known of earlier times, because all of them are read.
-    pub(super) fn compare_all(&mut self) {
-        self.known = Vec::new();
+    /// Compares without what is known of earlier times, because all of them are read up to the day of these balances, if they can be trusted.
+    /// What they leave unknown is older than all that was read.
+    pub(super) fn compare_all(&mut self, opening: Option<&Balances>, day: NaiveDate) {
+        self.memory = Memory::default();
         self.compare();
+        let origin = self.before();
+        let unknown = opening.map(|opening| self.unknown(opening, day));
+        let unknown = unknown.into_iter().flatten();
+        let residue = unknown.map(|(account, amount)| (origin, account, amount));
+        self.memory.residue = residue.collect();
+    }
+
+    /// Returns whether something differs at the beginning of all books that no transaction explains.
+    pub(super) fn has_residue(&self) -> bool {
+        !self.memory.residue.is_empty()
     }
 
     /// Returns the day of the first transaction of the records; `None` without one.
@@ -375,15 +399,17 @@ impl Findings {
 
     /// Returns the differences, as the next comparison needs them.
     pub(super) fn known_differences(&self) -> Vec<KnownDifference> {
-        if self.reported.is_none() {
-            return self.known.iter().filter_map(to_known).collect();
-        }
-        let later = self.known.iter().filter(|it| self.is_outside(it));
-        let found = self.differences.iter();
-        let kept = found.filter(|it| !self.is_outside(it) || it.date < self.from);
-        kept.chain(later.filter(|it| it.date > self.end))
-            .filter_map(to_known)
-            .collect()
+        let known: Vec<&TransactionDifference> = self.memory.differences().collect();
+        let kept: Vec<_> = match self.reported.is_some() {
+            true => {
+                let later = known.into_iter().filter(|it| self.is_outside(it));
+                let found = self.differences.iter();
+                let kept = found.filter(|it| !self.is_outside(it) || it.date < self.from);
+                kept.chain(later.filter(|it| it.date > self.end)).collect()
+            }
+            false => known,
+        };
+        self.memory.kept(&kept, &self.landed)
     }
 
     /// Returns whether a difference lies before the first or after the last day.
@@ -423,8 +449,6 @@ fn year_start(day: NaiveDate, fiscal_month: u32) -> NaiveDate {
 
 #[cfg(test)]
 mod tests {
-    use rust_decimal::Decimal;
-
     use super::*;
     use crate::books::{EntryKind, EntrySource};
 
@@ -465,9 +489,11 @@ mod tests {
                 .map(|(account, amount)| (date, account.to_owned(), amount.to_string()))
                 .into(),
             parties: Vec::new(),
+            record: None,
         };
         let days = (day("2031-03-01"), day("2031-03-31"));
-        let mut findings = Findings::new(PostedRecords::default(), kept, vec![known], days);
+        let memory = Memory::of(vec![known]);
+        let mut findings = Findings::new(PostedRecords::default(), kept, memory, days);
         findings.reported = Some(Vec::new());
         findings
     }
@@ -484,9 +510,9 @@ mod tests {
     #[test]
     fn what_only_reports_show_is_not_known_if_its_entries_are_not_in_the_ledger() {
         let mut lost = with_payroll();
-        let known = lost.known.iter().filter_map(to_known).collect();
+        let memory = std::mem::take(&mut lost.memory);
         let landed = std::mem::take(&mut lost.landed);
-        let mut findings = Findings::new(landed, Vec::new(), known, (lost.from, lost.end));
+        let mut findings = Findings::new(landed, Vec::new(), memory, (lost.from, lost.end));
         findings.reported = Some(Vec::new());
         assert!(!findings.explains_opening(Some(&balances(&[("36", 5), ("1", -5)]))));
         assert_eq!(findings.known_differences(), []);
@@ -508,6 +534,33 @@ mod tests {
         assert!(findings.explains_opening(Some(&balances(&[]))));
         assert_eq!(findings.entries_of_reports(), []);
         assert_eq!(findings.known_differences(), []);
+    }
+
+    /// Records may begin later than the books of QuickBooks.
+    #[test]
+    fn what_is_older_than_all_records_is_known_and_stays_unexplained() {
+        let opening = balances(&[("36", 9), ("1", -9)]);
+        let mut findings = with_payroll();
+        let (days, before) = ((findings.from, findings.end), findings.before());
+        findings.extend_back(day("2031-01-01"), Vec::new());
+        findings.compare_all(Some(&opening), before);
+        let memory = Memory::of(findings.known_differences());
+        let next = |opening: &Balances| {
+            let landed = PostedRecords::default();
+            let mut next = Findings::new(landed, Vec::new(), memory.clone(), days);
+            next.reported = Some(Vec::new());
+            let is_known = next.explains_opening(Some(opening));
+            next.closing = Some(opening.clone());
+            next.compare_closing();
+            let accounts = next.accounts.iter();
+            let left = accounts.filter(|account| !account.unexplained().is_zero());
+            (is_known, next.has_residue(), left.count())
+        };
+        assert_eq!(next(&opening), (true, true, 2));
+        let other = balances(&[("36", 8), ("1", -8)]);
+        assert_eq!(next(&other), (false, true, 2));
+        // Once the balances fit without it, nothing is left.
+        assert_eq!(next(&balances(&[])), (true, false, 0));
     }
 
     #[test]

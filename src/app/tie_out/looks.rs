@@ -9,14 +9,12 @@ use chrono::NaiveDate;
 use super::certain::Certain;
 use super::comparison::{Comparison, Look};
 use super::fetch::Reports;
-use super::known::from_known;
+use super::known::Memory;
 use super::unqueried::Unqueried;
 use crate::app::turn::wait_for_writers;
-use crate::books::tie_out::TransactionDifference;
 use crate::domain::reports::Basis;
 use crate::error::Result;
 use crate::sink::postgres::Books;
-use crate::store::KnownDifference;
 
 /// The most looks at books that are changed again and again.
 const MAX_LOOKS: usize = 4;
@@ -25,28 +23,26 @@ const MAX_LOOKS: usize = 4;
 pub(super) struct Looks<'c> {
     pub(super) books: &'c Books<'c>,
     pub(super) reports: &'c Reports,
-    pub(super) known: Vec<KnownDifference>,
+    pub(super) known: Memory,
     pub(super) days: (NaiveDate, NaiveDate),
 }
 
 impl<'c> Looks<'c> {
-    /// Compares the books. One look is enough if it shows nothing new. What is still new in the last look, and was
-    /// not in the one before it, is noted and not judged.
+    /// Compares the books. One look is enough if it shows nothing new. A difference that only the last look shows is
+    /// noted and not judged.
     ///
     /// # Errors
     /// Failures of QuickBooks and of the database; [`Error::Config`](crate::Error) if a sync does not end.
     pub(super) async fn compared(&self, mut unqueried: Unqueried<'c>) -> Result<Comparison<'c>> {
-        let known = self.known.iter().cloned().filter_map(from_known);
-        let known: Vec<TransactionDifference> = known.collect();
         let mut before = Vec::new();
         let mut look = 1;
         loop {
             let mut comparison = self.look(look, unqueried).await?;
-            if !comparison.has_news(&known) || (look > 1 && comparison.is_of_one_instant()) {
+            if !comparison.has_news(&self.known) || (look > 1 && comparison.is_of_one_instant()) {
                 return Ok(comparison);
             }
             if look == MAX_LOOKS {
-                let certain = Certain::of(known.iter().chain(&before));
+                let certain = Certain::of(&self.known, &before);
                 comparison.leave_open(&certain, MAX_LOOKS).await?;
                 return Ok(comparison);
             }

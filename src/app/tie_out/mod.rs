@@ -9,6 +9,7 @@ mod lists;
 mod looks;
 mod outcome;
 mod unqueried;
+mod walk;
 mod watched;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use tracing::{Instrument, info_span};
 
 use self::fetch::Reports;
+use self::known::Memory;
 pub(super) use self::lists::kept_stock;
 use self::looks::Looks;
 use self::unqueried::Unqueried;
@@ -31,7 +33,7 @@ use crate::error::{Error, Result};
 use crate::port::Source;
 use crate::postgres::Db;
 use crate::sink::postgres::{Books, DEFAULT_LEDGER_SCHEMA, PostgresSink, RunRecords};
-use crate::store::{keep_differences, known_differences, record_tie_out};
+use crate::store::known_differences;
 
 /// The ledger is read over one connection. Records that no query finds are stored over others.
 const CONNECTIONS: usize = 3;
@@ -169,7 +171,7 @@ impl App {
             let days = (first_day, request.end);
             let basis = request.basis.name();
             let company = (config.realm_id.as_str(), request.schema.as_str());
-            let known = known_differences(&db, company, basis).await?;
+            let known = Memory::of(known_differences(&db, company, basis).await?);
             let looks = Looks {
                 books: &books,
                 reports: &reports,
@@ -178,14 +180,11 @@ impl App {
             };
             let comparison = Box::pin(looks.compared(unqueried)).await?;
             reports.watched.compared();
-            comparison.keep_ledger().await?;
-            let known = comparison.findings.known_differences();
-            keep_differences(&db, company, basis, &known).await?;
-            let company = comparison.outcome(&config.realm_id);
-            Ok::<_, Error>((company, comparison.unexplained()))
+            let found = comparison.outcome(&config.realm_id);
+            Box::pin(comparison.keep(&request.schema, &found)).await?;
+            Ok::<_, Error>(found)
         });
-        let (company, unexplained) = compared.instrument(span).await?;
-        record_tie_out(&db, &request.schema, &company, &unexplained).await?;
+        let company = compared.instrument(span).await?;
         Ok(BooksReport {
             books: vec![company],
         })

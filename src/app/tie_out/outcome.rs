@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
-use super::comparison::Comparison;
+use super::comparison::{Comparison, REPORTS_ALONE};
 use crate::books::tie_out::{AccountTieOut, Cause, PartyKind, PartyTieOut, TransactionDifference};
 use crate::domain::books_report::UNEXPLAINED;
 use crate::domain::{
@@ -44,7 +44,11 @@ impl Comparison<'_> {
     /// Returns the report of the company.
     pub(super) fn outcome(&self, realm_id: &str) -> CompanyBooks {
         let unverified = self.reports.unverified();
-        let is_ok = unverified.is_empty() && self.is_explained();
+        let status = match (&unverified[..], self.is_explained()) {
+            ([], true) => BooksStatus::Ok,
+            ([only], true) if only == REPORTS_ALONE => BooksStatus::ReportsAgree,
+            _ => BooksStatus::Different,
+        };
         CompanyBooks {
             realm_id: realm_id.to_owned(),
             basis: self.reports.basis.name(),
@@ -62,10 +66,7 @@ impl Comparison<'_> {
                 .collect(),
             unverified,
             requests: self.reports.requests(),
-            status: match is_ok {
-                true => BooksStatus::Ok,
-                false => BooksStatus::Different,
-            },
+            status,
         }
     }
 }
@@ -177,6 +178,15 @@ fn month_of(day: NaiveDate) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::books_report::{FOR_NOBODY, needs_somebody};
+
+    #[test]
+    fn the_causes_that_need_nobody_are_causes() {
+        let needing = Cause::ALL
+            .iter()
+            .filter(|cause| needs_somebody(cause.name()));
+        assert_eq!(needing.count(), Cause::ALL.len() - FOR_NOBODY.len());
+    }
 
     #[test]
     fn amounts_have_two_decimals_and_lose_none() {

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::view::{View, rich};
 use crate::app::CompanyReport;
-use crate::app::health::{CompanyFinding, connection_findings, phrase, schema_flag};
+use crate::app::health::{CompanyFinding, books_reason, connection_findings, phrase, schema_flag};
 use crate::domain::instant::format_instant;
 use crate::domain::{AlertKind, ConnectionState, Level, Reason, is_near_quota};
 use crate::language::{Language, number_in, say};
@@ -216,6 +216,7 @@ fn others(view: &View<'_>) -> Vec<Markup> {
         | AlertKind::EndsIn7Days
         | AlertKind::Quota
         | AlertKind::Books
+        | AlertKind::BooksOpen
         | AlertKind::Verify => false,
     });
     others
@@ -230,14 +231,18 @@ fn others(view: &View<'_>) -> Vec<Markup> {
 
 fn books(view: &View<'_>) -> Vec<Markup> {
     let language = view.language;
-    let different = view.books.iter().filter(|one| one.status != "ok");
-    let items = different.map(|one| {
+    let items = view.books.iter().filter_map(|one| {
         let (day, amount) = (one.as_of, &one.unexplained);
-        let what = say!(in language; "its books of {day} differ from QuickBooks's reports by {amount} without a known cause.", day, amount);
+        let what = match books_reason(one)? {
+            Reason::BooksDiffer { .. } => {
+                say!(in language; "its books of {day} differ from QuickBooks's reports by {amount} without a known cause.", day, amount)
+            }
+            reason => sentence(&phrase_of(view, &reason)),
+        };
         let company = view.overview.companies_known.flag(&one.realm_id);
         let command = one.command(&(schema_flag(&one.schema) + &company));
         let remedy = say!(in language; "`{command}` shows each account.", command);
-        item(&view.subject(&one.realm_id), &[what, remedy])
+        Some(item(&view.subject(&one.realm_id), &[what, remedy]))
     });
     items.collect()
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::view::View;
-use crate::app::TieOut;
+use crate::app::{BooksVerdict, TieOut};
 use crate::language::say;
 
 /// Renders the last comparison of the books; nothing if they were never compared.
@@ -41,15 +41,20 @@ pub(super) fn tie_outs(view: &View<'_>, books: &[TieOut]) -> Markup {
 }
 
 fn status(view: &View<'_>, one: &TieOut) -> String {
-    match one.status.as_str() {
-        "ok" => say!(in view.language; "ok"),
-        _ if one.is_unverified() => say!(in view.language; "unverified"),
-        _ => say!(in view.language; "different"),
+    let language = view.language;
+    match one.verdict() {
+        BooksVerdict::Fine if one.status == "ok" => say!(in language; "ok"),
+        BooksVerdict::Fine => say!(in language; "the reports agree"),
+        BooksVerdict::NeedSomebody(_) => say!(in language; "explained"),
+        BooksVerdict::Unverified => say!(in language; "unverified"),
+        BooksVerdict::Differ => say!(in language; "different"),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::app::{Overview, ShownCompanies};
     use crate::language::Language;
@@ -66,6 +71,7 @@ mod tests {
             transactions: 3,
             unexplained: "12.34".to_owned(),
             unverified: 2,
+            causes: BTreeMap::new(),
         }
     }
 
@@ -105,6 +111,16 @@ mod tests {
         assert!(
             shown_unverified.contains("data-label=\"Status\">unverified</td>"),
             "{shown_unverified}"
+        );
+        let lost = TieOut {
+            status: "ok".to_owned(),
+            causes: [("not_landed".to_owned(), 3)].into(),
+            ..tie_out()
+        };
+        let shown_lost = shown(&[lost]);
+        assert!(
+            shown_lost.contains("data-label=\"Status\">explained</td>"),
+            "{shown_lost}"
         );
         let spanish = View {
             language: Language::Es,

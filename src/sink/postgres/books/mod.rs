@@ -10,11 +10,12 @@ mod write;
 
 pub(crate) use self::posted::PostedRecords;
 use deadpool_postgres::Object;
+use tokio_postgres::Transaction;
 
 use crate::books::{Drafts, Entry, LISTS, Lists, POSTING};
 use crate::error::{Error, Result};
-use crate::postgres::{Db, migrations, server};
-use crate::store::{ArchivedRecords, OtherRun, Schemas, archived_records, writer_of};
+use crate::postgres::{Db, PIN_SEARCH_PATH, Query, database_error, migrations, server};
+use crate::store::{ArchivedRecords, KeptTieOut, OtherRun, Schemas, archived_records, writer_of};
 
 /// The schema of the ledger unless another one is named.
 pub(crate) const DEFAULT_LEDGER_SCHEMA: &str = "books";
@@ -127,23 +128,49 @@ impl<'d> Books<'d> {
     /// [`Error::Config`] if another object has the name of a table of the ledger; nothing has been
     /// changed then. [`Error::Database`].
     pub(crate) async fn write(&self, landed: &PostedRecords, from_reports: &[Entry]) -> Result<()> {
+        let mut connection = self.db.connection().await?;
+        let transaction = connection.transaction().await.map_err(database_error)?;
+        transaction.batch(PIN_SEARCH_PATH).await?;
+        self.write_in(&transaction, landed, from_reports).await?;
+        transaction.commit().await.map_err(database_error)
+    }
+
+    /// Keeps a comparison, all of it or nothing: the ledger, what the next one starts from, and the outcome. One
+    /// comparison is kept after the other.
+    ///
+    /// # Errors
+    /// See [`write`](Self::write).
+    pub(crate) async fn keep(
+        &self,
+        ledger: Option<(&PostedRecords, &[Entry])>,
+        tie_out: &KeptTieOut<'_>,
+    ) -> Result<()> {
+        let mut connection = self.db.connection().await?;
+        let transaction = connection.transaction().await.map_err(database_error)?;
+        transaction.batch(PIN_SEARCH_PATH).await?;
+        tie_out.keep(&transaction).await?;
+        if let Some((landed, from_reports)) = ledger {
+            self.write_in(&transaction, landed, from_reports).await?;
+        }
+        transaction.commit().await.map_err(database_error)
+    }
+
+    /// Replaces the ledger within a transaction, whose search path is pinned.
+    async fn write_in(
+        &self,
+        transaction: &Transaction<'_>,
+        landed: &PostedRecords,
+        from_reports: &[Entry],
+    ) -> Result<()> {
         let realm_id = Schemas::new(self.db.clone())
             .company_of(self.schema)
             .await?;
-        let mut connection = self.db.connection().await?;
         let names = (self.schema, self.into);
         let rows = write::LedgerRows {
             entries: landed.ledger.entries.iter().chain(from_reports),
             unbalanced: &landed.ledger.unbalanced,
         };
-        write::write(
-            &mut connection,
-            names,
-            realm_id.as_deref(),
-            rows,
-            &landed.lists,
-        )
-        .await
+        write::write(transaction, names, realm_id.as_deref(), rows, &landed.lists).await
     }
 }
 

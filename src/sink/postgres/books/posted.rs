@@ -45,7 +45,7 @@ impl PostedRecords {
     }
 
     /// Returns whether the record of a transaction is there, which reports may call otherwise than its entity.
-    fn has_record(&self, name: &str, id: &str) -> bool {
+    pub(crate) fn has_record(&self, name: &str, id: &str) -> bool {
         let is_there = |entity: &str| {
             let key = (entity.to_owned(), id.to_owned());
             self.changed_at.contains_key(&key)

@@ -7,9 +7,7 @@ use super::renew::renew;
 use super::rows::{ENTRY_COLUMNS, Rows, UNBALANCED_COLUMNS};
 use crate::books::{Entry, Lists, Unbalanced};
 use crate::error::{Error, Result};
-use crate::postgres::{
-    Columns, PIN_SEARCH_PATH, Query, database_error, migrations, params, quote_identifier, server,
-};
+use crate::postgres::{Columns, Query, migrations, params, quote_identifier, server};
 
 const CREATE_ENTRIES: &str = include_str!("../sql/gl_tables.sql");
 const CREATE_UNBALANCED: &str = include_str!("../sql/gl_unbalanced.sql");
@@ -23,35 +21,32 @@ pub(super) struct LedgerRows<'l, E> {
     pub(super) unbalanced: &'l [Unbalanced],
 }
 
-/// Replaces the rows of both tables, in one transaction.
+/// Replaces the rows of both tables.
 pub(super) async fn write<'l>(
-    connection: &mut tokio_postgres::Client,
+    transaction: &Transaction<'_>,
     (schema, into): (&str, &str),
     realm_id: Option<&str>,
     ledger: LedgerRows<'l, impl Iterator<Item = &'l Entry> + Clone>,
     lists: &Lists,
 ) -> Result<()> {
-    let transaction = connection.transaction().await.map_err(database_error)?;
-    transaction.batch(PIN_SEARCH_PATH).await?;
     transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
-    migrations::lock(&transaction).await?;
-    prepare(&transaction, schema, into).await?;
+    migrations::lock(transaction).await?;
+    prepare(transaction, schema, into).await?;
     let rows = Rows::new(realm_id, lists);
     let entries = ledger.entries;
     let table = full_name(into, "gl_entries");
-    renew(&transaction, &table, entries, &rows).await?;
+    renew(transaction, &table, entries, &rows).await?;
     let unbalanced = ledger.unbalanced.iter();
     let table = full_name(into, "gl_unbalanced");
     fill(
-        &transaction,
+        transaction,
         (&table, UNBALANCED_COLUMNS),
         unbalanced,
         |out, listed| {
             rows.unbalanced(out, listed);
         },
     )
-    .await?;
-    transaction.commit().await.map_err(database_error)
+    .await
 }
 
 pub(super) fn full_name(schema: &str, table: &str) -> String {
