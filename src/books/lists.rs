@@ -64,6 +64,8 @@ pub(crate) struct Lists {
     pub(crate) accounts: Vec<Account>,
     pub(crate) items: HashMap<String, Item>,
     customers: HashMap<String, String>,
+    /// The customer that a customer is a part of.
+    pub(crate) parents: HashMap<String, String>,
     vendors: HashMap<String, String>,
     employees: HashMap<String, String>,
     pub(crate) home_currency: Option<String>,
@@ -111,9 +113,12 @@ impl Lists {
                 let item = read::<RawItem>(payload)?.into_item()?;
                 self.items.insert(item.id.clone(), item);
             }
-            "Customer" => add_party(&mut self.customers, payload)?,
-            "Vendor" => add_party(&mut self.vendors, payload)?,
-            "Employee" => add_party(&mut self.employees, payload)?,
+            "Customer" => {
+                let (customer, parent) = add_party(&mut self.customers, payload)?;
+                self.parents.extend(parent.map(|parent| (customer, parent)));
+            }
+            "Vendor" => drop(add_party(&mut self.vendors, payload)?),
+            "Employee" => drop(add_party(&mut self.employees, payload)?),
             "TaxRate" => {
                 let rate = read::<RawTax>(payload)?;
                 if let Some(agency) = id(rate.agency_ref.as_ref()) {
@@ -201,10 +206,16 @@ impl Lists {
     }
 }
 
-fn add_party(names: &mut HashMap<String, String>, payload: &[u8]) -> Result<(), String> {
+/// Returns its id, and that of its parent.
+fn add_party(
+    names: &mut HashMap<String, String>,
+    payload: &[u8],
+) -> Result<(String, Option<String>), String> {
     let party = read::<RawTax>(payload)?;
-    names.insert(identity(party.id)?, party.display_name.unwrap_or_default());
-    Ok(())
+    let party_id = identity(party.id)?;
+    let name = party.display_name.unwrap_or_default();
+    names.insert(party_id.clone(), name);
+    Ok((party_id, id(party.parent_ref.as_ref())))
 }
 
 fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, String> {
@@ -305,6 +316,8 @@ impl RawItem {
 struct RawTax {
     id: Option<String>,
     agency_ref: Option<Reference>,
+    /// Of a customer.
+    parent_ref: Option<Reference>,
     display_name: Option<String>,
 }
 

@@ -84,7 +84,7 @@ impl Findings {
         let unbalanced = self.landed.ledger.unbalanced.iter();
         let unbalanced: HashMap<_, _> = unbalanced
             .map(|it| {
-                let cause = Cause::of_missing_entries(&it.reason);
+                let cause = Cause::of_missing_entries(it.kind);
                 ((it.entity.clone(), it.id.clone()), cause)
             })
             .collect();
@@ -271,11 +271,17 @@ impl Findings {
         Some([others, shown].concat())
     }
 
-    /// Returns the transactions that only the records have, and that may stand after the last day.
+    /// Returns the transactions that only the records have, and that may stand after the last day. One that equals
+    /// another one may have been moved there, too.
     pub(super) fn only_recorded(&self) -> HashSet<(String, String)> {
         let differences = self.differences.iter();
         differences
-            .filter(|difference| difference.cause == Some(Cause::DeletedAtSource))
+            .filter(|difference| {
+                matches!(
+                    difference.cause,
+                    Some(Cause::DeletedAtSource | Cause::Duplicate)
+                )
+            })
             .map(|difference| (difference.entity.clone(), difference.id.clone()))
             .collect()
     }
@@ -452,6 +458,7 @@ mod tests {
             foreign: None,
             party: None,
             memo: None,
+            number: None,
             kind: EntryKind::Line,
             source: EntrySource::Report,
         };

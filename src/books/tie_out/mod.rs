@@ -8,6 +8,7 @@ mod cause;
 mod chart;
 mod difference;
 mod open_documents;
+mod owners;
 mod parties;
 mod reported;
 mod shape;

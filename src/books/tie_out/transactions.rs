@@ -124,7 +124,10 @@ impl<'c> Comparison<'c> {
         };
         let lines = differing_lines(reported, side);
         if lines.is_empty() {
-            found.extend(self.without_amounts(key, side, reported));
+            let moved = key
+                .zip(side)
+                .and_then(|(key, side)| self.of_another_party(key, side, reported));
+            found.extend(moved.or_else(|| self.without_amounts(key, side, reported)));
             return;
         }
         let cause = match (key, side) {
@@ -153,6 +156,31 @@ impl<'c> Comparison<'c> {
         }
     }
 
+    /// Names a transaction that was changed, and whose amounts stand under another customer or vendor. What
+    /// nobody changed is left to the open documents: a report may name a party otherwise than the record does.
+    fn of_another_party(
+        &self,
+        key: &Key,
+        side: &Side<'_>,
+        reported: &ReportedTransaction,
+    ) -> Option<TransactionDifference> {
+        let cause = match self.is_newer_than_reports(key) {
+            true => Cause::ChangedAfterReport,
+            false => self
+                .is_older(key, reported)
+                .then_some(Cause::ChangedSinceLanding)?,
+        };
+        let party_lines = differing_parties(self.chart, Some(reported), Some(side));
+        let told = (reported.date, Some(cause));
+        (!party_lines.is_empty())
+            .then(|| TransactionDifference::without_lines(key.clone(), told, party_lines))
+    }
+
+    fn is_newer_than_reports(&self, key: &Key) -> bool {
+        let changed = self.records.landed.get(key);
+        changed.is_some_and(|changed| *changed > self.reported_at)
+    }
+
     /// Names a transaction of which no account says that its record is missing or settles nothing: its amounts are
     /// zero, or cancel out. QuickBooks makes such payments to link invoices with credits (reports.md F).
     fn without_amounts(
@@ -173,13 +201,8 @@ impl<'c> Comparison<'c> {
             party_lines.extend(settling_party(reported));
         }
         let key = (entity.to_owned(), reported.id.clone());
-        let told = (reported.date, cause);
-        Some(TransactionDifference::kept(
-            key,
-            told,
-            Vec::new(),
-            party_lines,
-        ))
+        let told = (reported.date, Some(cause));
+        Some(TransactionDifference::without_lines(key, told, party_lines))
     }
 
     /// Takes the lines of stock apart, if they are a difference of their own.
@@ -242,8 +265,7 @@ impl<'c> Comparison<'c> {
         if shown == held {
             return Some(Cause::PeriodMoved);
         }
-        let changed = self.records.landed.get(key);
-        if changed.is_some_and(|changed| *changed > self.reported_at) {
+        if self.is_newer_than_reports(key) {
             return Some(Cause::ChangedAfterReport);
         }
         if shown.is_empty() {
@@ -293,10 +315,9 @@ impl<'c> Comparison<'c> {
             .into_iter()
             .map(|(account, amount)| (side.date, account.to_owned(), -amount))
             .collect();
-        let changed = self.records.landed.get(key);
         let cause = if twins.has(&key.0, side) {
             Cause::Duplicate
-        } else if changed.is_some_and(|changed| *changed > self.reported_at) {
+        } else if self.is_newer_than_reports(key) {
             Cause::ChangedAfterReport
         } else {
             Cause::DeletedAtSource

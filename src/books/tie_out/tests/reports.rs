@@ -39,6 +39,13 @@ fn a_trial_balance_must_be_whole_and_balanced() {
     assert!(trial_balance_of(&without_total).is_err());
     let unbalanced = answer(&SIDES, [lines("12.00"), vec![total]].concat());
     assert!(trial_balance_of(&unbalanced).is_err());
+    // A row that is missing on both sides balances, and is missed in the total.
+    for (debit, credit) in [("17.50", "17.50"), ("17.50", "12.50"), ("12.50", "17.50")] {
+        let total = vec![cell("TOTAL", None), cell(debit, None), cell(credit, None)];
+        let total = row(RowKind::Summary, total);
+        let lacking = answer(&SIDES, [lines("12.50"), vec![total]].concat());
+        assert!(trial_balance_of(&lacking).is_err(), "{debit} {credit}");
+    }
     let cut = ReportAnswer {
         is_cut: true,
         ..whole
