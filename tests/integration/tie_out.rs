@@ -1,5 +1,6 @@
 //! The books of records against reports: companies of the sandbox whose books are known.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use chrono::NaiveDate;
@@ -721,5 +722,174 @@ async fn what_could_not_be_posted_is_named_with_its_reason_and_not_verified() {
         assert_eq!(books.unverified, [reason]);
         assert_eq!(books.status, BooksStatus::Different);
     }
+    database.drop().await;
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// The customer of each invoice.
+fn customers_of_invoices(sandbox: &Sandbox) -> HashMap<String, String> {
+    let invoices = truth(sandbox, "Invoice").into_iter();
+    invoices
+        .map(|(id, invoice)| (id, text(&invoice["CustomerRef"]["value"]).to_owned()))
+        .collect()
+}
+
+/// Payments of one invoice, of another customer than the one that pays.
+fn payments_for_others(sandbox: &Sandbox) -> Vec<(String, Value)> {
+    let owners = customers_of_invoices(sandbox);
+    let mut payments = truth(sandbox, "Payment");
+    payments.retain(|(_, payment)| {
+        let lines = payment["Line"].as_array().unwrap();
+        let payer = text(&payment["CustomerRef"]["value"]);
+        let owner = owners.get(text(&payment["Line"][0]["LinkedTxn"][0]["TxnId"]));
+        lines.len() == 1 && owner.is_some_and(|owner| owner != payer)
+    });
+    payments
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_stays_on_the_receivable_that_it_names_and_sales_on_that_of_the_customer() {
+    let (sandbox, database) = (company(6, 400), Database::create().await);
+    let app = synced(&sandbox, &database).await;
+    // More than was owed, and paid by a customer whose own receivable is another one.
+    let of_others = payments_for_others(&sandbox).into_iter();
+    let unapplied = of_others.filter(|(_, payment)| {
+        payment["ARAccountRef"]["value"] == "44" && payment["UnappliedAmt"].as_f64() > Some(0.0)
+    });
+    assert!(unapplied.count() > 0);
+    let books = tied_out(&app, &everything_until_2025()).await;
+    let wholesale = books.accounts.iter().find(|it| it.account_id == "44");
+    let wholesale = wholesale.expect("the second receivable");
+    assert_ne!(wholesale.report, "0.00");
+    assert_eq!(wholesale.report, wholesale.records);
+    let found: Vec<_> = causes(&books)
+        .into_iter()
+        .filter(|(.., cause)| *cause != "report_only")
+        .collect();
+    assert_eq!(found, []);
+    assert_eq!(books.status, BooksStatus::Ok, "{:?}", books.unverified);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_without_links_is_that_of_a_document_of_its_family_and_of_no_stranger() {
+    let (sandbox, database) = (company(6, 400), Database::create().await);
+    let (id, _) = payments_for_others(&sandbox).swap_remove(0);
+    let plant = json!({"kind": "lost-link", "entity": "Payment", "id": id});
+    change(&sandbox, "plant", plant);
+    let app = synced(&sandbox, &database).await;
+    let named = |books: &CompanyBooks| {
+        let found = causes(books).into_iter();
+        let found = found.filter(|(.., cause)| *cause != "report_only");
+        found
+            .map(|(_, id, cause)| format!("{id} {cause}"))
+            .collect::<Vec<_>>()
+    };
+    let books = tied_out(&app, &everything_until_2025()).await;
+    assert_eq!(named(&books), [format!("{id} link_missing")]);
+    assert_eq!(books.status, BooksStatus::Ok, "{:?}", books.unverified);
+
+    let forget = "UPDATE raw.qb_customers SET payload = payload - 'ParentRef'";
+    database.client.batch_execute(forget).await.unwrap();
+    let books = tied_out(&app, &everything_until_2025()).await;
+    assert_eq!(named(&books), Vec::<String>::new());
+    let open = books.parties.iter().filter(|it| it.unexplained != "0.00");
+    assert_eq!(open.count(), 2);
+    assert_eq!(books.status, BooksStatus::Different);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_of_tax_is_a_record_where_the_company_has_such_records() {
+    let (sandbox, database) = (company(3, 150), Database::create().await);
+    let payments = truth(&sandbox, "TaxPayment");
+    assert!(payments.len() > 3);
+    let id = payments[1].0.clone();
+    change(
+        &sandbox,
+        "plant",
+        json!({"kind": "lost", "entity": "TaxPayment", "id": id}),
+    );
+    let app = synced(&sandbox, &database).await;
+    let of_tax = |books: &CompanyBooks| {
+        let found = causes(books).into_iter();
+        let found = found.filter(|(entity, ..)| ["TaxPayment", "GST Payment"].contains(entity));
+        found
+            .map(|(entity, id, cause)| format!("{entity} {id} {cause}"))
+            .collect::<Vec<_>>()
+    };
+    let books = tied_out(&app, &everything_until_2025()).await;
+    assert_eq!(of_tax(&books), [format!("TaxPayment {id} not_landed")]);
+    assert_eq!(books.status, BooksStatus::Ok, "{:?}", books.unverified);
+    let in_ledger = "SELECT count(DISTINCT id) FROM books.gl_entries WHERE entity = 'TaxPayment'";
+    let posted = database.number(in_ledger).await;
+    assert_eq!(posted, payments.len() as i64 - 1);
+    database.drop().await;
+
+    // A company of the US has none.
+    let database = Database::create().await;
+    let absent = json!({"entity": "TaxPayment", "code": "4001"});
+    change(&sandbox, "unavailable", absent);
+    let app = synced(&sandbox, &database).await;
+    let books = tied_out(&app, &everything_until_2025()).await;
+    let found = of_tax(&books);
+    assert_eq!(found.len(), payments.len());
+    let is_extra = |it: &String| it.starts_with("GST Payment") && it.ends_with(" report_only");
+    assert!(found.iter().all(is_extra), "{found:?}");
+    assert_eq!(books.status, BooksStatus::Ok, "{:?}", books.unverified);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invoice_that_was_given_to_another_customer_is_named() {
+    let (sandbox, database) = (company(6, 300), Database::create().await);
+    let is_open = |(_, invoice): &(String, Value)| {
+        invoice["CurrencyRef"]["value"] == "USD"
+            && invoice["Balance"].as_f64() > Some(0.0)
+            && invoice["LinkedTxn"].as_array().is_some_and(Vec::is_empty)
+            && ["2", "5"].contains(&text(&invoice["CustomerRef"]["value"]))
+    };
+    let (id, mut invoice) = truth(&sandbox, "Invoice")
+        .into_iter()
+        .find(is_open)
+        .expect("an open invoice");
+    let date = day(text(&invoice["TxnDate"]));
+    let app = synced(&sandbox, &database).await;
+    let other = if invoice["CustomerRef"]["value"] == "2" {
+        "5"
+    } else {
+        "2"
+    };
+    invoice["CustomerRef"] = json!({ "value": other });
+    invoice["MetaData"]["LastUpdatedTime"] = json!(crate::support::a_minute_ago());
+    change(
+        &sandbox,
+        "put",
+        json!({"entity": "Invoice", "record": invoice}),
+    );
+
+    let books = tied_out(&app, &everything_until_2025()).await;
+    let expected = ("Invoice", id.as_str(), "changed_since_landing");
+    let found = causes(&books).into_iter();
+    let found: Vec<_> = found
+        .filter(|(.., cause)| *cause != "report_only")
+        .collect();
+    assert_eq!(found, [expected]);
+    assert_eq!(books.parties.len(), 2);
+    assert_eq!(books.status, BooksStatus::Ok, "{:?}", books.unverified);
+
+    // The ledger of a later month does not show it, and the open documents do.
+    assert!(date < day("2025-12-01"));
+    let books = tied_out(&app, &BooksRequest::new(day("2025-12-31"))).await;
+    let expected = ("Invoice", id.as_str(), "unexplained");
+    let found = causes(&books).into_iter();
+    let found: Vec<_> = found
+        .filter(|(.., cause)| *cause != "report_only")
+        .collect();
+    assert_eq!(found, [expected]);
+    assert_eq!(books.status, BooksStatus::Different);
     database.drop().await;
 }

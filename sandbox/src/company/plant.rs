@@ -41,6 +41,16 @@ pub(crate) struct Plant {
 }
 
 const SALES: &[&str] = &["Invoice", "SalesReceipt"];
+const LOST: &[&str] = &[
+    "Invoice",
+    "SalesReceipt",
+    "Payment",
+    "Bill",
+    "BillPayment",
+    "Purchase",
+    "JournalEntry",
+    "TaxPayment",
+];
 const ALL: &[&str] = &[
     "Invoice",
     "SalesReceipt",
@@ -56,7 +66,7 @@ pub(crate) const PLANTS: &[Plant] = &[
     Plant {
         name: "lost",
         description: "the record is not served",
-        entities: ALL,
+        entities: LOST,
         needs: "",
         effect: Effect::Lost,
     },
