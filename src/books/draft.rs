@@ -145,10 +145,9 @@ impl Draft {
     /// Reads the properties that every transaction has.
     pub(super) fn new(entity: &'static str, record: &Record) -> Result<Self, Problem> {
         let id = record.id.clone().filter(|id| !id.is_empty());
-        let date = record
-            .txn_date
-            .as_deref()
-            .ok_or_else(|| Problem::lacks("TxnDate"))?;
+        let date = record.txn_date.as_deref();
+        let date = date.or(record.payment_date.as_deref());
+        let date = date.ok_or_else(|| Problem::lacks("TxnDate"))?;
         Ok(Self {
             entity,
             id: id.ok_or_else(|| Problem::lacks("Id"))?,

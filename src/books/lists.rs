@@ -66,6 +66,8 @@ pub(crate) struct Lists {
     customers: HashMap<String, String>,
     /// The customer that a customer is a part of.
     pub(crate) parents: HashMap<String, String>,
+    /// The receivable account of a customer that has one of its own.
+    pub(super) receivables: HashMap<String, String>,
     vendors: HashMap<String, String>,
     employees: HashMap<String, String>,
     pub(crate) home_currency: Option<String>,
@@ -113,10 +115,7 @@ impl Lists {
                 let item = read::<RawItem>(payload)?.into_item()?;
                 self.items.insert(item.id.clone(), item);
             }
-            "Customer" => {
-                let (customer, parent) = add_party(&mut self.customers, payload)?;
-                self.parents.extend(parent.map(|parent| (customer, parent)));
-            }
+            "Customer" => self.add_customer(payload)?,
             "Vendor" => drop(add_party(&mut self.vendors, payload)?),
             "Employee" => drop(add_party(&mut self.employees, payload)?),
             "TaxRate" => {
@@ -143,6 +142,15 @@ impl Lists {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    fn add_customer(&mut self, payload: &[u8]) -> Result<(), String> {
+        let (customer, read) = add_party(&mut self.customers, payload)?;
+        let parent = id(read.parent_ref.as_ref());
+        let receivable = id(read.receivable_ref.as_ref());
+        self.parents.extend(parent.map(|it| (customer.clone(), it)));
+        self.receivables.extend(receivable.map(|it| (customer, it)));
+        Ok(())
     }
 
     fn add_preferences(&mut self, preferences: RawPreferences) {
@@ -206,16 +214,16 @@ impl Lists {
     }
 }
 
-/// Returns its id, and that of its parent.
+/// Adds its name. Returns its id, and the rest of it.
 fn add_party(
     names: &mut HashMap<String, String>,
     payload: &[u8],
-) -> Result<(String, Option<String>), String> {
-    let party = read::<RawTax>(payload)?;
-    let party_id = identity(party.id)?;
-    let name = party.display_name.unwrap_or_default();
-    names.insert(party_id.clone(), name);
-    Ok((party_id, id(party.parent_ref.as_ref())))
+) -> Result<(String, RawParty), String> {
+    let mut party = read::<RawParty>(payload)?;
+    let id = identity(party.id.take())?;
+    let name = party.display_name.take().unwrap_or_default();
+    names.insert(id.clone(), name);
+    Ok((id, party))
 }
 
 fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, String> {
@@ -310,14 +318,23 @@ impl RawItem {
     }
 }
 
-/// A tax rate, an agency or a party.
+/// A customer, vendor or employee.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct RawParty {
+    id: Option<String>,
+    display_name: Option<String>,
+    parent_ref: Option<Reference>,
+    #[serde(rename = "ARAccountRef")]
+    receivable_ref: Option<Reference>,
+}
+
+/// A tax rate or an agency.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct RawTax {
     id: Option<String>,
     agency_ref: Option<Reference>,
-    /// Of a customer.
-    parent_ref: Option<Reference>,
     display_name: Option<String>,
 }
 

@@ -58,8 +58,7 @@ fn fill(
     funds: impl Fn(&str, &str) -> Option<(Decimal, PlacedPart)>,
     placed: &mut Placed,
 ) -> Result<(), Problem> {
-    let currency = draft.currency.as_deref();
-    let is_foreign = chart.is_foreign(currency);
+    let is_foreign = chart.is_foreign(draft.currency.as_deref());
     let mut parts = Vec::with_capacity(draft.parts.len());
     for part in &draft.parts {
         let mut home = chart.at_home(draft, part.amount)?;
@@ -74,9 +73,9 @@ fn fill(
                     }
                     account
                 }
-                None => chart.resolve(&part.target, currency)?,
+                None => chart.resolve(&part.target, draft)?,
             },
-            target => chart.resolve(target, currency)?,
+            target => chart.resolve(target, draft)?,
         };
         parts.push((account, home));
     }

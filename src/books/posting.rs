@@ -240,9 +240,7 @@ impl<'a> Posting<'a> {
         if !rest.is_zero() {
             let home = self.chart.at_home(draft, rest)?;
             made.push(Posted {
-                account: self
-                    .chart
-                    .resolve(&settles.owed, draft.currency.as_deref())?,
+                account: self.chart.resolve(&settles.owed, draft)?,
                 home,
                 amount: Some(rest),
                 kind: EntryKind::Line,

@@ -290,6 +290,7 @@ impl Company {
             id: id.to_owned(),
             date: date.unwrap_or_default(),
             other,
+            items: items_of(&payload),
         })
     }
 
@@ -322,6 +323,7 @@ impl Company {
             id,
             date: date.to_string(),
             other: None,
+            items: Vec::new(),
         }
     }
 
@@ -340,11 +342,18 @@ impl Company {
     }
 }
 
+/// Returns the ids of the items in the lines of a record.
+fn items_of(payload: &str) -> Vec<String> {
+    let rest = payload.split("\"ItemRef\":{\"value\":\"").skip(1);
+    rest.filter_map(|rest| rest.split('"').next().map(str::to_owned))
+        .collect()
+}
+
 /// Returns whether a record has an amount that is not zero.
 fn has_amount(payload: &str) -> bool {
     let digits = |rest: &str| rest.starts_with(|c: char| ('1'..='9').contains(&c));
     payload
-        .split("\"Amount\":")
+        .split("Amount\":")
         .skip(1)
         .any(|rest| digits(rest) || rest.starts_with("0.0"))
 }

@@ -9,7 +9,7 @@ use super::lists::{chart_of, starting_stock};
 use crate::books::tie_out::{
     AccountTieOut, Balances, Cause, Chart, OpenDocuments, Owed, PartyKind, PartyTieOut, Records,
     ReportedTransaction, TransactionDifference, compare_accounts, compare_parties,
-    compare_transactions,
+    compare_transactions, name_links,
 };
 use crate::books::{Entry, OpeningStock};
 use crate::domain::{EntitySpec, find_entity};
@@ -91,6 +91,7 @@ impl Findings {
         let records = Records {
             entries: &self.landed.ledger.entries,
             landed: &self.landed.changed_at,
+            has_tax_payments: !self.landed.missing.contains(&"tax_payments"),
             unbalanced: &unbalanced,
         };
         let range = (self.from, self.end);
@@ -104,6 +105,8 @@ impl Findings {
         };
         let earlier: Vec<_> = self.known.iter().filter(is_earlier).cloned().collect();
         self.differences.extend(earlier);
+        let settlements = &self.landed.ledger.settlements;
+        name_links(&self.chart, &mut self.differences, settlements);
         self.name_archived();
     }
 

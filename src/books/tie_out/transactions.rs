@@ -16,7 +16,10 @@ use super::side::{Key, Side, sides, sums};
 use super::twins::Twins;
 use crate::books::{Entry, EntryKind};
 use crate::domain::find_entity;
-use crate::domain::reports::{entity_of_label, has_no_entity};
+use crate::domain::reports::{entity_of_label, has_no_entity, is_tax_payment};
+
+/// The entity of payments of tax, in the countries that have such records.
+const TAX_PAYMENT: &str = "TaxPayment";
 
 /// The records of the tables.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(crate) struct Records<'a> {
     pub(crate) entries: &'a [Entry],
     /// The records that are not deleted, and when each was changed.
     pub(crate) landed: &'a HashMap<Key, DateTime<Utc>>,
+    /// Whether payments of tax are records of this company.
+    pub(crate) has_tax_payments: bool,
     /// Records without entries, each with the cause: it is incomplete, or could not be posted.
     pub(crate) unbalanced: &'a HashMap<Key, Cause>,
 }
@@ -120,7 +125,7 @@ impl<'c> Comparison<'c> {
         let side = key.and_then(|key| self.sides.get(key));
         let entity = match key {
             Some(key) => key.0.clone(),
-            None => reported.entity().to_owned(),
+            None => self.entity_without_record(reported).to_owned(),
         };
         let lines = differing_lines(reported, side);
         if lines.is_empty() {
@@ -133,11 +138,11 @@ impl<'c> Comparison<'c> {
         let cause = match (key, side) {
             (Some(key), Some(side)) => self.both(key, reported, side),
             (Some(key), None) => self.without_entries(key, reported),
-            (None, _) => match entity_of_label(&reported.label) {
-                Some(entity) if has_query(entity) => Some(Cause::NotLanded),
-                Some(entity) if find_entity(entity).is_ok() => Some(Cause::NotRead),
-                Some(_) => Some(Cause::ReportOnly),
-                None => has_no_entity(&reported.label).then_some(Cause::ReportOnly),
+            (None, _) => match self.entity_without_record(reported) {
+                entity if has_query(entity) => Some(Cause::NotLanded),
+                entity if find_entity(entity).is_ok() => Some(Cause::NotRead),
+                _ if entity_of_label(&reported.label).is_some() => Some(Cause::ReportOnly),
+                _ => has_no_entity(&reported.label).then_some(Cause::ReportOnly),
             },
         };
         let (stock, other) = self.split_stock(lines, cause);
@@ -153,6 +158,14 @@ impl<'c> Comparison<'c> {
                     lines,
                 });
             }
+        }
+    }
+
+    /// Returns the entity of a transaction without a record, or the report's word if none has it.
+    fn entity_without_record<'r>(&self, reported: &'r ReportedTransaction) -> &'r str {
+        match self.records.has_tax_payments && is_tax_payment(&reported.label) {
+            true => TAX_PAYMENT,
+            false => reported.entity(),
         }
     }
 
@@ -347,9 +360,12 @@ fn counterpart<'k>(
     candidates: &[&'k Key],
     sides: &BTreeMap<Key, Side<'_>>,
 ) -> Option<&'k Key> {
+    let of_entity = |entity: &str| candidates.iter().find(|key| key.0 == entity).copied();
     if let Some(entity) = entity_of_label(&reported.label) {
-        let found = candidates.iter().find(|key| key.0 == entity);
-        return found.copied();
+        return of_entity(entity);
+    }
+    if is_tax_payment(&reported.label) {
+        return of_entity(TAX_PAYMENT);
     }
     let agrees = |key: &&&Key| {
         sides.get(**key).is_some_and(|side| {

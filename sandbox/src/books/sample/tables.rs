@@ -24,7 +24,6 @@ pub(super) mod id {
     pub(crate) const OLD_ADVERTISING: &str = "41";
     pub(crate) const UNREALIZED: &str = "42";
     pub(crate) const WEAR: &str = "43";
-    pub(crate) const FILED_TAX: &str = "45";
 }
 
 /// An account: id, name, type, sub-type, id of its parent, currency.

@@ -145,6 +145,7 @@ fn compare_with(
     let records = Records {
         entries,
         landed: &landed,
+        has_tax_payments: false,
         unbalanced: &unbalanced,
     };
     let range = (day("2031-01-01"), day("2031-12-31"));
@@ -161,6 +162,7 @@ fn compare_landed(
     let records = Records {
         entries: &[],
         landed: &landed,
+        has_tax_payments: false,
         unbalanced: &HashMap::new(),
     };
     let range = (day("2031-01-01"), day("2031-12-31"));

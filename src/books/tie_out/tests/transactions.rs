@@ -303,6 +303,7 @@ fn a_later_change_is_told_by_the_clocks_of_both_sides() {
     let records = Records {
         entries: &entries,
         landed: &landed,
+        has_tax_payments: false,
         unbalanced: &HashMap::new(),
     };
     let range = (day("2031-01-01"), day("2031-12-31"));
@@ -383,4 +384,36 @@ fn stock_of_a_transaction_that_differs_otherwise_is_a_cause_of_its_own() {
         causes(&found),
         [Some(Cause::Amount), Some(Cause::Inventory)]
     );
+}
+
+#[test]
+fn a_foreign_payment_with_the_right_rate_lacks_a_link_unless_its_document_has_a_wrong_one() {
+    let held = [("1", "110.00"), ("2", "-110.00")];
+    let shown = [("1", "110.00"), ("2", "-107.00"), ("7", "-3.00")];
+    let entries = foreign(record("Payment", "2", "2031-03-01", &held));
+    let compared = |invoice: Vec<Entry>, lines: &[(&str, &str)]| {
+        let shown = [
+            reported("Payment", "2", "2031-03-01", &shown),
+            reported("Invoice", "1", "2031-02-01", lines),
+        ];
+        let mut found = compare(&[invoice, entries.clone()].concat(), &shown);
+        let settlement = Settlement {
+            payment: ("Payment".to_owned(), "2".to_owned()),
+            document: ("Invoice".to_owned(), "1".to_owned()),
+            payer: None,
+            owner: None,
+            account_id: "2".to_owned(),
+            date: day("2031-03-01"),
+            home: dec("110.00"),
+        };
+        name_links(&chart(), &mut found, &[settlement]);
+        causes(&found)
+    };
+    let invoice = [("2", "107.00"), ("10", "-107.00")];
+    let lost = compared(Vec::new(), &invoice);
+    assert_eq!(lost, [Some(Cause::NotLanded), Some(Cause::LinkMissing)]);
+    let wrong = [("2", "110.00"), ("10", "-110.00")];
+    let wrong = foreign(record("Invoice", "1", "2031-02-01", &wrong));
+    let wrong = compared(wrong, &invoice);
+    assert_eq!(wrong, [Some(Cause::Fx), Some(Cause::Fx)]);
 }
