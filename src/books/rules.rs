@@ -61,8 +61,11 @@ pub(super) const RULES: &[Rule] = &[
     // Stock, or the account of adjustments, at the cost of the items.
     rule("InventoryAdjustment", inventory_adjustment),
     // What was filed: bank. A refund the other way round (fields). AU, CA and UK only.
-    rule("TaxPayment", tax_payment),
+    rule(TAX_PAYMENT, tax_payment),
 ];
+
+/// The entity of payments of tax, in the countries that have such records.
+pub(crate) const TAX_PAYMENT: &str = "TaxPayment";
 
 /// The entities of [`RULES`].
 pub(crate) const POSTING: [&str; RULES.len()] = {

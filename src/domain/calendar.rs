@@ -19,7 +19,8 @@ pub(crate) fn parse_day(text: &str) -> Option<i32> {
     };
     let is_known = match rest.as_bytes() {
         [] | [b'Z'] => true,
-        [b'+' | b'-', a, b, b':', c, d] | [b'+' | b'-', a, b, c, d] => {
+        // A slash counts as a hyphen, everywhere.
+        [b'+' | b'-' | b'/', a, b, b':', c, d] | [b'+' | b'-' | b'/', a, b, c, d] => {
             [a, b, c, d].iter().all(|byte| byte.is_ascii_digit())
         }
         _ => false,

@@ -10,7 +10,7 @@ use qbo_rs::port::{Progress, RunName};
 use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
-use crate::support::{Database, change, everything, living, syncing_app, truth};
+use crate::support::{Database, a_minute_ago, change, everything, living, syncing_app, truth};
 
 fn company(seed: u64, transactions: u32) -> Sandbox {
     Sandbox::start(SandboxOptions {
@@ -1005,7 +1005,7 @@ async fn an_invoice_that_was_given_to_another_customer_is_named() {
         "2"
     };
     invoice["CustomerRef"] = json!({ "value": other });
-    invoice["MetaData"]["LastUpdatedTime"] = json!(crate::support::a_minute_ago());
+    invoice["MetaData"]["LastUpdatedTime"] = json!(a_minute_ago().replace('Z', "+00:00"));
     change(
         &sandbox,
         "put",

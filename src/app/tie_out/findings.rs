@@ -91,7 +91,7 @@ impl Findings {
         let records = Records {
             entries: &self.landed.ledger.entries,
             landed: &self.landed.changed_at,
-            has_tax_payments: !self.landed.missing.contains(&"tax_payments"),
+            has_tax_payments: self.landed.has_tax_payments,
             unbalanced: &unbalanced,
         };
         let range = (self.from, self.end);

@@ -14,12 +14,9 @@ use super::reported::{ReportedLine, ReportedTransaction};
 use super::shape::{Shape, are_opposite};
 use super::side::{Key, Side, sides, sums};
 use super::twins::Twins;
-use crate::books::{Entry, EntryKind};
+use crate::books::{Entry, EntryKind, TAX_PAYMENT};
 use crate::domain::find_entity;
 use crate::domain::reports::{entity_of_label, has_no_entity, is_tax_payment};
-
-/// The entity of payments of tax, in the countries that have such records.
-const TAX_PAYMENT: &str = "TaxPayment";
 
 /// The records of the tables.
 #[derive(Debug)]
