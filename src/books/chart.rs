@@ -102,6 +102,13 @@ impl<'a> Chart<'a> {
         place.ok_or_else(|| format!("the account {id} is not among the accounts"))
     }
 
+    /// Returns the receivable of the customer, if it has one of its own (facts/fields.tsv, Customer.ARAccountRef).
+    fn receivable_of(&self, draft: &Draft) -> Option<&'a String> {
+        let (kind, customer) = draft.party.as_ref()?;
+        let account = self.lists.receivables.get(customer);
+        account.filter(|_| *kind == "Customer")
+    }
+
     fn named_or(
         &self,
         id: Option<&String>,
@@ -120,15 +127,16 @@ impl<'a> Chart<'a> {
     }
 
     /// Returns the account of a target. `FundsOf` is looked up where the other transactions are.
-    pub(super) fn resolve(&self, target: &Target, currency: Option<&str>) -> Result<usize, String> {
+    pub(super) fn resolve(&self, target: &Target, draft: &Draft) -> Result<usize, String> {
         let home = self.lists.home_currency.as_deref();
-        let code = currency.or(home).unwrap_or_default();
+        let code = draft.currency.as_deref().or(home).unwrap_or_default();
         let of = |accounts: &HashMap<&str, usize>| accounts.get(code).copied();
         match target {
             Target::Account(id) | Target::Counted { account: id, .. } => self.place(id),
             Target::Receivable(id) => {
                 let what = format!("receivables in {code}");
-                self.named_or(id.as_ref(), of(&self.receivables), &what)
+                let named = id.as_ref().or_else(|| self.receivable_of(draft));
+                self.named_or(named, of(&self.receivables), &what)
             }
             Target::Payable(id) => {
                 let what = format!("payables in {code}");

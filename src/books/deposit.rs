@@ -3,10 +3,11 @@
 use super::amount::{TOO_LARGE, sum};
 use super::draft::{Draft, Part, Target, linked_entity, party, required};
 use super::entry::EntryKind;
+use super::problem::Problem;
 use super::record::{self, Line, LinkedTxn, Record};
 
 /// The bank gets what the lines come to, less what was taken in cash.
-pub(super) fn deposit(record: &Record, draft: &mut Draft) -> Result<(), String> {
+pub(super) fn deposit(record: &Record, draft: &mut Draft) -> Result<(), Problem> {
     let bank = required(
         record.deposit_to_account_ref.as_ref(),
         "DepositToAccountRef",
@@ -27,7 +28,10 @@ pub(super) fn deposit(record: &Record, draft: &mut Draft) -> Result<(), String> 
         }
     }
     // `TotalAmt` is with or without the cash; anything else is not the sum of these lines.
-    let total = record.total_amt.ok_or("it has no TotalAmt")?.0;
+    let total = record
+        .total_amt
+        .ok_or_else(|| Problem::lacks("TotalAmt"))?
+        .0;
     let total = if total == lines { net } else { total };
     draft.push(Target::Account(bank), total, EntryKind::Control);
     draft.parts.extend(parts);
@@ -35,7 +39,7 @@ pub(super) fn deposit(record: &Record, draft: &mut Draft) -> Result<(), String> 
 }
 
 /// A line takes money from the account that the payment it links to was put into, or from the one it names.
-fn part(line: &Line) -> Result<Option<Part>, String> {
+fn part(line: &Line) -> Result<Option<Part>, Problem> {
     let amount = line.amount.unwrap_or_default().0;
     let detail = line.deposit.as_ref();
     let account = detail.and_then(|detail| record::id(detail.account_ref.as_ref()));
@@ -44,7 +48,10 @@ fn part(line: &Line) -> Result<Option<Part>, String> {
         (Some(account), _) => Target::Account(account),
         (None, Some(linked)) => funds_of(linked),
         (None, None) if amount.is_zero() => return Ok(None),
-        (None, None) => return Err("a line has neither an account nor a link".to_owned()),
+        (None, None) => {
+            let reason = "a line has neither an account nor a link";
+            return Err(Problem::of_record(reason));
+        }
     };
     let mut part = Part::new(target, -amount, EntryKind::Line).memo(line.description.as_ref());
     part.party = detail.and_then(|detail| party(detail.entity.as_ref()));

@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 use super::amount::{TOO_LARGE, share, sum};
 use super::draft::{Draft, Part, Target, required, total_of};
 use super::entry::EntryKind;
+use super::problem::Problem;
 use super::record::{self, Detail, Line, Record};
 
 /// The id of the item that stands for shipping (facts/fields.tsv, salesitemlinedetail).
@@ -26,7 +27,7 @@ impl Side {
     }
 }
 
-pub(super) fn invoice(record: &Record, draft: &mut Draft) -> Result<(), String> {
+pub(super) fn invoice(record: &Record, draft: &mut Draft) -> Result<(), Problem> {
     let receivable = Target::Receivable(record::id(record.receivable_ref.as_ref()));
     document(record, draft, receivable, Side::Credit)?;
     // What was paid when the invoice was written lessens the receivable (facts/fields.tsv, Deposit).
@@ -43,40 +44,48 @@ pub(super) fn invoice(record: &Record, draft: &mut Draft) -> Result<(), String> 
     Ok(())
 }
 
-pub(super) fn credit_memo(record: &Record, draft: &mut Draft) -> Result<(), String> {
+pub(super) fn credit_memo(record: &Record, draft: &mut Draft) -> Result<(), Problem> {
     let receivable = Target::Receivable(record::id(record.receivable_ref.as_ref()));
     document(record, draft, receivable, Side::Debit)
 }
 
-pub(super) fn sales_receipt(record: &Record, draft: &mut Draft) -> Result<(), String> {
+pub(super) fn sales_receipt(record: &Record, draft: &mut Draft) -> Result<(), Problem> {
     let account = Target::Deposited(record::id(record.deposit_to_account_ref.as_ref()));
     document(record, draft, account, Side::Credit)
 }
 
-pub(super) fn refund_receipt(record: &Record, draft: &mut Draft) -> Result<(), String> {
+pub(super) fn refund_receipt(record: &Record, draft: &mut Draft) -> Result<(), Problem> {
     let account = Target::Deposited(record::id(record.deposit_to_account_ref.as_ref()));
     document(record, draft, account, Side::Debit)
 }
 
-pub(super) fn bill(record: &Record, draft: &mut Draft) -> Result<(), String> {
+pub(super) fn bill(record: &Record, draft: &mut Draft) -> Result<(), Problem> {
     let payable = Target::Payable(record::id(record.payable_ref.as_ref()));
     document(record, draft, payable, Side::Debit)
 }
 
-pub(super) fn vendor_credit(record: &Record, draft: &mut Draft) -> Result<(), String> {
+pub(super) fn vendor_credit(record: &Record, draft: &mut Draft) -> Result<(), Problem> {
     let payable = Target::Payable(record::id(record.payable_ref.as_ref()));
     document(record, draft, payable, Side::Credit)
 }
 
-pub(super) fn purchase(record: &Record, draft: &mut Draft) -> Result<(), String> {
+pub(super) fn purchase(record: &Record, draft: &mut Draft) -> Result<(), Problem> {
     let account = Target::Account(required(record.account_ref.as_ref(), "AccountRef")?);
     let is_credit = record.credit.is_some_and(|credit| credit.0);
     let side = if is_credit { Side::Credit } else { Side::Debit };
     document(record, draft, account, side)
 }
 
-fn document(record: &Record, draft: &mut Draft, control: Target, side: Side) -> Result<(), String> {
-    let total = record.total_amt.ok_or("it has no TotalAmt")?.0;
+fn document(
+    record: &Record,
+    draft: &mut Draft,
+    control: Target,
+    side: Side,
+) -> Result<(), Problem> {
+    let total = record
+        .total_amt
+        .ok_or_else(|| Problem::lacks("TotalAmt"))?
+        .0;
     draft.push(control, -side.sign(total), EntryKind::Control);
     push_lines(record.line.as_deref().unwrap_or_default(), draft, side)?;
     push_taxes(record, draft, side);
@@ -87,7 +96,7 @@ fn document(record: &Record, draft: &mut Draft, control: Target, side: Side) -> 
 }
 
 /// Subtotals, and lines that only describe, repeat what other lines say; so does the amount of a group.
-fn push_lines(lines: &[Line], draft: &mut Draft, side: Side) -> Result<(), String> {
+fn push_lines(lines: &[Line], draft: &mut Draft, side: Side) -> Result<(), Problem> {
     for line in lines {
         if let Some(group) = &line.group {
             push_lines(group.line.as_deref().unwrap_or_default(), draft, side)?;
@@ -166,7 +175,7 @@ fn push_taxes(record: &Record, draft: &mut Draft, side: Side) {
 
 /// Lines of a document whose prices include tax may hold it, or not. If they do, it is taken out of the
 /// taxed ones, in proportion. What rounding leaves over, at most a cent a line, goes to the last line.
-fn take_tax_out(draft: &mut Draft) -> Result<(), String> {
+fn take_tax_out(draft: &mut Draft) -> Result<(), Problem> {
     let rest = total_of(draft)?;
     let taxes = draft
         .parts
@@ -193,7 +202,7 @@ fn take_tax_out(draft: &mut Draft) -> Result<(), String> {
     Ok(())
 }
 
-fn take_from_taxed(draft: &mut Draft, tax: Decimal) -> Result<(), String> {
+fn take_from_taxed(draft: &mut Draft, tax: Decimal) -> Result<(), Problem> {
     let is_taxed = |part: &&mut Part| part.is_taxed && part.kind == EntryKind::Line;
     let taxed: Vec<_> = draft.parts.iter_mut().filter(is_taxed).collect();
     let base = sum(taxed.iter().map(|part| part.amount)).ok_or(TOO_LARGE)?;

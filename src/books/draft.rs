@@ -1,10 +1,13 @@
 //! A transaction as its rule reads it: parts that debit or credit something, before accounts are looked up.
 
+use std::sync::Arc;
+
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
 use super::amount::{TOO_LARGE, sum};
 use super::entry::EntryKind;
+use super::problem::Problem;
 use super::record::{Record, Reference};
 
 /// `Customer`, `Vendor` or `Employee`, and the id.
@@ -132,6 +135,7 @@ pub(super) struct Draft {
     pub(super) home_total: Option<Decimal>,
     pub(super) party: Option<Party>,
     pub(super) memo: Option<String>,
+    pub(super) number: Option<Arc<str>>,
     pub(super) parts: Vec<Part>,
     /// The transactions that a payment settles; its first part is the money.
     pub(super) settles: Option<Settles>,
@@ -139,17 +143,20 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Reads the properties that every transaction has.
-    pub(super) fn new(entity: &'static str, record: &Record) -> Result<Self, String> {
+    pub(super) fn new(entity: &'static str, record: &Record) -> Result<Self, Problem> {
         let id = record.id.clone().filter(|id| !id.is_empty());
-        let date = record.txn_date.as_deref().ok_or("it has no TxnDate")?;
+        let date = record.txn_date.as_deref();
+        let date = date.or(record.payment_date.as_deref());
+        let date = date.ok_or_else(|| Problem::lacks("TxnDate"))?;
         Ok(Self {
             entity,
-            id: id.ok_or("it has no Id")?,
+            id: id.ok_or_else(|| Problem::lacks("Id"))?,
             date: parse_day(date).ok_or_else(|| format!("its TxnDate {date:?} is no day"))?,
             currency: super::record::id(record.currency_ref.as_ref()),
             rate: record.exchange_rate.map(|rate| rate.0),
             home_total: record.home_total_amt.map(|total| total.0),
             party: party_of(record),
+            number: record.doc_number.as_ref().map(|number| number.get().into()),
             memo: record.private_note.clone().filter(|note| !note.is_empty()),
             parts: Vec::new(),
             settles: None,
@@ -213,8 +220,8 @@ pub(super) fn linked_entity(txn_type: &str) -> &'static str {
 }
 
 /// Returns the id of a reference that the entity cannot do without.
-pub(super) fn required(reference: Option<&Reference>, property: &str) -> Result<String, String> {
-    super::record::id(reference).ok_or_else(|| format!("it has no {property}"))
+pub(super) fn required(reference: Option<&Reference>, property: &str) -> Result<String, Problem> {
+    super::record::id(reference).ok_or_else(|| Problem::lacks(property))
 }
 
 /// Adds the amounts of the parts.

@@ -1,5 +1,7 @@
 //! One line of the general ledger.
 
+use std::sync::Arc;
+
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
@@ -46,6 +48,8 @@ pub(crate) struct Entry {
     /// `Customer`, `Vendor` or `Employee`, and the id.
     pub(crate) party: Option<(String, String)>,
     pub(crate) memo: Option<String>,
+    /// The number of the document, as JSON has it; that of an entry that only reports show is not kept.
+    pub(crate) number: Option<Arc<str>>,
     pub(crate) kind: EntryKind,
     pub(crate) source: EntrySource,
 }

@@ -11,6 +11,7 @@ use super::open_items::OpenItems;
 use super::outcome::{Ledger, Unbalanced};
 use super::place::{Placed, place};
 use super::posting::Posting;
+use super::problem::Problem;
 use super::rules::rule_of;
 use crate::domain::reports::STARTING_VALUE;
 
@@ -43,20 +44,24 @@ impl Drafts {
         };
         match rule.read(payload) {
             Ok(draft) => self.drafts.push(draft),
-            Err(reason) => self.reject(entity, payload, &reason),
+            Err(problem) => self.list(entity, payload, problem),
         }
     }
 
     /// Lists a record that could not be read for a reason of the caller's.
     pub(crate) fn reject(&mut self, entity: &str, payload: &[u8], reason: &str) {
-        let listed = Unbalanced::new(entity, &id_of(payload), None, reason);
+        self.list(entity, payload, reason.into());
+    }
+
+    fn list(&mut self, entity: &str, payload: &[u8], problem: Problem) {
+        let listed = Unbalanced::new(entity, &id_of(payload), None, problem);
         self.unbalanced.push(listed);
     }
 
     /// Lists a starting value of stock whose item is not known.
     pub(crate) fn reject_opening(&mut self, id: &str, date: NaiveDate) {
         let reason = "no item, or more than one, has this starting value";
-        let listed = Unbalanced::new(STARTING_VALUE, id, Some(date), reason);
+        let listed = Unbalanced::new(STARTING_VALUE, id, Some(date), reason.into());
         self.unbalanced.push(listed);
     }
 

@@ -64,6 +64,10 @@ pub(crate) struct Lists {
     pub(crate) accounts: Vec<Account>,
     pub(crate) items: HashMap<String, Item>,
     customers: HashMap<String, String>,
+    /// The customer that a customer is a part of.
+    pub(crate) parents: HashMap<String, String>,
+    /// The receivable account of a customer that has one of its own.
+    pub(super) receivables: HashMap<String, String>,
     vendors: HashMap<String, String>,
     employees: HashMap<String, String>,
     pub(crate) home_currency: Option<String>,
@@ -111,9 +115,9 @@ impl Lists {
                 let item = read::<RawItem>(payload)?.into_item()?;
                 self.items.insert(item.id.clone(), item);
             }
-            "Customer" => add_party(&mut self.customers, payload)?,
-            "Vendor" => add_party(&mut self.vendors, payload)?,
-            "Employee" => add_party(&mut self.employees, payload)?,
+            "Customer" => self.add_customer(payload)?,
+            "Vendor" => drop(add_party(&mut self.vendors, payload)?),
+            "Employee" => drop(add_party(&mut self.employees, payload)?),
             "TaxRate" => {
                 let rate = read::<RawTax>(payload)?;
                 if let Some(agency) = id(rate.agency_ref.as_ref()) {
@@ -138,6 +142,15 @@ impl Lists {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    fn add_customer(&mut self, payload: &[u8]) -> Result<(), String> {
+        let (customer, read) = add_party(&mut self.customers, payload)?;
+        let parent = id(read.parent_ref.as_ref());
+        let receivable = id(read.receivable_ref.as_ref());
+        self.parents.extend(parent.map(|it| (customer.clone(), it)));
+        self.receivables.extend(receivable.map(|it| (customer, it)));
+        Ok(())
     }
 
     fn add_preferences(&mut self, preferences: RawPreferences) {
@@ -201,10 +214,16 @@ impl Lists {
     }
 }
 
-fn add_party(names: &mut HashMap<String, String>, payload: &[u8]) -> Result<(), String> {
-    let party = read::<RawTax>(payload)?;
-    names.insert(identity(party.id)?, party.display_name.unwrap_or_default());
-    Ok(())
+/// Adds its name. Returns its id, and the rest of it.
+fn add_party(
+    names: &mut HashMap<String, String>,
+    payload: &[u8],
+) -> Result<(String, RawParty), String> {
+    let mut party = read::<RawParty>(payload)?;
+    let id = identity(party.id.take())?;
+    let name = party.display_name.take().unwrap_or_default();
+    names.insert(id.clone(), name);
+    Ok((id, party))
 }
 
 fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, String> {
@@ -299,7 +318,18 @@ impl RawItem {
     }
 }
 
-/// A tax rate, an agency or a party.
+/// A customer, vendor or employee.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct RawParty {
+    id: Option<String>,
+    display_name: Option<String>,
+    parent_ref: Option<Reference>,
+    #[serde(rename = "ARAccountRef")]
+    receivable_ref: Option<Reference>,
+}
+
+/// A tax rate or an agency.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct RawTax {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::NaiveDate;
 
 use super::entry::{Entry, Settlement};
+use super::problem::{Problem, ProblemKind};
 
 /// A transaction that could not be posted in balance, or a record that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,23 +15,26 @@ pub(crate) struct Unbalanced {
     pub(crate) id: String,
     pub(crate) date: Option<NaiveDate>,
     pub(crate) reason: String,
+    pub(crate) kind: ProblemKind,
 }
 
 /// The longest reason, in characters: a payload may hold a text of any length.
 const MAX_REASON: usize = 300;
 
 impl Unbalanced {
-    pub(super) fn new(entity: &str, id: &str, date: Option<NaiveDate>, reason: &str) -> Self {
+    pub(super) fn new(entity: &str, id: &str, date: Option<NaiveDate>, problem: Problem) -> Self {
+        let Problem { kind, reason } = problem;
         let cut = reason.char_indices().nth(MAX_REASON);
         let reason = match cut {
             Some((end, _)) => format!("{}…", &reason[..end]),
-            None => reason.to_owned(),
+            None => reason,
         };
         Self {
             entity: entity.to_owned(),
             id: id.to_owned(),
             date,
             reason,
+            kind,
         }
     }
 }

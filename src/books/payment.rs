@@ -4,11 +4,15 @@ use rust_decimal::Decimal;
 
 use super::draft::{Draft, Link, Settles, Target, linked_entity};
 use super::entry::EntryKind;
+use super::problem::Problem;
 use super::record::{self, Record};
 
 /// The account is by default Undeposited Funds (facts/fields.tsv, DepositToAccountRef).
-pub(super) fn payment(record: &Record, draft: &mut Draft) -> Result<(), String> {
-    let total = record.total_amt.ok_or("it has no TotalAmt")?.0;
+pub(super) fn payment(record: &Record, draft: &mut Draft) -> Result<(), Problem> {
+    let total = record
+        .total_amt
+        .ok_or_else(|| Problem::lacks("TotalAmt"))?
+        .0;
     let account = record::id(record.deposit_to_account_ref.as_ref());
     draft.push(Target::Deposited(account), total, EntryKind::Control);
     draft.settles = Some(Settles {
@@ -18,14 +22,17 @@ pub(super) fn payment(record: &Record, draft: &mut Draft) -> Result<(), String> 
     Ok(())
 }
 
-pub(super) fn bill_payment(record: &Record, draft: &mut Draft) -> Result<(), String> {
-    let total = record.total_amt.ok_or("it has no TotalAmt")?.0;
+pub(super) fn bill_payment(record: &Record, draft: &mut Draft) -> Result<(), Problem> {
+    let total = record
+        .total_amt
+        .ok_or_else(|| Problem::lacks("TotalAmt"))?
+        .0;
     let check = record.check_payment.as_ref();
     let card = record.credit_card_payment.as_ref();
     let account = check
         .and_then(|check| record::id(check.bank_account_ref.as_ref()))
         .or_else(|| record::id(card?.card_ref.as_ref()))
-        .ok_or("it names no bank account and no card")?;
+        .ok_or_else(|| Problem::of_record("it names no bank account and no card"))?;
     draft.push(Target::Account(account), -total, EntryKind::Control);
     draft.settles = Some(Settles {
         links: links(record),

@@ -8,6 +8,7 @@ use super::amount::{TOO_LARGE, share, sum};
 use super::chart::Chart;
 use super::draft::{Draft, Target, total_of};
 use super::entry::EntryKind;
+use super::problem::Problem;
 
 /// The account of a part, by its place, and its amount in the home currency.
 pub(super) type PlacedPart = (usize, Decimal);
@@ -22,7 +23,7 @@ pub(super) struct Placed {
     /// The exchange difference of a deposit.
     pub(super) exchange: Decimal,
     /// The reason why the transaction cannot be posted.
-    pub(super) problem: Option<String>,
+    pub(super) problem: Option<Problem>,
 }
 
 /// Finds the accounts of a draft and converts its amounts. `funds` tells how much another transaction has put
@@ -56,9 +57,8 @@ fn fill(
     draft: &Draft,
     funds: impl Fn(&str, &str) -> Option<(Decimal, PlacedPart)>,
     placed: &mut Placed,
-) -> Result<(), String> {
-    let currency = draft.currency.as_deref();
-    let is_foreign = chart.is_foreign(currency);
+) -> Result<(), Problem> {
+    let is_foreign = chart.is_foreign(draft.currency.as_deref());
     let mut parts = Vec::with_capacity(draft.parts.len());
     for part in &draft.parts {
         let mut home = chart.at_home(draft, part.amount)?;
@@ -73,9 +73,9 @@ fn fill(
                     }
                     account
                 }
-                None => chart.resolve(&part.target, currency)?,
+                None => chart.resolve(&part.target, draft)?,
             },
-            target => chart.resolve(target, currency)?,
+            target => chart.resolve(target, draft)?,
         };
         parts.push((account, home));
     }
@@ -88,7 +88,7 @@ fn fill(
     }
     let rest = total_of(draft)?;
     if !rest.is_zero() {
-        return Err(difference(draft, rest));
+        return Err(Problem::of_record(difference(draft, rest)));
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use super::lists::Item;
 use super::open_items::OpenItems;
 use super::outcome::{Ledger, Unbalanced};
 use super::place::Placed;
+use super::problem::Problem;
 use super::stock::Stock;
 use crate::domain::reports::STARTING_VALUE;
 
@@ -72,8 +73,9 @@ impl<'a> Posting<'a> {
         let mut opening: Vec<_> = self.chart.lists.opening_stock.iter().collect();
         opening.sort_unstable_by_key(|it| (it.date, it.id.len(), &it.id, &it.item_id));
         for it in opening {
-            let listed =
-                |reason: &str| Unbalanced::new(STARTING_VALUE, &it.id, Some(it.date), reason);
+            let listed = |reason: &str| {
+                Unbalanced::new(STARTING_VALUE, &it.id, Some(it.date), reason.into())
+            };
             let asset = self
                 .chart
                 .item(&it.item_id)
@@ -106,6 +108,7 @@ impl<'a> Posting<'a> {
                     foreign: None,
                     party: None,
                     memo: None,
+                    number: None,
                     kind: EntryKind::Stock,
                     source: EntrySource::Report,
                 });
@@ -117,13 +120,17 @@ impl<'a> Posting<'a> {
     pub(super) fn post(&mut self, draft: &'a Draft, placed: Placed) {
         let moves = self.move_all(draft, &placed);
         let made = self.entries(draft, &placed, moves);
-        let problem = placed.problem.or_else(|| made.as_ref().err().cloned());
-        if let Some(reason) = problem {
-            let listed = Unbalanced::new(draft.entity, &draft.id, Some(draft.date), &reason);
-            self.ledger.unbalanced.push(listed);
-            return;
-        }
-        let mut made = made.unwrap_or_default();
+        let made = match placed.problem {
+            Some(problem) => Err(problem),
+            None => made.map_err(Problem::from),
+        };
+        let mut made = match made {
+            Ok(made) => made,
+            Err(problem) => {
+                let listed = Unbalanced::new(draft.entity, &draft.id, Some(draft.date), problem);
+                return self.ledger.unbalanced.push(listed);
+            }
+        };
         made.retain(|posted| {
             !posted.home.is_zero() || posted.amount.is_some_and(|it| !it.is_zero())
         });
@@ -157,6 +164,7 @@ impl<'a> Posting<'a> {
             foreign: draft.currency.clone().zip(foreign),
             party: party.map(|(kind, id)| ((*kind).to_owned(), id.clone())),
             memo: memo.cloned(),
+            number: draft.number.clone(),
             kind: posted.kind,
             source: EntrySource::Record,
         }
@@ -232,9 +240,7 @@ impl<'a> Posting<'a> {
         if !rest.is_zero() {
             let home = self.chart.at_home(draft, rest)?;
             made.push(Posted {
-                account: self
-                    .chart
-                    .resolve(&settles.owed, draft.currency.as_deref())?,
+                account: self.chart.resolve(&settles.owed, draft)?,
                 home,
                 amount: Some(rest),
                 kind: EntryKind::Line,

@@ -51,6 +51,10 @@ impl<'de> Deserialize<'de> for Flag {
 pub(super) struct Record {
     pub(super) id: Option<String>,
     pub(super) txn_date: Option<String>,
+    /// The day of a payment of tax.
+    pub(super) payment_date: Option<String>,
+    /// Its JSON: it is compared, and not read.
+    pub(super) doc_number: Option<Box<RawValue>>,
     pub(super) currency_ref: Option<Reference>,
     pub(super) exchange_rate: Option<Amount>,
     pub(super) total_amt: Option<Amount>,

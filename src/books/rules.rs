@@ -13,11 +13,12 @@ use super::document::{
 use super::draft::{Draft, Target, party, required};
 use super::entry::EntryKind;
 use super::payment::{bill_payment, payment};
+use super::problem::Problem;
 use super::record::{self, Record};
 use crate::domain::voided::is_voided;
 
 /// Adds the parts of a record to its draft.
-type Parts = fn(&Record, &mut Draft) -> Result<(), String>;
+type Parts = fn(&Record, &mut Draft) -> Result<(), Problem>;
 
 /// The posting rule of one entity.
 pub(super) struct Rule {
@@ -60,8 +61,11 @@ pub(super) const RULES: &[Rule] = &[
     // Stock, or the account of adjustments, at the cost of the items.
     rule("InventoryAdjustment", inventory_adjustment),
     // What was filed: bank. A refund the other way round (fields). AU, CA and UK only.
-    rule("TaxPayment", tax_payment),
+    rule(TAX_PAYMENT, tax_payment),
 ];
+
+/// The entity of payments of tax, in the countries that have such records.
+pub(crate) const TAX_PAYMENT: &str = "TaxPayment";
 
 /// The entities of [`RULES`].
 pub(crate) const POSTING: [&str; RULES.len()] = {
@@ -81,7 +85,7 @@ pub(super) fn rule_of(entity: &str) -> Option<&'static Rule> {
 
 impl Rule {
     /// Reads a payload by this rule. The reason of an error is for the list of what did not post.
-    pub(super) fn read(&self, payload: &[u8]) -> Result<Draft, String> {
+    pub(super) fn read(&self, payload: &[u8]) -> Result<Draft, Problem> {
         let record: Record = serde_json::from_slice(payload)
             .map_err(|error| format!("it cannot be read: {error}"))?;
         let mut draft = Draft::new(self.entity, &record)?;
@@ -108,14 +112,14 @@ fn moved(
     (from, to): (String, String),
     amount: Option<Amount>,
     property: &str,
-) -> Result<(), String> {
-    let amount = amount.ok_or_else(|| format!("it has no {property}"))?.0;
+) -> Result<(), Problem> {
+    let amount = amount.ok_or_else(|| Problem::lacks(property))?.0;
     draft.push(Target::Account(to), amount, EntryKind::Line);
     draft.push(Target::Account(from), -amount, EntryKind::Control);
     Ok(())
 }
 
-fn credit_card_payment(record: &Record, draft: &mut Draft) -> Result<(), String> {
+fn credit_card_payment(record: &Record, draft: &mut Draft) -> Result<(), Problem> {
     let bank = required(record.bank_account_ref.as_ref(), "BankAccountRef")?;
     let card = required(
         record.credit_card_account_ref.as_ref(),
@@ -124,7 +128,7 @@ fn credit_card_payment(record: &Record, draft: &mut Draft) -> Result<(), String>
     moved(draft, (bank, card), record.amount, "Amount")
 }
 
-fn transfer(record: &Record, draft: &mut Draft) -> Result<(), String> {
+fn transfer(record: &Record, draft: &mut Draft) -> Result<(), Problem> {
     let from = required(record.from_account_ref.as_ref(), "FromAccountRef")?;
     let to = required(record.to_account_ref.as_ref(), "ToAccountRef")?;
     moved(draft, (from, to), record.amount, "Amount")
@@ -132,7 +136,7 @@ fn transfer(record: &Record, draft: &mut Draft) -> Result<(), String> {
 
 /// Lines without an account only describe (dbt_quickbooks 113). Tax lines are negative if they are credits
 /// (facts/fields.tsv, taxline).
-fn journal_entry(record: &Record, draft: &mut Draft) -> Result<(), String> {
+fn journal_entry(record: &Record, draft: &mut Draft) -> Result<(), Problem> {
     for line in record.line.iter().flatten() {
         let Some(detail) = &line.journal else {
             continue;
@@ -144,7 +148,7 @@ fn journal_entry(record: &Record, draft: &mut Draft) -> Result<(), String> {
         let amount = match detail.posting_type.as_deref() {
             Some("Debit") => amount,
             Some("Credit") => -amount,
-            other => return Err(format!("a line has the PostingType {other:?}")),
+            other => return Err(format!("a line has the PostingType {other:?}").into()),
         };
         draft.push(Target::Account(account), amount, EntryKind::Line);
         if let Some(part) = draft.parts.last_mut() {
@@ -165,7 +169,7 @@ fn journal_entry(record: &Record, draft: &mut Draft) -> Result<(), String> {
 }
 
 /// A quantity that comes in has the cost of the last purchase, one that leaves that of the oldest stock.
-fn inventory_adjustment(record: &Record, draft: &mut Draft) -> Result<(), String> {
+fn inventory_adjustment(record: &Record, draft: &mut Draft) -> Result<(), Problem> {
     let account = required(record.adjust_account_ref.as_ref(), "AdjustAccountRef")?;
     for line in record.line.iter().flatten() {
         let Some(detail) = &line.adjustment else {
@@ -181,9 +185,12 @@ fn inventory_adjustment(record: &Record, draft: &mut Draft) -> Result<(), String
     Ok(())
 }
 
-fn tax_payment(record: &Record, draft: &mut Draft) -> Result<(), String> {
+fn tax_payment(record: &Record, draft: &mut Draft) -> Result<(), Problem> {
     let bank = required(record.payment_account_ref.as_ref(), "PaymentAccountRef")?;
-    let amount = record.payment_amount.ok_or("it has no PaymentAmount")?.0;
+    let amount = record
+        .payment_amount
+        .ok_or_else(|| Problem::lacks("PaymentAmount"))?
+        .0;
     let is_refund = record.refund.is_some_and(|refund| refund.0);
     let amount = if is_refund { -amount } else { amount };
     draft.push(Target::FiledTax, amount, EntryKind::Tax);

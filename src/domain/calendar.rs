@@ -19,7 +19,8 @@ pub(crate) fn parse_day(text: &str) -> Option<i32> {
     };
     let is_known = match rest.as_bytes() {
         [] | [b'Z'] => true,
-        [b'+' | b'-', a, b, b':', c, d] | [b'+' | b'-', a, b, c, d] => {
+        // A slash counts as a hyphen, everywhere.
+        [b'+' | b'-' | b'/', a, b, b':', c, d] | [b'+' | b'-' | b'/', a, b, c, d] => {
             [a, b, c, d].iter().all(|byte| byte.is_ascii_digit())
         }
         _ => false,
@@ -120,6 +121,7 @@ mod tests {
             ("2024/02/29", 19_782),
             ("2024-02-29Z", 19_782),
             ("2024-02-29-08:00", 19_782),
+            ("2024/02/29/08:00", 19_782),
             ("2024-02-29+0530", 19_782),
             ("2024-02-29T23:59:59.5-08:00", 19_782),
             ("1969-12-31", -1),

@@ -89,6 +89,8 @@ pub(crate) struct Party {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) parent: Option<usize>,
+    /// The id of its own receivable account.
+    pub(crate) receivable: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -138,6 +140,8 @@ struct ListRecord {
     expense_account_ref: Option<Ref>,
     asset_account_ref: Option<Ref>,
     agency_ref: Option<Ref>,
+    #[serde(rename = "ARAccountRef")]
+    ar_account_ref: Option<Ref>,
     fiscal_year_start_month: String,
 }
 
@@ -255,6 +259,7 @@ impl Chart {
                 id: record.id,
                 name: record.display_name,
                 parent: None,
+                receivable: record.ar_account_ref.map(|account| account.value),
             });
         }
         for (at, parent) in parents {

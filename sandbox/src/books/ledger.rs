@@ -97,7 +97,11 @@ fn order(txn: &Txn) -> (NaiveDate, usize, &str) {
 
 /// Returns what a record does to the books, with the total of its document in its own currency.
 fn draft(chart: &Chart, rule: &Rule, record: &Record) -> Option<(Txn, Draft, i64)> {
-    let date: NaiveDate = record.txn_date.get(..10)?.parse().ok()?;
+    let date = match record.txn_date.is_empty() {
+        true => &record.payment_date,
+        false => &record.txn_date,
+    };
+    let date: NaiveDate = date.get(..10)?.parse().ok()?;
     let due = record.due_date.as_ref().and_then(|text| text.parse().ok());
     let name = match (&record.customer_ref, &record.vendor_ref, &record.entity_ref) {
         (Some(customer), ..) => chart.party("Customer", &customer.value),

@@ -80,9 +80,19 @@ impl Source<'_> {
             .account(reference.map_or("", |reference| reference.value.as_str()))
     }
 
+    /// Returns the account that the record names, or that of the customer, or that of the currency.
     pub(super) fn receivable(&self) -> usize {
-        self.chart
-            .of_currency(AccountType::Receivable, self.currency)
+        let of_customer = || self.chart.parties[self.name?].receivable.as_deref();
+        let named = self.record.ar_account_ref.as_ref();
+        match named
+            .map(|account| account.value.as_str())
+            .or_else(of_customer)
+        {
+            Some(account) => self.chart.account(account),
+            None => self
+                .chart
+                .of_currency(AccountType::Receivable, self.currency),
+        }
     }
 
     pub(super) fn payable(&self) -> usize {
@@ -271,6 +281,17 @@ impl Source<'_> {
     pub(super) fn transfer(&self, to: Option<&Ref>, from: Option<&Ref>) -> Draft {
         let amount = self.record.amount.unwrap_or_default().cents();
         self.balanced(self.account(from), vec![(self.account(to), amount, None)])
+    }
+
+    /// Debits what was filed, and credits the bank.
+    pub(super) fn tax_payment(&self) -> Draft {
+        let record = self.record;
+        let amount = record.payment_amount.unwrap_or_default().cents();
+        let is_refund = record.refund.as_str() == Some("true");
+        let amount = if is_refund { -amount } else { amount };
+        let filed = self.chart.of_sub_type("GlobalTaxSuspense");
+        let bank = self.account(record.payment_account_ref.as_ref());
+        self.balanced(bank, vec![(filed, amount, None)])
     }
 
     pub(super) fn journal_entry(&self) -> Draft {

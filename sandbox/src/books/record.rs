@@ -12,6 +12,12 @@ pub(crate) struct Record {
     pub(crate) meta_data: Times,
     pub(crate) doc_number: Option<String>,
     pub(crate) txn_date: String,
+    /// The date of a payment of tax.
+    pub(crate) payment_date: String,
+    pub(crate) payment_account_ref: Option<Ref>,
+    pub(crate) payment_amount: Option<Decimal>,
+    /// `"true"` of a refund of tax, as text.
+    pub(crate) refund: serde_json::Value,
     pub(crate) due_date: Option<String>,
     pub(crate) private_note: Option<String>,
     pub(crate) total_amt: Option<Decimal>,
@@ -23,6 +29,8 @@ pub(crate) struct Record {
     pub(crate) vendor_ref: Option<Ref>,
     pub(crate) entity_ref: Option<Ref>,
     pub(crate) account_ref: Option<Ref>,
+    #[serde(rename = "ARAccountRef")]
+    pub(crate) ar_account_ref: Option<Ref>,
     #[serde(rename = "APAccountRef")]
     pub(crate) ap_account_ref: Option<Ref>,
     pub(crate) deposit_to_account_ref: Option<Ref>,

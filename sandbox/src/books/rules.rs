@@ -120,6 +120,12 @@ pub(super) const RULES: &[Rule] = &[
         label: |_| "Inventory Qty Adjust",
         post: |source| source.inventory_adjustment(),
     },
+    // Debit the tax that was filed; credit the bank. In AU, CA and UK it is a record (facts/reports.md F).
+    Rule {
+        entity: "TaxPayment",
+        label: |_| "GST Payment",
+        post: |source| source.tax_payment(),
+    },
     // Documents that post nothing.
     Rule {
         entity: "Estimate",

@@ -20,6 +20,9 @@ pub(crate) struct Planted {
     /// The account, document or record that it concerns, where that is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) other: Option<String>,
+    /// The items of its lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) items: Vec<String>,
 }
 
 /// The books of a company, as a snapshot keeps them.

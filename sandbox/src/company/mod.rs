@@ -8,6 +8,7 @@ mod collection;
 mod defect;
 mod event;
 mod fields;
+mod misposting;
 mod misread;
 mod plan;
 mod plant;

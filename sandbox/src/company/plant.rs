@@ -41,6 +41,16 @@ pub(crate) struct Plant {
 }
 
 const SALES: &[&str] = &["Invoice", "SalesReceipt"];
+const LOST: &[&str] = &[
+    "Invoice",
+    "SalesReceipt",
+    "Payment",
+    "Bill",
+    "BillPayment",
+    "Purchase",
+    "JournalEntry",
+    "TaxPayment",
+];
 const ALL: &[&str] = &[
     "Invoice",
     "SalesReceipt",
@@ -56,7 +66,7 @@ pub(crate) const PLANTS: &[Plant] = &[
     Plant {
         name: "lost",
         description: "the record is not served",
-        entities: ALL,
+        entities: LOST,
         needs: "",
         effect: Effect::Lost,
     },
@@ -280,6 +290,7 @@ impl Company {
             id: id.to_owned(),
             date: date.unwrap_or_default(),
             other,
+            items: items_of(&payload),
         })
     }
 
@@ -312,6 +323,7 @@ impl Company {
             id,
             date: date.to_string(),
             other: None,
+            items: Vec::new(),
         }
     }
 
@@ -330,11 +342,18 @@ impl Company {
     }
 }
 
+/// Returns the ids of the items in the lines of a record.
+fn items_of(payload: &str) -> Vec<String> {
+    let rest = payload.split("\"ItemRef\":{\"value\":\"").skip(1);
+    rest.filter_map(|rest| rest.split('"').next().map(str::to_owned))
+        .collect()
+}
+
 /// Returns whether a record has an amount that is not zero.
 fn has_amount(payload: &str) -> bool {
     let digits = |rest: &str| rest.starts_with(|c: char| ('1'..='9').contains(&c));
     payload
-        .split("\"Amount\":")
+        .split("Amount\":")
         .skip(1)
         .any(|rest| digits(rest) || rest.starts_with("0.0"))
 }

@@ -27,14 +27,19 @@ pub(super) fn plant(state: &State, arguments: &Arguments) -> CommandResult {
     to_json(&company.plant(&kind, entity.as_deref(), id.as_deref())?)
 }
 
-/// Answers what was planted so far, and the kinds of errors.
+/// Answers what was planted so far, the kinds of errors, and what records post otherwise than the books.
 pub(super) fn planted(state: &State, arguments: &Arguments) -> CommandResult {
     let kinds = PLANTS
         .iter()
         .map(|plant| json!({"kind": plant.name, "what": plant.description}));
     let kinds: Vec<_> = kinds.collect();
-    let planted = company_state(state, arguments)?.read().planted();
-    to_json(&json!({"planted": planted, "kinds": kinds}))
+    let state = company_state(state, arguments)?;
+    let company = state.read();
+    to_json(&json!({
+        "planted": company.planted(),
+        "kinds": kinds,
+        "mispostings": company.mispostings(),
+    }))
 }
 
 /// Lets reports lag behind the records, or not any more.

@@ -9,8 +9,8 @@ use super::known::Memory;
 use super::lists::kept_stock;
 use super::unqueried::Unqueried;
 use crate::books::tie_out::{
-    Balances, ReportedTransaction, check_balance_sheet, check_movements, check_profit_and_loss,
-    open_documents_of,
+    Balances, ReportedTransaction, check_balance_sheet, check_movements, check_open_documents,
+    check_profit_and_loss, open_documents_of,
 };
 use crate::books::{Drafts, Lists};
 use crate::domain::CompanyBooks;
@@ -356,6 +356,13 @@ impl<'c> Comparison<'c> {
             let Some(open) = self.reports.trusted(read, describe) else {
                 continue;
             };
+            if let Some(balances) = &self.findings.closing {
+                let balances = (balances, self.findings.end);
+                let differences = &self.findings.differences;
+                let checked = check_open_documents((kind, &open), balances, chart, differences);
+                let said = checked.map(|said| Vec::from_iter(said)).map_err(describe);
+                self.note_all(said.map(|said| said.into_iter().map(describe).collect()));
+            }
             let found = self.work(move |findings| findings.compare_parties(kind, &open));
             unlinked.extend(found.await?);
         }

@@ -10,7 +10,7 @@ use super::lists::{chart_of, starting_stock};
 use crate::books::tie_out::{
     AccountTieOut, Balances, Cause, Chart, OpenDocuments, Owed, PartyKind, PartyTieOut, Records,
     ReportedTransaction, TransactionDifference, compare_accounts, compare_parties,
-    compare_transactions,
+    compare_transactions, name_links,
 };
 use crate::books::{Entry, OpeningStock};
 use crate::domain::{EntitySpec, find_entity};
@@ -87,13 +87,14 @@ impl Findings {
         let unbalanced = self.landed.ledger.unbalanced.iter();
         let unbalanced: HashMap<_, _> = unbalanced
             .map(|it| {
-                let cause = Cause::of_missing_entries(&it.reason);
+                let cause = Cause::of_missing_entries(it.kind);
                 ((it.entity.clone(), it.id.clone()), cause)
             })
             .collect();
         let records = Records {
             entries: &self.landed.ledger.entries,
             landed: &self.landed.changed_at,
+            has_tax_payments: self.landed.has_tax_payments,
             unbalanced: &unbalanced,
         };
         let range = (self.from, self.end);
@@ -106,6 +107,8 @@ impl Findings {
         let known = self.memory.differences();
         let earlier: Vec<_> = known.filter(is_earlier).cloned().collect();
         self.differences.extend(earlier);
+        let settlements = &self.landed.ledger.settlements;
+        name_links(&self.chart, &mut self.differences, settlements);
         self.name_archived();
     }
 
@@ -295,11 +298,17 @@ impl Findings {
         Some([others, shown].concat())
     }
 
-    /// Returns the transactions that only the records have, and that may stand after the last day.
+    /// Returns the transactions that only the records have, and that may stand after the last day. One that equals
+    /// another one may have been moved there, too.
     pub(super) fn only_recorded(&self) -> HashSet<(String, String)> {
         let differences = self.differences.iter();
         differences
-            .filter(|difference| difference.cause == Some(Cause::DeletedAtSource))
+            .filter(|difference| {
+                matches!(
+                    difference.cause,
+                    Some(Cause::DeletedAtSource | Cause::Duplicate)
+                )
+            })
             .map(|difference| (difference.entity.clone(), difference.id.clone()))
             .collect()
     }
@@ -476,6 +485,7 @@ mod tests {
             foreign: None,
             party: None,
             memo: None,
+            number: None,
             kind: EntryKind::Line,
             source: EntrySource::Report,
         };

@@ -14,6 +14,7 @@ pub(super) fn chart_of(lists: &Lists) -> Chart {
     let accounts = lists.accounts.iter();
     Chart {
         may_have_currencies: lists.may_have_currencies(),
+        parents: lists.parents.clone(),
         accounts: accounts
             .map(|account| (account.id.clone(), chart_account(account)))
             .collect(),

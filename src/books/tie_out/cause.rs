@@ -1,5 +1,7 @@
 //! Causes of differences.
 
+use crate::books::ProblemKind;
+
 /// The reason for which a transaction of the reports differs from its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Cause {
@@ -74,15 +76,11 @@ impl Cause {
         Self::Rounding,
     ];
 
-    /// Returns the cause of a record that has no entries for a reason that the ledger gives. The record is at fault
-    /// if it lacks something, or does not balance by itself; all else is what the ledger does not know or cannot read.
-    pub(crate) fn of_missing_entries(reason: &str) -> Self {
-        let mut words = reason.split(' ');
-        match (words.next(), words.next()) {
-            (Some("its"), Some("debits" | "lines")) | (Some("it"), Some("has")) => {
-                Self::IncompleteRecord
-            }
-            _ => Self::NotPosted,
+    /// Returns the cause of a record that has no entries.
+    pub(crate) const fn of_missing_entries(problem: ProblemKind) -> Self {
+        match problem {
+            ProblemKind::Record => Self::IncompleteRecord,
+            ProblemKind::Posting => Self::NotPosted,
         }
     }
 

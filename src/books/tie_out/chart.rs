@@ -73,7 +73,12 @@ pub(crate) struct Chart {
     /// The company has several currencies, or nothing says that it has one. Only columns that say so are then
     /// in the home currency.
     pub(crate) may_have_currencies: bool,
+    /// The customer that a customer is a part of.
+    pub(crate) parents: HashMap<String, String>,
 }
+
+/// QuickBooks nests customers five deep; a loop of references must end.
+const MAX_PARENTS: usize = 8;
 
 impl Chart {
     /// Returns an amount in the direction in which the account grows as a debit.
@@ -118,6 +123,17 @@ impl Chart {
 
     pub(super) fn party_kind(&self, account: &str) -> Option<PartyKind> {
         self.accounts.get(account)?.party_kind
+    }
+
+    /// Returns whether a customer may pay for another one: it is the same, or a part of it, or the other way round.
+    pub(super) fn are_related(&self, kind: PartyKind, one: &str, other: &str) -> bool {
+        let is_part = |part: &str, whole: &str| {
+            let parent = |id: &&str| self.parents.get(*id).map(String::as_str);
+            let parents = std::iter::successors(Some(part), parent).skip(1);
+            parents.take(MAX_PARENTS).any(|parent| parent == whole)
+        };
+        let is_customer = kind == PartyKind::Customer;
+        one == other || is_customer && (is_part(one, other) || is_part(other, one))
     }
 
     pub(super) fn name(&self, account: &str) -> String {

@@ -44,8 +44,32 @@ impl TransactionDifference {
     }
 
     /// Returns a transaction whose accounts agree, and which differs by something else.
-    pub(super) fn without_lines(key: Key, date: NaiveDate, cause: Cause) -> Self {
-        Self::kept(key, (date, cause), Vec::new(), Vec::new())
+    pub(super) fn without_lines(
+        (entity, id): Key,
+        (date, cause): (NaiveDate, Option<Cause>),
+        party_lines: Vec<PartyLine>,
+    ) -> Self {
+        Self {
+            entity,
+            id,
+            date,
+            cause,
+            lines: Vec::new(),
+            party_lines,
+        }
+    }
+
+    /// Returns the cause for which its amounts stand under another customer or vendor, if only that was changed.
+    pub(super) fn of_another_party(&self) -> Option<Cause> {
+        let is_change = |cause: &Cause| {
+            matches!(
+                cause,
+                Cause::ChangedSinceLanding | Cause::ChangedAfterReport
+            )
+        };
+        self.cause
+            .filter(is_change)
+            .filter(|_| self.lines.is_empty())
     }
 
     /// Returns whether only a record is missing, and no amount: a payment of zero links documents with credits.

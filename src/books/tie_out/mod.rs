@@ -7,7 +7,9 @@ mod accounts;
 mod cause;
 mod chart;
 mod difference;
+mod links;
 mod open_documents;
+mod owners;
 mod parties;
 mod reported;
 mod shape;
@@ -20,10 +22,13 @@ pub(crate) use self::accounts::{AccountTieOut, compare_accounts};
 pub(crate) use self::cause::Cause;
 pub(crate) use self::chart::{Balances, Chart, ChartAccount, PartyKind};
 pub(crate) use self::difference::{PartyLine, TransactionDifference};
+pub(crate) use self::links::name_links;
 pub(crate) use self::open_documents::{OpenDocuments, open_documents_of};
 pub(crate) use self::parties::{Owed, PartyTieOut, compare_parties};
 pub(crate) use self::reported::{ReportedTransaction, postings_of, trial_balance_of};
-pub(crate) use self::statements::{check_balance_sheet, check_movements, check_profit_and_loss};
+pub(crate) use self::statements::{
+    check_balance_sheet, check_movements, check_open_documents, check_profit_and_loss,
+};
 pub(crate) use self::transactions::{Records, compare_transactions};
 
 #[cfg(test)]

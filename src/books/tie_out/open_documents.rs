@@ -49,9 +49,6 @@ pub(crate) fn open_documents_of(
     let mut found = OpenDocuments::new();
     for row in answer.rows.iter().filter(|row| row.kind == RowKind::Data) {
         let cell = |column: usize| row.cells.get(column).cloned().unwrap_or_default();
-        let Some(id) = cell(label).id.filter(|id| !id.is_empty()) else {
-            continue;
-        };
         let text = cell(open).value;
         let amount = match text.as_str() {
             "" => Decimal::ZERO,
@@ -61,6 +58,12 @@ pub(crate) fn open_documents_of(
                 .ok_or_else(|| format!("{name}: '{text}' is no amount"))?,
         };
         let word = cell(label).value;
+        let Some(id) = cell(label).id.filter(|id| !id.is_empty()) else {
+            if amount.is_zero() {
+                continue;
+            }
+            return Err(format!("{name}: a row of {amount} names no transaction"));
+        };
         let entity = entity_of_label(&word).map_or(word.clone(), str::to_owned);
         let owner = cell(party).id.unwrap_or_default();
         let document = found.entry(((entity, id), owner)).or_default();

@@ -12,6 +12,7 @@ use super::cause::Cause;
 use super::chart::{Chart, PartyKind};
 use super::difference::TransactionDifference;
 use super::open_documents::{OpenDocument, OpenDocuments, by_entity};
+use super::owners::{Owners, under_others};
 use super::side::Key;
 use crate::books::{Entry, Settlement};
 
@@ -117,7 +118,8 @@ pub(crate) struct Owed<'o> {
 #[derive(Debug, Default)]
 pub(crate) struct PartyComparison {
     pub(crate) parties: Vec<PartyTieOut>,
-    /// The transactions that do not say what they settle.
+    /// The transactions that do not say what they settle, and those that stand under another customer or vendor for
+    /// no cause that is known.
     pub(crate) unlinked: Vec<TransactionDifference>,
     /// The customers and vendors of whom a document has another open amount.
     pub(crate) uneven: BTreeSet<String>,
@@ -133,7 +135,8 @@ pub(crate) fn compare_parties(
 ) -> PartyComparison {
     let records = open_documents(chart, owed.entries, owed.settlements, kind, day);
     let report = by_entity(report, owed.entries);
-    let known = Known::of(kind, day, differences, &owed);
+    let mut known = Known::of(kind, day, differences, &owed);
+    let unknown = known.add_moved(under_others(&report, &records));
     let mut parties: BTreeMap<&str, Open<'_>> = BTreeMap::new();
     for ((key, owner), document) in &report {
         let party = parties.entry(owner).or_default();
@@ -160,9 +163,12 @@ pub(crate) fn compare_parties(
             compared.uneven.insert((*id).to_owned());
         }
     }
-    let (payments, of_others) = paid_for_others(&parties, &known);
+    let is_related = |one: &str, other: &str| chart.are_related(kind, one, other);
+    let (payments, of_others) = paid_for_others(&parties, &known, is_related);
     unlinked.extend(payments);
-    compared.unlinked = without_links(&unlinked, owed.entries, day);
+    compared.unlinked = named(&unlinked, Some(Cause::LinkMissing), (owed.entries, day));
+    let moved = named(&unknown, None, (owed.entries, day));
+    compared.unlinked.extend(moved);
     for (id, open) in parties {
         let mut causes = known.causes(id);
         if let Some((cause, amount)) = of_others.get(id) {
@@ -183,8 +189,12 @@ pub(crate) fn compare_parties(
     compared
 }
 
-/// Returns transactions that do not say what they settle.
-fn without_links(keys: &[&Key], entries: &[Entry], day: NaiveDate) -> Vec<TransactionDifference> {
+/// Returns transactions whose accounts agree, with a cause.
+fn named(
+    keys: &[&Key],
+    cause: Option<Cause>,
+    (entries, day): (&[Entry], NaiveDate),
+) -> Vec<TransactionDifference> {
     let unlinked: HashSet<(&str, &str)> = keys
         .iter()
         .map(|(entity, id)| (entity.as_str(), id.as_str()))
@@ -197,7 +207,8 @@ fn without_links(keys: &[&Key], entries: &[Entry], day: NaiveDate) -> Vec<Transa
     let named = keys.iter().map(|(entity, id)| {
         let date = dates.get(&(entity.as_str(), id.as_str()));
         let key = (entity.clone(), id.clone());
-        TransactionDifference::without_lines(key, date.copied().unwrap_or(day), Cause::LinkMissing)
+        let told = (date.copied().unwrap_or(day), cause);
+        TransactionDifference::without_lines(key, told, Vec::new())
     });
     named.collect()
 }
@@ -206,10 +217,11 @@ fn without_links(keys: &[&Key], entries: &[Entry], day: NaiveDate) -> Vec<Transa
 type OfOthers<'o> = BTreeMap<&'o str, (Cause, Decimal)>;
 
 /// Finds payments of a parent that settle nothing, while a document of a sub-customer stays open by the same
-/// amount. Returns the payments, and the amounts by customer.
+/// amount, or the other way round: of strangers, an equal amount says nothing. Returns the payments, and the amounts by customer.
 fn paid_for_others<'o>(
     parties: &BTreeMap<&'o str, Open<'o>>,
     known: &Known<'_>,
+    is_related: impl Fn(&str, &str) -> bool,
 ) -> (Vec<&'o Key>, OfOthers<'o>) {
     let uneven = parties.iter().filter(|(_, open)| !open.is_even());
     let rest: Vec<(&str, &Key, Decimal)> = uneven
@@ -222,8 +234,9 @@ fn paid_for_others<'o>(
     };
     let (mut payments, mut amounts) = (Vec::new(), OfOthers::new());
     for (payer, payment, paid) in rest.iter().filter(|(_, key, _)| is_payment(key)) {
-        let is_settled =
-            |(_, key, amount): &&(&str, &Key, Decimal)| !is_payment(key) && *amount == -*paid;
+        let is_settled = |(owner, key, amount): &&(&str, &Key, Decimal)| {
+            !is_payment(key) && *amount == -*paid && is_related(payer, owner)
+        };
         let mut settled = rest.iter().filter(is_settled);
         // Of several documents it is not known which.
         if let (Some((owner, ..)), None) = (settled.next(), settled.next()) {
@@ -312,6 +325,8 @@ struct Known<'d> {
     by_party: HashMap<&'d str, BTreeMap<Cause, Decimal>>,
     /// The payments whose records name a document that differs.
     explained: HashSet<&'d Key>,
+    /// The transactions that were changed, and stand under another customer or vendor for it.
+    moved: HashMap<Key, Cause>,
     /// The customers or vendors of payments of zero whose records are missing: nothing else says what they settled.
     settled_by_lost: HashSet<&'d str>,
 }
@@ -332,10 +347,15 @@ impl<'d> Known<'d> {
             amounts: BTreeMap::new(),
             by_party: HashMap::new(),
             explained: HashSet::new(),
+            moved: HashMap::new(),
             settled_by_lost: HashSet::new(),
         };
         for difference in differences {
             let key = (difference.entity.clone(), difference.id.clone());
+            if let Some(cause) = difference.of_another_party() {
+                known.moved.insert(key, cause);
+                continue;
+            }
             for line in difference.party_lines() {
                 let Some(cause) = difference
                     .cause
@@ -359,6 +379,26 @@ impl<'d> Known<'d> {
         known.explained = settled.map(|it| &it.payment).collect();
         known.explained.extend(owed.unsettled);
         known
+    }
+
+    /// Adds documents that stand under others. Returns those of which nothing says why.
+    fn add_moved(&mut self, documents: BTreeMap<&'d Key, Owners<'d>>) -> Vec<&'d Key> {
+        let mut unknown = Vec::new();
+        for (key, owners) in documents {
+            if !self.keys.insert(key.clone()) {
+                continue;
+            }
+            let Some(cause) = self.moved.get(key).copied() else {
+                unknown.push(key);
+                continue;
+            };
+            for (owner, amount) in owners {
+                *self.amounts.entry((key.clone(), owner)).or_default() += amount;
+                let causes = self.by_party.entry(owner).or_default();
+                *causes.entry(cause).or_default() += amount;
+            }
+        }
+        unknown
     }
 
     fn is_settled_by_lost(&self, party: &str) -> bool {

@@ -44,6 +44,7 @@ impl ReportedTransaction {
                 Some((kind.entity().to_owned(), id.clone()))
             }),
             memo: None,
+            number: None,
             kind: EntryKind::Line,
             source: EntrySource::Report,
         };
@@ -74,31 +75,48 @@ pub(crate) fn trial_balance_of(answer: &ReportAnswer) -> Result<Balances, String
         return Err("the trial balance has no columns of debit and credit".to_owned());
     };
     let mut balances = Balances::new();
-    let (mut total, mut listed) = (Decimal::ZERO, None);
+    let (mut totals, mut listed) = ((Decimal::ZERO, Decimal::ZERO), None);
     for row in &answer.rows {
-        let Some(amount) = two_sided(row, debit, credit)? else {
-            continue;
+        let (debit, credit) = match (amount(row, debit)?, amount(row, credit)?) {
+            (None, None) => continue,
+            (debit, credit) => (debit.unwrap_or_default(), credit.unwrap_or_default()),
         };
         let id = row.cells.first().and_then(|label| label.id.clone());
         match (row.kind, id.filter(|id| !id.is_empty())) {
-            (RowKind::Summary, _) => listed = Some(amount),
+            (RowKind::Summary, _) => listed = Some((debit, credit)),
             (_, None) => return Err("a row of the trial balance names no account".to_owned()),
             (_, Some(account)) => {
-                total = sum(total, amount)?;
+                totals = (sum(totals.0, debit)?, sum(totals.1, credit)?);
                 let held = balances.entry(account).or_default();
-                *held = sum(*held, amount)?;
+                *held = sum(*held, sum(debit, -credit)?)?;
             }
         }
     }
-    if !total.is_zero() || listed.is_some_and(|listed| !listed.is_zero()) {
+    check_totals(totals, listed, !balances.is_empty())?;
+    Ok(balances)
+}
+
+/// Checks debits and credits of the rows against each other, and against the row of the totals: where rows are
+/// missing that make up for each other, only that row says so.
+fn check_totals(
+    (debits, credits): (Decimal, Decimal),
+    listed: Option<(Decimal, Decimal)>,
+    has_rows: bool,
+) -> Result<(), String> {
+    if debits != credits {
+        let difference = sum(debits, -credits)?;
         return Err(format!(
-            "debits and credits of the trial balance differ by {total}"
+            "debits and credits of the trial balance differ by {difference}"
         ));
     }
-    if listed.is_none() && !balances.is_empty() {
-        return Err("the trial balance ends without its total".to_owned());
+    match listed {
+        None if has_rows => Err("the trial balance ends without its total".to_owned()),
+        Some(total) if total != (debits, credits) => Err(format!(
+            "the rows of the trial balance come to {debits} and {credits}, and its total says {} and {}",
+            total.0, total.1
+        )),
+        _ => Ok(()),
     }
-    Ok(balances)
 }
 
 /// Reads the postings of a general ledger report, by transaction.

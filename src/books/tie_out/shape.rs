@@ -69,6 +69,15 @@ impl<'s> Shape<'s> {
         }
     }
 
+    /// Returns whether one line and the total differ. The last line of a converted document takes what rounding
+    /// leaves over, so that it may differ by a few cents, too.
+    fn is_of_line_and_total(&self, is_foreign: bool) -> bool {
+        let differences = self.differences.values();
+        let of_rounding = |amount: &&Decimal| is_foreign && amount.abs() <= FEW_CENTS;
+        let rounded = differences.filter(of_rounding).count();
+        rounded <= 1 && self.differences.len() - rounded == 2
+    }
+
     pub(super) fn cause(&self, reported: &ReportedTransaction, side: &Side<'_>) -> Option<Cause> {
         let largest = self.differences.values().map(Decimal::abs).max()?;
         let is_small = largest <= FEW_CENTS;
@@ -83,8 +92,7 @@ impl<'s> Shape<'s> {
             () if self.is_scaled || self.is_only_exchange => Cause::Fx,
             () if self.is_moved => Cause::OtherAccount,
             () if shown_lines > lines => Cause::IncompleteRecord,
-            // One line and the total.
-            () if self.differences.len() == 2 && self.has_accounts => Cause::Amount,
+            () if self.has_accounts && self.is_of_line_and_total(side.is_foreign) => Cause::Amount,
             () => return None,
         })
     }

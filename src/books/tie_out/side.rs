@@ -18,6 +18,7 @@ pub(super) struct SideLine<'e> {
     pub(super) is_stock: bool,
     pub(super) kind: EntryKind,
     pub(super) party: Option<&'e str>,
+    pub(super) memo: Option<&'e str>,
 }
 
 /// A transaction as its record has it.
@@ -26,6 +27,8 @@ pub(super) struct Side<'e> {
     pub(super) date: NaiveDate,
     pub(super) lines: Vec<SideLine<'e>>,
     pub(super) is_foreign: bool,
+    /// The number of the document, as JSON has it.
+    pub(super) number: Option<&'e str>,
 }
 
 /// Groups entries of records by transaction. The entries of a transaction follow each other.
@@ -43,6 +46,7 @@ pub(super) fn sides<'e>(entries: impl Iterator<Item = &'e Entry>) -> BTreeMap<Ke
                 date: entry.date,
                 lines: Vec::new(),
                 is_foreign: false,
+                number: entry.number.as_deref(),
             });
             (key, side)
         });
@@ -53,6 +57,7 @@ pub(super) fn sides<'e>(entries: impl Iterator<Item = &'e Entry>) -> BTreeMap<Ke
             is_stock: entry.kind == EntryKind::Stock,
             kind: entry.kind,
             party: entry.party.as_ref().map(|(_, id)| id.as_str()),
+            memo: entry.memo.as_deref(),
         });
     }
     sides.extend(last);

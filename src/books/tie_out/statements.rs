@@ -1,9 +1,15 @@
 //! Profit and loss statement and balance sheet against the trial balance and the general ledger: the
 //! reports must not contradict each other.
 
+use std::collections::BTreeSet;
+
+use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
-use super::chart::{Balances, Chart};
+use super::cause::Cause;
+use super::chart::{Balances, Chart, PartyKind};
+use super::difference::TransactionDifference;
+use super::open_documents::OpenDocuments;
 use super::reported::{ReportedTransaction, can_be_summed, sum};
 use crate::domain::reports::{ReportAnswer, RowKind};
 
@@ -131,6 +137,49 @@ pub(crate) fn check_movements(
         ("GeneralLedger", &moved),
         ("TrialBalance", &expected),
     ))
+}
+
+/// Returns a contradiction if the open documents of a kind of party do not come to the balance of its accounts. What
+/// only reports show on these accounts and is of nobody, such as a revaluation, is in no document.
+///
+/// # Errors
+/// The reason, if an amount is too large.
+pub(crate) fn check_open_documents(
+    (kind, open): (PartyKind, &OpenDocuments),
+    (balances, day): (&Balances, NaiveDate),
+    chart: &Chart,
+    differences: &[TransactionDifference],
+) -> Result<Option<String>, String> {
+    let owed: BTreeSet<&str> = chart.owed_by(kind).collect();
+    let mut balance = Decimal::ZERO;
+    for (account, amount) in balances {
+        if owed.contains(account.as_str()) {
+            balance = sum(balance, *amount)?;
+        }
+    }
+    let reported = differences.iter();
+    for it in reported.filter(|it| it.cause.is_some_and(Cause::is_only_reported)) {
+        let lines = it.signed_lines();
+        let on_accounts = lines.filter(|(_, account, _)| owed.contains(account));
+        let of_nobody = on_accounts.map(|(date, _, amount)| (date, -amount));
+        let parties = it.party_lines().iter().filter(|line| line.kind == kind);
+        let all = of_nobody.chain(parties.map(|line| (line.date, line.amount)));
+        for (_, amount) in all.filter(|(date, _)| *date <= day) {
+            balance = sum(balance, amount)?;
+        }
+    }
+    if kind == PartyKind::Vendor {
+        balance = -balance;
+    }
+    let mut documents = Decimal::ZERO;
+    for document in open.values() {
+        documents = sum(documents, document.amount)?;
+    }
+    Ok((documents != balance).then(|| {
+        format!(
+            "its open amounts come to {documents}, and TrialBalance says {balance} of what is owed"
+        )
+    }))
 }
 
 fn contradictions(

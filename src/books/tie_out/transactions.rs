@@ -14,9 +14,9 @@ use super::reported::{ReportedLine, ReportedTransaction};
 use super::shape::{Shape, are_opposite};
 use super::side::{Key, Side, sides, sums};
 use super::twins::Twins;
-use crate::books::{Entry, EntryKind};
+use crate::books::{Entry, EntryKind, TAX_PAYMENT};
 use crate::domain::find_entity;
-use crate::domain::reports::{entity_of_label, has_no_entity};
+use crate::domain::reports::{entity_of_label, has_no_entity, is_tax_payment};
 
 /// The records of the tables.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Records<'a> {
     pub(crate) entries: &'a [Entry],
     /// The records that are not deleted, and when each was changed.
     pub(crate) landed: &'a HashMap<Key, DateTime<Utc>>,
+    /// Whether payments of tax are records of this company.
+    pub(crate) has_tax_payments: bool,
     /// Records without entries, each with the cause: it is incomplete, or could not be posted.
     pub(crate) unbalanced: &'a HashMap<Key, Cause>,
 }
@@ -120,21 +122,24 @@ impl<'c> Comparison<'c> {
         let side = key.and_then(|key| self.sides.get(key));
         let entity = match key {
             Some(key) => key.0.clone(),
-            None => reported.entity().to_owned(),
+            None => self.entity_without_record(reported).to_owned(),
         };
         let lines = differing_lines(reported, side);
         if lines.is_empty() {
-            found.extend(self.without_amounts(key, side, reported));
+            let moved = key
+                .zip(side)
+                .and_then(|(key, side)| self.of_another_party(key, side, reported));
+            found.extend(moved.or_else(|| self.without_amounts(key, side, reported)));
             return;
         }
         let cause = match (key, side) {
             (Some(key), Some(side)) => self.both(key, reported, side),
             (Some(key), None) => self.without_entries(key, reported),
-            (None, _) => match entity_of_label(&reported.label) {
-                Some(entity) if has_query(entity) => Some(Cause::NotLanded),
-                Some(entity) if find_entity(entity).is_ok() => Some(Cause::NotRead),
-                Some(_) => Some(Cause::ReportOnly),
-                None => has_no_entity(&reported.label).then_some(Cause::ReportOnly),
+            (None, _) => match self.entity_without_record(reported) {
+                entity if has_query(entity) => Some(Cause::NotLanded),
+                entity if find_entity(entity).is_ok() => Some(Cause::NotRead),
+                _ if entity_of_label(&reported.label).is_some() => Some(Cause::ReportOnly),
+                _ => has_no_entity(&reported.label).then_some(Cause::ReportOnly),
             },
         };
         let (stock, other) = self.split_stock(lines, cause);
@@ -151,6 +156,39 @@ impl<'c> Comparison<'c> {
                 });
             }
         }
+    }
+
+    /// Returns the entity of a transaction without a record, or the report's word if none has it.
+    fn entity_without_record<'r>(&self, reported: &'r ReportedTransaction) -> &'r str {
+        match self.records.has_tax_payments && is_tax_payment(&reported.label) {
+            true => TAX_PAYMENT,
+            false => reported.entity(),
+        }
+    }
+
+    /// Names a transaction that was changed, and whose amounts stand under another customer or vendor. What
+    /// nobody changed is left to the open documents: a report may name a party otherwise than the record does.
+    fn of_another_party(
+        &self,
+        key: &Key,
+        side: &Side<'_>,
+        reported: &ReportedTransaction,
+    ) -> Option<TransactionDifference> {
+        let cause = match self.is_newer_than_reports(key) {
+            true => Cause::ChangedAfterReport,
+            false => self
+                .is_older(key, reported)
+                .then_some(Cause::ChangedSinceLanding)?,
+        };
+        let party_lines = differing_parties(self.chart, Some(reported), Some(side));
+        let told = (reported.date, Some(cause));
+        (!party_lines.is_empty())
+            .then(|| TransactionDifference::without_lines(key.clone(), told, party_lines))
+    }
+
+    fn is_newer_than_reports(&self, key: &Key) -> bool {
+        let changed = self.records.landed.get(key);
+        changed.is_some_and(|changed| *changed > self.reported_at)
     }
 
     /// Names a transaction of which no account says that its record is missing or settles nothing: its amounts are
@@ -173,13 +211,8 @@ impl<'c> Comparison<'c> {
             party_lines.extend(settling_party(reported));
         }
         let key = (entity.to_owned(), reported.id.clone());
-        let told = (reported.date, cause);
-        Some(TransactionDifference::kept(
-            key,
-            told,
-            Vec::new(),
-            party_lines,
-        ))
+        let told = (reported.date, Some(cause));
+        Some(TransactionDifference::without_lines(key, told, party_lines))
     }
 
     /// Takes the lines of stock apart, if they are a difference of their own.
@@ -242,8 +275,7 @@ impl<'c> Comparison<'c> {
         if shown == held {
             return Some(Cause::PeriodMoved);
         }
-        let changed = self.records.landed.get(key);
-        if changed.is_some_and(|changed| *changed > self.reported_at) {
+        if self.is_newer_than_reports(key) {
             return Some(Cause::ChangedAfterReport);
         }
         if shown.is_empty() {
@@ -293,10 +325,9 @@ impl<'c> Comparison<'c> {
             .into_iter()
             .map(|(account, amount)| (side.date, account.to_owned(), -amount))
             .collect();
-        let changed = self.records.landed.get(key);
         let cause = if twins.has(&key.0, side) {
             Cause::Duplicate
-        } else if changed.is_some_and(|changed| *changed > self.reported_at) {
+        } else if self.is_newer_than_reports(key) {
             Cause::ChangedAfterReport
         } else {
             Cause::DeletedAtSource
@@ -326,9 +357,12 @@ fn counterpart<'k>(
     candidates: &[&'k Key],
     sides: &BTreeMap<Key, Side<'_>>,
 ) -> Option<&'k Key> {
+    let of_entity = |entity: &str| candidates.iter().find(|key| key.0 == entity).copied();
     if let Some(entity) = entity_of_label(&reported.label) {
-        let found = candidates.iter().find(|key| key.0 == entity);
-        return found.copied();
+        return of_entity(entity);
+    }
+    if is_tax_payment(&reported.label) {
+        return of_entity(TAX_PAYMENT);
     }
     let agrees = |key: &&&Key| {
         sides.get(**key).is_some_and(|side| {

@@ -1,14 +1,20 @@
 //! Records that equal another one in all but their id.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
 use super::side::Side;
 
-/// The properties that equal records share.
-type Likeness<'a> = (&'a str, NaiveDate, Vec<(&'a str, Decimal)>);
+/// Account, customer or vendor, and memo of an amount.
+type Place<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
+
+/// The properties that equal records share: two customers may buy the same on one day, and one customer twice.
+type Likeness<'a> = (
+    (&'a str, Option<&'a str>, NaiveDate),
+    Vec<(Place<'a>, Decimal)>,
+);
 
 /// The likenesses of records that QuickBooks shows.
 #[derive(Debug, Default)]
@@ -32,11 +38,12 @@ impl<'a> Twins<'a> {
 
 /// Stock is left out: its cost follows from earlier records.
 fn likeness<'a>(entity: &'a str, side: &'a Side<'a>) -> Option<Likeness<'a>> {
-    let mut sums: HashMap<&str, Decimal> = HashMap::new();
+    let mut sums: BTreeMap<Place<'a>, Decimal> = BTreeMap::new();
     for line in side.lines.iter().filter(|line| !line.is_stock) {
-        *sums.entry(line.account).or_default() += line.amount;
+        let place = (line.account, line.party, line.memo);
+        *sums.entry(place).or_default() += line.amount;
     }
-    let mut sums: Vec<_> = sums.into_iter().filter(|(_, sum)| !sum.is_zero()).collect();
-    sums.sort();
-    (!sums.is_empty()).then_some((entity, side.date, sums))
+    sums.retain(|_, sum| !sum.is_zero());
+    let head = (entity, side.number, side.date);
+    (!sums.is_empty()).then(|| (head, sums.into_iter().collect()))
 }

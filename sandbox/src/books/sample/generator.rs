@@ -71,6 +71,7 @@ pub(crate) fn generate(seed: u64, count: u32) -> SampleBooks {
     generator.lists();
     generator.opening();
     generator.days(count);
+    generator.tax_records();
     generator.finish()
 }
 

@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use super::generator::{Generator, Head, SampleRecord, quoted};
 use super::tables::{
     self, ACCOUNTS, AGENCIES, CURRENCIES, ITEMS, ItemRow, TAX_RATES, currency_of,
-    currency_of_vendor, is_inactive, parent_of,
+    currency_of_vendor, is_inactive, parent_of, receivable_of,
 };
 use crate::books::decimal::record_money;
 use crate::books::{money, month_name};
@@ -127,6 +127,9 @@ impl Generator {
             currency_of(number),
             parent_of(number).is_some(),
         );
+        if let Some(account) = receivable_of(number) {
+            let _ = write!(body, r#","ARAccountRef":{{"value":"{account}"}}"#);
+        }
         if let Some(parent) = parent_of(number) {
             let _ = write!(body, r#","ParentRef":{{"value":"{parent}"}},"Level":1"#);
         }

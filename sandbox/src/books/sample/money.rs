@@ -181,6 +181,24 @@ impl Generator {
         self.add_extra("Sales Tax Payment", "", None, &lines, None);
     }
 
+    /// Payments of tax that are records, one after each half year. Where there are such records, there are no
+    /// others; the sample has both, because no reader may tell them by the company.
+    pub(super) fn tax_records(&mut self) {
+        for (number, day) in (180..self.days).step_by(182).enumerate() {
+            self.day = day;
+            let head = self.head();
+            let amount = 40_000 + 1_117 * (number as i64 % 9);
+            let is_refund = number % 4 == 3;
+            let body = format!(
+                r#""PaymentDate":"{}","PaymentAccountRef":{{"value":"{}"}},"PaymentAmount":{},"Refund":"{is_refund}","Description":"Filed""#,
+                self.date(),
+                id::CHECKING,
+                money(amount),
+            );
+            self.add("TaxPayment", &head, &body);
+        }
+    }
+
     /// A revaluation of foreign money at the end of a year.
     pub(super) fn revaluation(&mut self) {
         let amount = self.rng.random_range(-9_000..9_000);

@@ -37,7 +37,7 @@ pub(super) type Row = (
 );
 
 #[rustfmt::skip]
-pub(super) const ACCOUNTS: [Row; 43] = [
+pub(super) const ACCOUNTS: [Row; 45] = [
     (1, "Checking", "Bank", "Checking", 0, "USD"),
     (2, "Savings", "Bank", "Savings", 0, "USD"),
     (3, "Euro account", "Bank", "Checking", 0, "EUR"),
@@ -81,6 +81,8 @@ pub(super) const ACCOUNTS: [Row; 43] = [
     (41, "Advertising (deleted)", "Expense", "AdvertisingPromotional", 0, "USD"),
     (42, "Unrealized Gain or Loss", "Other Expense", "UnrealisedGainOrLoss", 0, "USD"),
     (43, "Depreciation", "Other Expense", "Depreciation", 0, "USD"),
+    (44, "Accounts Receivable (A/R) - Wholesale", "Accounts Receivable", "AccountsReceivable", 0, "USD"),
+    (45, "GST Suspense", "Other Current Liability", "GlobalTaxSuspense", 0, "USD"),
 ];
 
 /// An item: id, name, type, income account, price and cost in cents, whether it is taxed.
@@ -158,6 +160,11 @@ pub(super) fn rate(seed: u64, currency: &str, day: i64) -> String {
 /// Returns whether a name was made inactive after its last transaction.
 pub(super) fn is_inactive(number: u32) -> bool {
     number % 11 == 10
+}
+
+/// Returns the receivable account of a customer that has one of its own: all jobs do, and their parents do not.
+pub(super) fn receivable_of(number: u32) -> Option<u32> {
+    (number % 6 == 1).then_some(44)
 }
 
 /// Returns the number of the customer that a job belongs to.

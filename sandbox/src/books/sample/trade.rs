@@ -249,6 +249,8 @@ impl Generator {
         };
         let (party, currency) = (self.documents[first].party, self.documents[first].currency);
         let head = self.head();
+        let payer = Self::payer_of(party, first);
+        let receivable = receivable_member(party);
         let mut settled = vec![first];
         let others = self.open[Open::Invoice as usize].iter().copied();
         let mut others = others.take(SEARCHED);
@@ -271,10 +273,11 @@ impl Generator {
             self.settle(number, amount, (&head.id, "Payment"), head.updated);
         }
         // Some customers pay more than they owe.
-        let unapplied = if self.one_in(25) {
-            self.rng.random_range(1..9_000)
-        } else {
-            0
+        let unapplied = match self.one_in(25) {
+            true => self.rng.random_range(1..9_000),
+            // What a parent pays more stays on the receivable that it has named.
+            false if payer != party && first % 4 == 0 => 1_205,
+            false => 0,
         };
         let account = match currency {
             "EUR" => id::EURO,
@@ -286,7 +289,7 @@ impl Generator {
                 .push(("Payment", head.id.clone(), total + unapplied));
         }
         let body = format!(
-            r#""CustomerRef":{{"value":"{party}"}},"DepositToAccountRef":{{"value":"{account}"}},"TotalAmt":{},"UnappliedAmt":{},"ProcessPayment":false,"TxnDate":"{}",{},"Line":[{}]"#,
+            r#""CustomerRef":{{"value":"{payer}"}}{receivable},"DepositToAccountRef":{{"value":"{account}"}},"TotalAmt":{},"UnappliedAmt":{},"ProcessPayment":false,"TxnDate":"{}",{},"Line":[{}]"#,
             record_money(total + unapplied),
             record_money(unapplied),
             self.date(),
@@ -294,6 +297,12 @@ impl Generator {
             lines.join(","),
         );
         self.add("Payment", &head, &body);
+    }
+
+    /// Returns the number of the customer that pays: every other invoice of a job is paid by its parent.
+    fn payer_of(party: u32, document: usize) -> u32 {
+        let parent = tables::parent_of(party).filter(|_| document % 2 == 0);
+        parent.unwrap_or(party)
     }
 
     /// Settles an invoice by a credit memo: a payment of zero that QuickBooks makes.
@@ -322,7 +331,8 @@ impl Generator {
             self.settle(number, amount, (&head.id, "Payment"), head.updated);
         }
         let body = format!(
-            r#""CustomerRef":{{"value":"{party}"}},"DepositToAccountRef":{{"value":"{}"}},"TotalAmt":0,"UnappliedAmt":0,"ProcessPayment":false,"PrivateNote":"Created by QB Online to link credits to charges.","TxnDate":"{}",{},"Line":[{}]"#,
+            r#""CustomerRef":{{"value":"{party}"}}{},"DepositToAccountRef":{{"value":"{}"}},"TotalAmt":0,"UnappliedAmt":0,"ProcessPayment":false,"PrivateNote":"Created by QB Online to link credits to charges.","TxnDate":"{}",{},"Line":[{}]"#,
+            receivable_member(party),
             id::UNDEPOSITED,
             self.date(),
             self.currency(currency),
@@ -383,6 +393,14 @@ impl Generator {
         );
         self.add("Estimate", &head, &body);
     }
+}
+
+/// Returns the receivable account of a payment as a member, if its customer has one of its own.
+fn receivable_member(party: u32) -> String {
+    let account = tables::receivable_of(party);
+    account.map_or_else(String::new, |account| {
+        format!(r#","ARAccountRef":{{"value":"{account}"}}"#)
+    })
 }
 
 /// Returns the tax of a document as its record has it, with the sum.

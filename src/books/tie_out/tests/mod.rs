@@ -65,6 +65,9 @@ fn chart() -> Chart {
     Chart {
         accounts: HashMap::from(accounts),
         may_have_currencies: false,
+        parents: HashMap::from(
+            [("78", "77"), ("80", "78")].map(|(part, whole)| (part.to_owned(), whole.to_owned())),
+        ),
     }
 }
 
@@ -90,6 +93,7 @@ fn record(entity: &str, id: &str, date: &str, lines: &[(&str, &str)]) -> Vec<Ent
         foreign: None,
         party: Some(("Customer".to_owned(), "77".to_owned())),
         memo: None,
+        number: None,
         kind: kind(account),
         source: EntrySource::Record,
     };
@@ -141,6 +145,7 @@ fn compare_with(
     let records = Records {
         entries,
         landed: &landed,
+        has_tax_payments: false,
         unbalanced: &unbalanced,
     };
     let range = (day("2031-01-01"), day("2031-12-31"));
@@ -157,6 +162,7 @@ fn compare_landed(
     let records = Records {
         entries: &[],
         landed: &landed,
+        has_tax_payments: false,
         unbalanced: &HashMap::new(),
     };
     let range = (day("2031-01-01"), day("2031-12-31"));

@@ -39,6 +39,13 @@ fn a_trial_balance_must_be_whole_and_balanced() {
     assert!(trial_balance_of(&without_total).is_err());
     let unbalanced = answer(&SIDES, [lines("12.00"), vec![total]].concat());
     assert!(trial_balance_of(&unbalanced).is_err());
+    // A row that is missing on both sides balances, and is missed in the total.
+    for (debit, credit) in [("17.50", "17.50"), ("17.50", "12.50"), ("12.50", "17.50")] {
+        let total = vec![cell("TOTAL", None), cell(debit, None), cell(credit, None)];
+        let total = row(RowKind::Summary, total);
+        let lacking = answer(&SIDES, [lines("12.50"), vec![total]].concat());
+        assert!(trial_balance_of(&lacking).is_err(), "{debit} {credit}");
+    }
     let cut = ReportAnswer {
         is_cut: true,
         ..whole
@@ -160,4 +167,38 @@ fn nothing_is_read_from_a_report_that_is_cut() {
             "{reason:?}"
         );
     }
+}
+
+#[test]
+fn open_documents_must_come_to_the_balance_of_what_is_owed() {
+    let cells = vec![
+        cell("Invoice", Some("1")),
+        cell("Ana", Some("77")),
+        cell("107.00", None),
+    ];
+    let keys = ["txn_type", "cust_name", "subt_open_bal"];
+    let rows = vec![row(RowKind::Data, cells)];
+    let open = open_documents_of(&answer(&keys, rows), &chart()).unwrap();
+    let check = |owed: &str, kind, differences: &[TransactionDifference]| {
+        let account = if kind == PartyKind::Customer {
+            "2"
+        } else {
+            "3"
+        };
+        let balances = Balances::from([(account.to_owned(), dec(owed))]);
+        let balances = (&balances, day("2031-12-31"));
+        check_open_documents((kind, &open), balances, &chart(), differences).unwrap()
+    };
+    assert_eq!(check("107.00", PartyKind::Customer, &[]), None);
+    assert_eq!(check("-107.00", PartyKind::Vendor, &[]), None);
+    let said = check("110.00", PartyKind::Customer, &[]).unwrap();
+    assert!(said.contains("107.00") && said.contains("110.00"), "{said}");
+    // A revaluation is of nobody, and in no document.
+    let lines = [("2", "3.00"), ("7", "-3.00")];
+    let mut revaluation = reported("Currency Revaluation", "9", "2031-12-31", &lines);
+    for line in &mut revaluation.lines {
+        line.party = None;
+    }
+    let known = compare(&[], &[revaluation]);
+    assert_eq!(check("110.00", PartyKind::Customer, &known), None);
 }

@@ -126,6 +126,75 @@ fn a_twin_is_a_duplicate_and_a_record_that_was_deleted_is_none() {
     assert_eq!(causes(&compare(&twin, &[])), [Some(Cause::DeletedAtSource)]);
 }
 
+/// The same bill of 50.00, of a vendor.
+fn bill_of(vendor: &str, id: &str) -> Vec<Entry> {
+    let lines = [("3", "-50.00"), ("12", "50.00")];
+    let mut entries = record("Bill", id, "2031-02-01", &lines);
+    for entry in &mut entries {
+        entry.party = Some(("Vendor".to_owned(), vendor.to_owned()));
+    }
+    entries
+}
+
+#[test]
+fn a_record_of_another_vendor_with_another_number_or_memo_is_no_duplicate() {
+    let original = bill_of("7", "1");
+    let lines = [("3", "-50.00"), ("12", "50.00")];
+    let mut shown = [reported("Bill", "1", "2031-02-01", &lines)];
+    for line in &mut shown[0].lines {
+        line.party = Some("7".to_owned());
+    }
+    let cause_of = |other: Vec<Entry>| {
+        let found = compare(&[original.clone(), other].concat(), &shown);
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].cause
+    };
+    assert_eq!(cause_of(bill_of("7", "2")), Some(Cause::Duplicate));
+    assert_eq!(cause_of(bill_of("8", "2")), Some(Cause::DeletedAtSource));
+    let mut numbered = bill_of("7", "2");
+    for entry in &mut numbered {
+        entry.number = Some("\"B-18\"".into());
+    }
+    assert_eq!(cause_of(numbered), Some(Cause::DeletedAtSource));
+    let mut noted = bill_of("7", "2");
+    noted[1].memo = Some("rent of May".to_owned());
+    assert_eq!(cause_of(noted), Some(Cause::DeletedAtSource));
+}
+
+#[test]
+fn a_foreign_bill_of_which_one_line_took_a_cent_of_rounding_differs_by_its_amount() {
+    let held = [("3", "-53.26"), ("12", "42.61"), ("13", "10.65")];
+    let shown = [("3", "-63.91"), ("12", "53.27"), ("13", "10.64")];
+    let home = record("Bill", "1", "2031-02-01", &held);
+    let shown = [reported("Bill", "1", "2031-02-01", &shown)];
+    assert_eq!(causes(&compare(&home, &shown)), [None]);
+    let found = compare(&foreign(home), &shown);
+    assert_eq!(causes(&found), [Some(Cause::Amount)]);
+    // A line of its own is no rounding.
+    let held = [("3", "-53.26"), ("12", "42.61"), ("13", "10.65")];
+    let other = [("3", "-64.02"), ("12", "53.27"), ("13", "10.75")];
+    let found = compare(
+        &foreign(record("Bill", "1", "2031-02-01", &held)),
+        &[reported("Bill", "1", "2031-02-01", &other)],
+    );
+    assert_eq!(causes(&found), [None]);
+}
+
+#[test]
+fn a_sale_of_another_customer_is_named_if_the_report_says_that_it_was_changed() {
+    let entries = record("Invoice", "1", "2031-02-01", &SALE);
+    let mut shown = reported("Invoice", "1", "2031-02-01", &SALE);
+    for line in &mut shown.lines {
+        line.party = Some("78".to_owned());
+    }
+    // Without a word about a change, the open documents decide.
+    assert_eq!(compare(&entries, std::slice::from_ref(&shown)), []);
+    shown.changed_at = Some(at("2031-03-02T00:00:00Z"));
+    let found = compare(&entries, &[shown]);
+    assert_eq!(causes(&found), [Some(Cause::ChangedSinceLanding)]);
+    assert_eq!(found[0].signed_lines().count(), 0);
+}
+
 #[test]
 fn payroll_has_no_record_and_is_no_missing_one() {
     let shown = [reported(
@@ -234,6 +303,7 @@ fn a_later_change_is_told_by_the_clocks_of_both_sides() {
     let records = Records {
         entries: &entries,
         landed: &landed,
+        has_tax_payments: false,
         unbalanced: &HashMap::new(),
     };
     let range = (day("2031-01-01"), day("2031-12-31"));
@@ -272,12 +342,13 @@ fn a_record_whose_lines_do_not_make_its_total_is_incomplete() {
 #[test]
 fn only_what_a_record_lacks_makes_it_incomplete() {
     let lists = crate::books::Lists::default();
-    let cause = |payload: &str| {
+    let cause_of = |entity: &str, payload: &str| {
         let mut drafts = crate::books::Drafts::default();
-        drafts.add("Bill", payload.as_bytes());
+        drafts.add(entity, payload.as_bytes());
         let ledger = drafts.post(&lists);
-        Cause::of_missing_entries(&ledger.unbalanced[0].reason)
+        Cause::of_missing_entries(ledger.unbalanced[0].kind)
     };
+    let cause = |payload: &str| cause_of("Bill", payload);
     let without_total = r#"{"Id": "1", "TxnDate": "2031-02-01"}"#;
     assert_eq!(cause(without_total), Cause::IncompleteRecord);
     let unknown_account = r#"{"Id": "1", "TxnDate": "2031-02-01", "TotalAmt": 5, "Line": [{"Amount": 5,
@@ -285,6 +356,12 @@ fn only_what_a_record_lacks_makes_it_incomplete() {
         "AccountBasedExpenseLineDetail": {"AccountRef": {"value": "999"}}}]}"#;
     assert_eq!(cause(unknown_account), Cause::NotPosted);
     assert_eq!(cause("5"), Cause::NotPosted);
+    // Not the words decide, but what the rule says of its reason.
+    let without_bank = r#"{"Id": "1", "TxnDate": "2031-02-01", "TotalAmt": 5}"#;
+    assert_eq!(
+        cause_of("BillPayment", without_bank),
+        Cause::IncompleteRecord
+    );
 }
 
 #[test]
@@ -307,4 +384,36 @@ fn stock_of_a_transaction_that_differs_otherwise_is_a_cause_of_its_own() {
         causes(&found),
         [Some(Cause::Amount), Some(Cause::Inventory)]
     );
+}
+
+#[test]
+fn a_foreign_payment_with_the_right_rate_lacks_a_link_unless_its_document_has_a_wrong_one() {
+    let held = [("1", "110.00"), ("2", "-110.00")];
+    let shown = [("1", "110.00"), ("2", "-107.00"), ("7", "-3.00")];
+    let entries = foreign(record("Payment", "2", "2031-03-01", &held));
+    let compared = |invoice: Vec<Entry>, lines: &[(&str, &str)]| {
+        let shown = [
+            reported("Payment", "2", "2031-03-01", &shown),
+            reported("Invoice", "1", "2031-02-01", lines),
+        ];
+        let mut found = compare(&[invoice, entries.clone()].concat(), &shown);
+        let settlement = Settlement {
+            payment: ("Payment".to_owned(), "2".to_owned()),
+            document: ("Invoice".to_owned(), "1".to_owned()),
+            payer: None,
+            owner: None,
+            account_id: "2".to_owned(),
+            date: day("2031-03-01"),
+            home: dec("110.00"),
+        };
+        name_links(&chart(), &mut found, &[settlement]);
+        causes(&found)
+    };
+    let invoice = [("2", "107.00"), ("10", "-107.00")];
+    let lost = compared(Vec::new(), &invoice);
+    assert_eq!(lost, [Some(Cause::NotLanded), Some(Cause::LinkMissing)]);
+    let wrong = [("2", "110.00"), ("10", "-110.00")];
+    let wrong = foreign(record("Invoice", "1", "2031-02-01", &wrong));
+    let wrong = compared(wrong, &invoice);
+    assert_eq!(wrong, [Some(Cause::Fx), Some(Cause::Fx)]);
 }

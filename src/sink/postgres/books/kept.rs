@@ -48,6 +48,7 @@ fn entry(row: &tokio_postgres::Row) -> Result<Entry> {
         foreign: None,
         party: kind.zip(id),
         memo: row.column("memo")?,
+        number: None,
         kind: EntryKind::Line,
         source: EntrySource::Report,
     })

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::books::{Drafts, Entry, Ledger, Lists, OpeningStock};
+use crate::books::{Drafts, Entry, Ledger, Lists, OpeningStock, TAX_PAYMENT};
 use crate::domain::Record;
 use crate::domain::reports::is_tax_payment;
 use crate::error::{Error, Result};
@@ -24,6 +24,8 @@ pub(crate) struct PostedRecords {
     /// Whether a sync or another run was writing records when these were read, so that what belongs together may
     /// not be there together.
     pub(crate) is_midway: bool,
+    /// Whether payments of tax are records of this company.
+    pub(crate) has_tax_payments: bool,
     pub(super) drafts: Drafts,
 }
 
@@ -50,7 +52,7 @@ impl PostedRecords {
             let key = (entity.to_owned(), id.to_owned());
             self.changed_at.contains_key(&key)
         };
-        is_there(name) || is_tax_payment(name) && is_there("TaxPayment")
+        is_there(name) || is_tax_payment(name) && is_there(TAX_PAYMENT)
     }
 
     /// Posts the records again, with another stock at their beginning.

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio_postgres::{GenericClient, IsolationLevel, Row};
 
 use super::posted::PostedRecords;
-use crate::books::Lists;
+use crate::books::{Lists, TAX_PAYMENT};
 use crate::domain::calendar::parse_time;
 use crate::domain::{EntitySpec, find_entity};
 use crate::error::{Error, Result};
@@ -35,18 +35,31 @@ pub(super) async fn read(
     let parsed = parsed.await.map_err(|e| Error::Internal(e.to_string()));
     // A lot that cannot be parsed ends the reading, too, and says why.
     let (lists, mut landed) = parsed??;
-    (landed.missing, landed.is_midway) = sent?;
+    let sent = sent?;
+    (landed.missing, landed.is_midway) = (sent.missing, sent.is_midway);
+    let mut keys = landed.changed_at.keys();
+    landed.has_tax_payments =
+        sent.has_read_tax_payments || keys.any(|(entity, _)| entity == TAX_PAYMENT);
     Ok((lists, landed))
 }
 
-/// Sends the rows of all entities. Returns the names of those that have no table, and whether somebody was writing
-/// records at the instant of the rows.
+/// What is known of the tables at the instant of the rows.
+struct Sent {
+    /// Names of entities that have no table.
+    missing: Vec<&'static str>,
+    /// Whether somebody was writing records.
+    is_midway: bool,
+    /// Whether QuickBooks has answered for payments of tax, which few countries have: there is a table in any case.
+    has_read_tax_payments: bool,
+}
+
+/// Sends the rows of all entities.
 async fn send(
     connection: &mut tokio_postgres::Client,
     schema: &str,
     entities: &[&str],
     lots: mpsc::Sender<Lot>,
-) -> Result<(Vec<&'static str>, bool)> {
+) -> Result<Sent> {
     let builder = connection.build_transaction().read_only(true);
     let transaction = builder
         .isolation_level(IsolationLevel::RepeatableRead)
@@ -64,8 +77,25 @@ async fn send(
             false => missing.push(spec.name),
         }
     }
+    let has_read_tax_payments = has_read(&transaction, schema, "tax_payments").await?;
     transaction.commit().await.map_err(database_error)?;
-    Ok((missing, writer.is_some()))
+    Ok(Sent {
+        missing,
+        is_midway: writer.is_some(),
+        has_read_tax_payments,
+    })
+}
+
+/// Returns whether a window of an entity was committed.
+async fn has_read(
+    client: &(impl GenericClient + Sync),
+    schema: &str,
+    entity: &str,
+) -> Result<bool> {
+    let find = "SELECT EXISTS (SELECT FROM qbo.windows WHERE schema_name = $1 AND entity = $2) AS has_read";
+    let row = client.rows(find, params![schema, entity]).await?;
+    let first = row.first().map(|row| row.column("has_read"));
+    first.unwrap_or(Ok(false))
 }
 
 /// Returns our names of entities.
