@@ -131,6 +131,7 @@ impl App {
             return self.plan_backfill(request).await;
         }
         let entities = select_readable(&request.entities)?;
+        let all = entities.len() == select_readable(&["all"])?.len();
         let config = company_config(&self.settings).await?;
         let postgres = self.settings.postgres()?;
         let windows = chunk_range_in(request.range, request.chunk, request.tz);
@@ -187,6 +188,7 @@ impl App {
                 range: request.range,
                 chunk: request.chunk,
                 tz: request.tz,
+                all,
             },
             reads_again: !request.resume,
             may_wait: !request.no_wait,

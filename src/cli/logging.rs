@@ -12,6 +12,7 @@ use log::{Level, LevelFilter, Record};
 use serde_json::{Map, Value as Json};
 
 use super::progress::Bars;
+use super::wrap::{broken, columns_of_stderr};
 use crate::domain::FailureKind;
 use crate::language::{Language, current};
 
@@ -118,18 +119,23 @@ fn style_of(record: &Record<'_>) -> Style {
 }
 
 fn human(record: &Record<'_>, style: Style) -> String {
-    let text = record.args();
+    let (text, columns) = (record.args().to_string(), columns_of_stderr());
     if record.target() == ADVICE {
-        return format!("  {text}");
+        return broken("  ", "    ", &text, columns).join("\n");
     }
-    if record.target() == LAST_LINES {
-        return format!("{style}error:{style:#} {text}");
-    }
-    format!(
-        "{} {style}{:5}{style:#} {text}",
-        timestamp(),
-        record.level()
-    )
+    let (head, word) = match record.target() {
+        LAST_LINES => (String::new(), "error:".to_owned()),
+        _ => (timestamp() + " ", format!("{:5}", record.level())),
+    };
+    let plain = format!("{head}{word} ");
+    let indent = match head.is_empty() {
+        true => " ".repeat(plain.len()),
+        // Below the time there is room enough.
+        false => "  ".to_owned(),
+    };
+    let lines = broken(&plain, &indent, &text, columns).join("\n");
+    let text = lines.strip_prefix(&plain).unwrap_or_default();
+    format!("{head}{style}{word}{style:#} {text}")
 }
 
 fn json(record: &Record<'_>) -> Json {
