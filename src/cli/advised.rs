@@ -108,3 +108,58 @@ fn spoken(name: &str) -> String {
         entity => entity.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::status_snapshots::{entity, report, run, shown};
+    use crate::domain::{Asked, LedgerRunStatus, Window};
+
+    /// Returns an entity whose run was killed.
+    fn killed(name: &str, all: bool) -> crate::app::EntityStatus {
+        let mut killed = entity(name, 3);
+        let mut last = run(LedgerRunStatus::Interrupted, 90);
+        last.asked = Some(Asked {
+            range: Window::parse("2024-01-01", "2026-01-01").unwrap(),
+            chunk: "month".parse().unwrap(),
+            tz: "UTC".parse().unwrap(),
+            all,
+        });
+        killed.last_run = Some(last);
+        killed
+    }
+
+    #[test]
+    fn entities_of_one_command_are_ended_by_one() {
+        let rest = "--start 2024-01-01 --end 2026-01-01 --chunk month --resume";
+        let names = ["bills", "classes", "deposits", "items", "terms", "vendors"];
+        for (count, all, named) in [
+            (2, true, "bills,classes"),
+            (6, true, "all"),
+            (6, false, "bills,classes,deposits,items,terms,vendors"),
+        ] {
+            let entities = names[..count].iter().map(|name| killed(name, all));
+            let text = shown(&mut report(entities.collect()), false);
+            let line = format!("  {count} entities  qbo-rs backfill {named} {rest}\n");
+            assert!(text.contains(&line), "{text}");
+            assert!(text.contains(&format!("{count} need somebody:")), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_gaps_that_a_command_reads_need_no_other_one() {
+        let mut items = killed("items", false);
+        items.gaps = vec![Window::parse("2024-03-01", "2024-04-01").unwrap()];
+        let text = shown(&mut report(vec![items.clone()]), false);
+        assert_eq!(text.matches("qbo-rs backfill").count(), 1, "{text}");
+        assert!(text.contains("1 needs somebody:\n"), "{text}");
+        // One outside of its range does.
+        items.gaps = vec![Window::parse("2023-03-01", "2023-04-01").unwrap()];
+        let text = shown(&mut report(vec![items]), false);
+        assert_eq!(text.matches("qbo-rs backfill").count(), 2, "{text}");
+        assert!(
+            text.contains("1 needs somebody, by 2 commands:\n"),
+            "{text}"
+        );
+    }
+}

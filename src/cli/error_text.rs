@@ -14,7 +14,7 @@ use super::exit::ExitCode;
 use super::wrap::{broken, columns_of_stderr, wrapped};
 use super::{hint, language, logging, output};
 use crate::error::Error;
-use crate::language::{Language, current, translated, translated_into};
+use crate::language::{Language, current, translated, translated_into, without_numbers_of_errors};
 use crate::terminal::one_line;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -94,7 +94,8 @@ pub(super) fn print(text: &str) {
 
 /// Returns the parts of an error in a language, each as a line.
 pub(super) fn lines(text: &str, language: Language) -> Vec<String> {
-    let text = translated_into(language, text);
+    let text = without_numbers_of_errors(text);
+    let text = translated_into(language, &text);
     let parts = Parts::of(&text);
     let parts = [parts.what].into_iter().chain(parts.more);
     parts.map(|part| one_line(part).into_owned()).collect()

@@ -22,10 +22,18 @@ pub(super) fn parser() -> impl TypedValueParser<Value = Language> {
 /// arguments are not parsed yet, since help and mistakes are told in that language, too. A `--lang`
 /// that names no language is left to the parser.
 pub(super) fn chosen(args: &[OsString]) -> Result<Language> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    if let Some(language) = flag(args) {
-        return Ok(language);
+    match flag(args) {
+        Some(language) => Ok(language),
+        None => of_environment(),
     }
+}
+
+/// Returns the language that the environment asks for.
+///
+/// # Errors
+/// [`Error::Config`] about a variable that names no language.
+pub(crate) fn of_environment() -> Result<Language> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if let Some(code) = variable(VARIABLE) {
         let refused = |_| Error::config(VARIABLE, format!("'{code}' must be en or es"));
         return code.parse().map_err(refused);

@@ -32,6 +32,7 @@ mod planned;
 mod progress;
 mod range;
 mod rejects;
+mod repeats;
 mod reports;
 mod runs;
 mod sandbox;
@@ -69,6 +70,8 @@ use self::command_line::CommandLine;
 use self::early::Early;
 use self::env_file::EnvFile;
 use self::exit::{ExitCode, Failure, Outcome};
+#[cfg(feature = "python")]
+pub(crate) use self::language::of_environment as language_of_environment;
 use self::output::Printer;
 use self::progress::{Bars, Heartbeat};
 use self::signals::{block_on, block_on_run};

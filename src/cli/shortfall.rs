@@ -6,6 +6,7 @@ use tracing::error;
 use super::error_text;
 use super::hint::with_flags;
 use super::logging::{ADVICE, LAST_LINES, is_json, language};
+use super::repeats::Repeats;
 use super::signals::block_on;
 use super::words::number_in;
 use crate::app::health::schema_flag;
@@ -300,11 +301,17 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
         window,
         reason,
     };
+    let repeats = Repeats::default();
     let mut failures: Vec<Failure> = without_repeats(run, &failed)
         .into_iter()
         .map(|window| {
-            let reason = failed_for(reason_of(window));
-            failure(Some(window.window()), reason)
+            let reason = reason_of(window);
+            let text = match repeats.count(reason) {
+                // Each event is one of its own; who reads lines has read it.
+                2.. if !is_json() => say!("failed, for the same reason"),
+                _ => failed_for(reason),
+            };
+            failure(Some(window.window()), text)
         })
         .collect();
     if let (Some(first), Some(last)) = (not_attempted.first(), not_attempted.last()) {

@@ -7,7 +7,15 @@ use super::words::width;
 /// The width of a terminal that does not say its own.
 const USUAL_WIDTH: usize = 80;
 /// The words with which a command begins.
-const COMMANDS: [&str; 6] = ["qbo-rs", "export", "chmod", "curl", "docker", "pg_isready"];
+const COMMANDS: [&str; 7] = [
+    "qbo-rs",
+    "export",
+    "chmod",
+    "curl",
+    "docker",
+    "pg_isready",
+    "createdb",
+];
 
 /// Returns the width that texts on stdout may have: that of `COLUMNS` or of the terminal. Without a terminal,
 /// for which another program reads them, nothing limits it.
@@ -143,7 +151,7 @@ mod tests {
         for (text, lines) in [
             (
                 format!("Stopped after 44 of 72 windows. Go on:  {command}"),
-                vec!["Stopped after 44 of 72 windows.", "Go on:", command],
+                vec!["Stopped after 44 of 72 windows. Go", "on:", command],
             ),
             (format!("  invoices  {command}"), vec!["invoices", command]),
             (

@@ -162,3 +162,21 @@ fn names_stay_and_the_sentence_around_many_of_them_is_translated() {
         "books: 2 creadas: gaps, rows"
     );
 }
+
+#[test]
+fn what_the_system_says_is_told_to_people_without_its_number() {
+    for (english, spanish) in [
+        ("Connection refused (os error 111)", "conexión rechazada"),
+        (
+            "x: No such file or directory (os error 2); y (z)",
+            "x: no existe el archivo o el directorio; y (z)",
+        ),
+        ("a (os error two) b", "a (os error two) b"),
+    ] {
+        assert_eq!(translated_into(Language::Es, english), spanish);
+    }
+    assert_eq!(
+        without_numbers_of_errors("a (os error 2): b (os error 13)"),
+        "a: b"
+    );
+}

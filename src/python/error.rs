@@ -1,10 +1,13 @@
 //! Conversion of errors into Python exceptions, whose classes follow the action to take.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::hint::with_keywords;
 use crate::error::{Error, Trace};
+use crate::language::{Language, translated_into};
 
 /// Returns the exception class in `qbo_rs.exceptions` for an error. The match is exhaustive, so a
 /// new variant must be given a class.
@@ -34,6 +37,30 @@ pub(super) fn class_name(error: &Error) -> &'static str {
     }
 }
 
+/// Whether texts are English whatever the environment says.
+static IS_ENGLISH: AtomicBool = AtomicBool::new(false);
+
+/// Makes the texts of all further exceptions English: for a caller that says them in both languages.
+#[pyfunction]
+pub(super) fn speak_english() {
+    IS_ENGLISH.store(true, Ordering::Relaxed);
+}
+
+/// Returns a finished English text in Spanish, as much of it as the catalogue knows.
+#[pyfunction]
+pub(super) fn in_spanish(text: &str) -> String {
+    translated_into(Language::Es, text).into_owned()
+}
+
+/// Returns the language of exceptions, which is chosen as that of the command is. A variable that names no language is
+/// the command's to refuse.
+fn language() -> Language {
+    match IS_ENGLISH.load(Ordering::Relaxed) {
+        true => Language::En,
+        false => crate::cli::language_of_environment().unwrap_or(Language::En),
+    }
+}
+
 /// Creates the exception.
 pub(super) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     build(py, error).unwrap_or_else(|failure| failure)
@@ -44,7 +71,9 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let attributes = PyDict::new(py);
     attributes.set_item("recovery", error.recovery().as_str())?;
     set_attributes(&attributes, error)?;
-    let exception = class.call((with_keywords(error),), Some(&attributes))?;
+    let text = with_keywords(error);
+    let text = translated_into(language(), &text);
+    let exception = class.call((text.as_ref(),), Some(&attributes))?;
     Ok(PyErr::from_value(exception))
 }
 
