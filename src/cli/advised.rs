@@ -20,7 +20,7 @@ pub(super) struct Advised {
     pub command: String,
 }
 
-/// What a command does, with the place for the entities of which it is about.
+/// A command with the place for the entities that it is about.
 #[derive(PartialEq, Eq)]
 struct Form<'f> {
     verb: &'f str,

@@ -32,7 +32,7 @@ pub(super) fn chosen(args: &[OsString]) -> Result<Language> {
 ///
 /// # Errors
 /// [`Error::Config`] about a variable that names no language.
-pub(crate) fn of_environment() -> Result<Language> {
+fn of_environment() -> Result<Language> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if let Some(code) = variable(VARIABLE) {
         let refused = |_| Error::config(VARIABLE, format!("'{code}' must be en or es"));
@@ -40,6 +40,19 @@ pub(crate) fn of_environment() -> Result<Language> {
     }
     let locale = LOCALE.into_iter().find_map(variable);
     Ok(locale.map_or(Language::En, |locale| Language::of_locale(&locale)))
+}
+
+/// Translates a finished text into the language that the environment asks for. A variable that names no language is the
+/// command's to refuse.
+#[cfg(feature = "python")]
+pub(crate) fn in_language_of_environment(text: &str) -> String {
+    translated_into(of_environment().unwrap_or(Language::En), text).into_owned()
+}
+
+/// Translates a finished text, as much of it as the catalogue knows.
+#[cfg(feature = "python")]
+pub(crate) fn in_spanish(text: &str) -> String {
+    translated_into(Language::Es, text).into_owned()
 }
 
 /// Returns the language that `--lang` names, if it names one.

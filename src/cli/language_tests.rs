@@ -59,7 +59,10 @@ const OF_SYSTEM: &[&str] = &[
     "Temporary failure in name resolution",
     "Too many open files",
     "error connecting to server",
+    "database \"{name}\" does not exist",
     "failed to lookup address information",
+    "password authentication failed for user \"{name}\"",
+    "role \"{name}\" does not exist",
 ];
 
 /// Literals that look like sentences and are none of ours, or are no sentences: words of other

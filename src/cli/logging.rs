@@ -42,7 +42,7 @@ pub(super) fn goes_on() {
     IS_ENDLESS.store(true, Ordering::Relaxed);
 }
 
-/// How a person at a terminal sees the log: what is told otherwise is left out.
+/// The log as a person at a terminal sees it: what is told otherwise is left out.
 #[derive(Debug, Default)]
 struct Seen {
     retries: Repeats,
@@ -232,5 +232,53 @@ impl Write for AboveBars {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(seen: &Seen, level: Level, event: &str, text: &str) -> Option<String> {
+        let fields = [("event", Value::from(event)), ("wait_ms", Value::from(400))];
+        seen.text(
+            &Record::builder()
+                .args(format_args!("{text}"))
+                .level(level)
+                .key_values(&fields)
+                .build(),
+        )
+    }
+
+    #[test]
+    fn a_fault_that_comes_again_is_counted() {
+        let seen = Seen::default();
+        let lines = (0..9).filter_map(|tid| {
+            let text = format!("9 items: HTTP 500 (intuit_tid={tid}); trying again in 0.4 s");
+            told(&seen, Level::Warn, "request_retried", &text)
+        });
+        assert_eq!(
+            lines.collect::<Vec<_>>(),
+            [
+                "9 items: HTTP 500 (intuit_tid=0); trying again in 0.4 s",
+                "the same fault again, 2 times by now; trying again in 0.4 s",
+                "the same fault again, 4 times by now; trying again in 0.4 s",
+                "the same fault again, 8 times by now; trying again in 0.4 s",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_last_lines_tell_is_not_told_before() {
+        let seen = Seen::default();
+        for event in ["window_failed", "account_synced"] {
+            assert_eq!(told(&seen, Level::Error, event, "failed: x"), None);
+        }
+        for (level, event) in [
+            (Level::Info, "account_synced"),
+            (Level::Error, "schedule_stopped"),
+        ] {
+            assert_eq!(told(&seen, level, event, "x").as_deref(), Some("x"));
+        }
     }
 }

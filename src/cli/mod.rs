@@ -71,7 +71,7 @@ use self::early::Early;
 use self::env_file::EnvFile;
 use self::exit::{ExitCode, Failure, Outcome};
 #[cfg(feature = "python")]
-pub(crate) use self::language::of_environment as language_of_environment;
+pub(crate) use self::language::{in_language_of_environment, in_spanish};
 use self::output::Printer;
 use self::progress::{Bars, Heartbeat};
 use self::signals::{block_on, block_on_run};

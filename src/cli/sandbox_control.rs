@@ -52,11 +52,34 @@ pub(super) fn asked(url: &str, command: &str, arguments: &[String]) -> Outcome<S
     };
     let members: Vec<String> = members.into_iter().map(member).collect::<Result<_>>()?;
     let arguments = format!("{{{}}}", members.join(","));
-    block_on(async {
-        control_remote(url, command, arguments)
-            .await
-            .map_err(refused)
-    })
+    let sent = block_on(async { Ok(control_remote(url, command, arguments).await) })?;
+    match sent {
+        Ok(answer) => Ok(answer),
+        Err(reason) => match mistaken(&reason) {
+            Some(name) if command != "help" => {
+                Err(unlisted(&asked(url, "help", &[])?, name)?.into())
+            }
+            _ => Err(refused(reason).into()),
+        },
+    }
+}
+
+/// Returns the name that a sandbox does not know; it then lists all, which are many.
+fn mistaken(reason: &str) -> Option<&str> {
+    let quoted = |begin: &str, end: char| {
+        let (_, rest) = reason.split_once(begin)?;
+        rest.split(end).next()
+    };
+    let command = quoted("there is no command '", '\'');
+    command.or_else(|| quoted("not a fault: unknown variant `", '`'))
+}
+
+/// Returns the error about such a name.
+fn unlisted(answer: &str, name: &str) -> Result<Error> {
+    let listed = json_of(answer)?;
+    let mut all = rows(&listed, "commands", "command");
+    all.extend(rows(&listed, "faults", "fault"));
+    Ok(unknown(name, all.iter().map(|row| row.0.as_str())))
 }
 
 /// Reads an answer.

@@ -501,4 +501,35 @@ mod tests {
         let alone = format!("1 window not attempted: {denied}");
         assert_eq!(reasons(vec![untried]), [alone]);
     }
+
+    #[test]
+    fn a_reason_that_comes_again_is_told_once() {
+        let failed = |start: &str, end: &str, reason: &str| WindowReport {
+            error: Some(reason.to_owned()),
+            ..WindowReport::empty(Window::parse(start, end).unwrap(), WindowStatus::Failed)
+        };
+        let windows = vec![
+            failed(
+                "2024-01-01",
+                "2024-01-02",
+                "HTTP 500 (intuit_tid=a) (6 attempts in 9.4 s)",
+            ),
+            failed(
+                "2024-01-02",
+                "2024-01-03",
+                "HTTP 500 (intuit_tid=b) (6 attempts in 7.8 s)",
+            ),
+            failed("2024-01-03", "2024-01-04", "HTTP 503"),
+        ];
+        let failures = failures_of_run(&RunReport::new("items", "9", "run", windows, 0));
+        let texts: Vec<&str> = failures.iter().map(|failure| &*failure.reason).collect();
+        assert_eq!(
+            texts,
+            [
+                "failed: HTTP 500 (intuit_tid=a) (6 attempts in 9.4 s)",
+                "failed, for the same reason",
+                "failed: HTTP 503",
+            ]
+        );
+    }
 }

@@ -1,5 +1,4 @@
-//! What a date was meant to be that cannot be read: one of another order, of a month that is shorter, or a month by
-//! its name.
+//! Guesses at dates that cannot be read: of another order, of a month that is shorter, or a month by its name.
 
 use chrono::{Datelike, Months, NaiveDate};
 

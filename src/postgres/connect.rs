@@ -21,7 +21,6 @@ use super::address::{Address, ESCAPES};
 use super::database_error;
 use crate::config::{PostgresAddress, PostgresConfig, SslMode};
 use crate::error::{Error, Result};
-use crate::terminal::shell_quote;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -207,7 +206,7 @@ fn advice(
     wire: &tokio_postgres::Config,
 ) -> Option<String> {
     let (host, port) = host_and_port(wire);
-    let server = ["-h", &host, "-p", &port.to_string()].map(str::to_owned);
+    let server = format!("-h {host} -p {port}");
     let is_silent = ["onnection refused", "no answer within", "timed out"];
     Some(match sqlstate {
         Some("28P01") if is_url => ESCAPES.to_owned(),
@@ -217,32 +216,23 @@ fn advice(
         }
         Some("3D000") => {
             let (user, name) = (wire.get_user()?, wire.get_dbname()?);
-            let words = [
-                &["createdb".to_owned()][..],
-                &server,
-                &["-U".to_owned(), user.to_owned()],
-                &[name.to_owned()],
-            ];
-            let command = shell_line(&words.concat());
+            let command = ["createdb", &server, "-U", user, name].join(" ");
             format!("correct the name of the database, or create it: {command}")
         }
         None if reason.contains(NO_SUCH_HOST) && is_url => {
             format!("correct the host of the URL; {ESCAPES}")
         }
-        None if reason.contains(NO_SUCH_HOST) => "correct PG_HOST".to_owned(),
+        None if reason.contains(NO_SUCH_HOST) => {
+            "correct the name of the host in PG_HOST".to_owned()
+        }
         None if is_silent.iter().any(|words| reason.contains(words)) => {
-            let command = shell_line(&[&["pg_isready".to_owned()][..], &server].concat());
+            let command = ["pg_isready", &server].join(" ");
             format!(
                 "start Postgres, or correct the host and the port; whether it answers says: {command}"
             )
         }
         _ => return None,
     })
-}
-
-fn shell_line(words: &[String]) -> String {
-    let words: Vec<String> = words.iter().map(|word| shell_quote(word)).collect();
-    words.join(" ")
 }
 
 /// The driver's words if the server asks for a password and none is set.

@@ -7,7 +7,6 @@ use pyo3::types::PyDict;
 
 use super::hint::with_keywords;
 use crate::error::{Error, Trace};
-use crate::language::{Language, translated_into};
 
 /// Returns the exception class in `qbo_rs.exceptions` for an error. The match is exhaustive, so a
 /// new variant must be given a class.
@@ -49,16 +48,7 @@ pub(super) fn speak_english() {
 /// Returns a finished English text in Spanish, as much of it as the catalogue knows.
 #[pyfunction]
 pub(super) fn in_spanish(text: &str) -> String {
-    translated_into(Language::Es, text).into_owned()
-}
-
-/// Returns the language of exceptions, which is chosen as that of the command is. A variable that names no language is
-/// the command's to refuse.
-fn language() -> Language {
-    match IS_ENGLISH.load(Ordering::Relaxed) {
-        true => Language::En,
-        false => crate::cli::language_of_environment().unwrap_or(Language::En),
-    }
+    crate::cli::in_spanish(text)
 }
 
 /// Creates the exception.
@@ -72,8 +62,12 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     attributes.set_item("recovery", error.recovery().as_str())?;
     set_attributes(&attributes, error)?;
     let text = with_keywords(error);
-    let text = translated_into(language(), &text);
-    let exception = class.call((text.as_ref(),), Some(&attributes))?;
+    // As the command chooses it.
+    let text = match IS_ENGLISH.load(Ordering::Relaxed) {
+        true => text,
+        false => crate::cli::in_language_of_environment(&text),
+    };
+    let exception = class.call((text,), Some(&attributes))?;
     Ok(PyErr::from_value(exception))
 }
 
