@@ -111,7 +111,6 @@ fn spoken(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::cli::status_snapshots::{entity, report, run, shown};
     use crate::domain::{Asked, LedgerRunStatus, Window};
 

@@ -70,6 +70,9 @@ const OF_SYSTEM: &[&str] = &[
 const NO_SENTENCES: &[&str] = &[
     "(SQLSTATE {s})",
     "(os error",
+    "-h {host} -p {port}",
+    "not a fault: unknown variant `",
+    "there is no command '",
     "attempts in",
     "no answer within",
     "onnection refused",
@@ -166,7 +169,9 @@ fn sample(template: &Template) -> (String, Vec<(String, String)>) {
 
 /// Returns words of an English template of ours that a text in another language shows: at least three in a row.
 pub(super) fn english_left(text: &str) -> Option<&'static str> {
-    let is_long = |words: &&str| words.split_whitespace().count() > 2;
+    // Commands are the same in every language.
+    let is_long =
+        |words: &&str| words.split_whitespace().count() > 2 && !words.starts_with("qbo-rs ");
     let templates = entries()
         .iter()
         .filter(|entry| !entry.english.contains('`'));

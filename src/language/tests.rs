@@ -185,14 +185,14 @@ fn what_the_system_says_is_told_to_people_without_its_number() {
 fn a_text_goes_on_behind_its_brackets() {
     let url = "https://intuit.example/?appId=QBO_APP_ID";
     let text = format!(
-        "Intuit's page for its user is {url} (with the app's id of Intuit's developer portal in place of QBO_APP_ID; set QBO_APP_ID \
+        "{url} (with the app's id of Intuit's developer portal in place of QBO_APP_ID; set QBO_APP_ID \
          to see it here) (code invalid_grant, intuit_tid=1); connection refused (6 attempts in 9.4 s)"
     );
     let spanish = translated_into(Language::Es, &text);
     assert_eq!(
         spanish,
         format!(
-            "la página de Intuit para su usuario es {url} (con el app id del portal de desarrolladores de Intuit en lugar de \
+            "{url} (con el app id del portal de desarrolladores de Intuit en lugar de \
              QBO_APP_ID; defina QBO_APP_ID para verlo aquí) (code invalid_grant, intuit_tid=1); connection refused (6 intentos en \
              9.4 s)"
         )
