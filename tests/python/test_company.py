@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 import qbo_rs
-
 from qbo_rs._company import settings_of
 
 

@@ -182,7 +182,8 @@ def test_the_command_serves_and_takes_commands():
         assert (chosen["id-order"], chosen["position-zero"]) == ("number", "error")
         wrong = control(environment, "nonsense")
         assert (wrong.returncode, wrong.stdout) == (2, "")
-        assert wrong.stderr.startswith("error: there is no command or fault 'nonsense'\n  qbo-rs sandbox control lists all")
+        unknown = "error: there is no command or fault 'nonsense'\n  qbo-rs sandbox control lists all"
+        assert wrong.stderr.startswith(unknown)
         listed = json.loads(control(environment, "--json").stdout)["commands"]
         assert "merge" in {command["command"] for command in listed}
         # For people, the names on one screen, and the description of one.
