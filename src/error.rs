@@ -270,7 +270,11 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 fn tries(attempts: u32, elapsed: Duration) -> String {
     match attempts {
         0 | 1 => String::new(),
-        many => format!(" (attempts={many}, elapsed={:.1}s)", elapsed.as_secs_f64()),
+        attempts => {
+            let seconds = format!("{:.1}", elapsed.as_secs_f64());
+            let tries = format!("{attempts} attempts in {seconds} s");
+            format!(" ({tries})")
+        }
     }
 }
 

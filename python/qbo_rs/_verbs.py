@@ -67,6 +67,11 @@ def _names(names: str | Iterable[str] | None) -> list[str]:
     return [names] if isinstance(names, str) else [str(name) for name in names]
 
 
+def _schema(schema: str | None) -> dict[str, Any]:
+    """Return the argument that names a schema; without one the core finds that of the company."""
+    return {} if schema is None else {"schema": schema}
+
+
 def _range(start: Instant, end: Instant) -> dict[str, str]:
     return {"start": _instant(start), "end": _instant(end)}
 
@@ -423,7 +428,7 @@ def verify(
     tz: str = "UTC",
     repair: bool = False,
     deep: bool = False,
-    schema: str = "raw",
+    schema: str | None = None,
     progress: bool | None = None,
     **settings: Unpack[Settings],
 ) -> _Call[VerificationReport]:
@@ -438,7 +443,7 @@ def verify(
         repair: Read windows that differ again.
         deep: Compare versions and contents of all records, not only versions where counts differ. Asks for each
             window by itself, so name a long chunk, such as ``year``.
-        schema: Schema of the raw tables.
+        schema: Schema of the raw tables; None: that of the company of the settings, else ``raw``.
         progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
         **settings: Override the environment.
 
@@ -465,7 +470,7 @@ def verify(
         tz=str(tz),
         repair=repair,
         deep=deep,
-        schema=schema,
+        **_schema(schema),
     ).showing(progress)
 
 
@@ -478,7 +483,7 @@ def verify_books(
     start: str | date | None = None,
     *,
     basis: str = "accrual",
-    schema: str = "raw",
+    schema: str | None = None,
     progress: bool | None = None,
     **settings: Unpack[Settings],
 ) -> _Call[BooksReport]:
@@ -489,7 +494,7 @@ def verify_books(
         start: The first day whose transactions are compared one by one; None: the first of the month of ``end``. If
             the balances of the day before differ, earlier transactions are compared, too.
         basis: ``accrual`` or ``cash``.
-        schema: Schema of the raw tables.
+        schema: Schema of the raw tables; None: that of the company of the settings, else ``raw``.
         progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
         **settings: Override the environment.
 
@@ -513,7 +518,7 @@ def verify_books(
         end=_optional_day(end),
         start=_optional_day(start),
         basis=basis,
-        schema=schema,
+        **_schema(schema),
     ).showing(progress)
 
 
@@ -650,7 +655,7 @@ def status(
     end: Instant | None = None,
     tz: str = "UTC",
     validate: bool = False,
-    schema: str = "raw",
+    schema: str | None = None,
     **settings: Unpack[Settings],
 ) -> _Call[StatusReport]:
     """Return what is committed, what is missing and what failed. Only the database is asked, not QuickBooks.
@@ -661,7 +666,7 @@ def status(
         end: First instant after that range; needed with ``start``.
         tz: Zone of dates, such as ``America/Guayaquil``, see :func:`chunk_range`.
         validate: Check the tables, too, see :attr:`EntityStatus.checks`.
-        schema: Schema of the raw tables; it holds one company.
+        schema: Schema of the raw tables; None: that of the company of the settings, else ``raw``.
         **settings: Override the environment.
 
     Returns:
@@ -678,7 +683,7 @@ def status(
     if (start is None) != (end is None):
         missing = "start" if start is None else "end"
         raise ConfigError(f"{missing}: not given; a range needs both bounds")
-    arguments: dict[str, Any] = {"entities": _names(entity), "validate": validate, "schema": schema, "tz": str(tz)}
+    arguments = {"entities": _names(entity), "validate": validate, "tz": str(tz)} | _schema(schema)
     if start is not None and end is not None:
         arguments["range"] = _range(start, end)
     return _Call(StatusReport.from_dict, "status", settings, **arguments)

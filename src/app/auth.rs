@@ -100,6 +100,10 @@ impl AuthReport {
     }
 }
 
+fn is_about_a_missing_table(error: &Error) -> bool {
+    matches!(error, Error::Database { sqlstate: Some(state), .. } if state == "42P01")
+}
+
 /// Returns the report of the connections that are stored in `backend`.
 pub(super) async fn auth_report(backend: &StateBackend, config: &QboConfig) -> Result<AuthReport> {
     // An unusable key is an error here, although the stored connections are listed without it.
@@ -109,13 +113,16 @@ pub(super) async fn auth_report(backend: &StateBackend, config: &QboConfig) -> R
     let documents = backend
         .documents(connections.iter().flat_map(keys).collect())
         .await;
-    // A role that may not read them still sees the connections.
+    // A role that may not read them still sees the connections; in a database without the table, nobody has sent
+    // anything.
     let documents = documents.unwrap_or_else(|error| {
-        warn!(
-            phase = "extract",
-            event = "limits_not_shared",
-            "{error}; the traffic of companies is unknown"
-        );
+        if !is_about_a_missing_table(&error) {
+            warn!(
+                phase = "extract",
+                event = "limits_not_shared",
+                "{error}; the traffic of companies is unknown"
+            );
+        }
         Documents::none()
     });
     let report = |account: ConnectionSummary| {

@@ -131,6 +131,7 @@ impl App {
             return self.plan_backfill(request).await;
         }
         let entities = select_readable(&request.entities)?;
+        let all = entities.len() == select_readable(&["all"])?.len();
         let config = company_config(&self.settings).await?;
         let postgres = self.settings.postgres()?;
         let windows = chunk_range_in(request.range, request.chunk, request.tz);
@@ -147,7 +148,8 @@ impl App {
         if plans.iter().any(|plan| !plan.windows.is_empty()) {
             source.prepare().await?;
         }
-        take_turn(&sink, &config.realm_id, &mut plans, call_of(request)).await?;
+        let call = call_of(request, all);
+        take_turn(&sink, &config.realm_id, &mut plans, call).await?;
         if !request.strict_windows {
             let spans = plans
                 .iter()
@@ -240,13 +242,14 @@ async fn planned(
     Ok(plan)
 }
 
-/// Returns a request as its runs have it in the ledger.
-fn call_of(request: &BackfillRequest) -> Call {
+/// Returns a request as its runs have it in the ledger; `all` if it is for all entities.
+fn call_of(request: &BackfillRequest, all: bool) -> Call {
     Call {
         asked: Asked {
             range: request.range,
             chunk: request.chunk,
             tz: request.tz,
+            all,
         },
         reads_again: !request.resume,
         may_wait: !request.no_wait,

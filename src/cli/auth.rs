@@ -14,7 +14,7 @@ use super::output::Printer;
 use super::signals::block_on;
 use super::states;
 use super::summary::reads;
-use super::words::wrapped;
+use super::wrap::{columns_of_stderr, wrapped};
 use crate::app::{App, AuthReport, CompanyReport};
 use crate::domain::instant::format_instant;
 use crate::error::{Error, Result};
@@ -133,7 +133,11 @@ pub(super) fn run(app: &App, command: &AuthCommand, printer: Printer) -> Outcome
 }
 
 fn prompt(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", wrapped(&translated(text)));
+    let _ = writeln!(
+        std::io::stderr(),
+        "{}",
+        wrapped(&translated(text), columns_of_stderr())
+    );
 }
 
 fn prompt_for_consent(app: &App, consent: &Consent) -> Result<()> {

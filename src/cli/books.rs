@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::grid::{Column, Grid, width};
+use super::grid::{Column, Grid};
 use super::logging::language;
 use super::shortfall::{Failure, Shortfall};
 use super::words::{flow, number};
+use super::wrap::columns as width;
 use crate::domain::books_report::UNEXPLAINED;
 use crate::domain::{
     AccountBooks, BooksReport, BooksStatus, CompanyBooks, PartyBooks, TransactionBooks,

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use super::env_file::EnvFile;
 use super::exit::{ExitCode, Outcome};
-use super::grid::width as columns;
 use super::output::Printer;
 use super::signals::block_on;
-use super::words::{hanging, width};
+use super::words::width;
+use super::wrap::{broken, columns, hanging};
 use crate::app::{App, CheckLine, CheckReport, CheckRequest, CheckStatus};
 use crate::config::Settings;
 use crate::language::{say, translated};
@@ -56,7 +56,8 @@ fn describe(report: &CheckReport, columns: usize) -> String {
         let text = one_line(&translated(&line.text)).into_owned();
         out.push_str(&hanging(&format!("{mark} {name:width$}  "), &text, columns));
         if let Some(fix) = &line.fix {
-            let _ = writeln!(out, "    -> {}", translated(fix));
+            let lines = broken("    -> ", "       ", &translated(fix), columns);
+            let _ = writeln!(out, "{}", lines.join("\n"));
         }
     }
     let mut skipped: Vec<(&str, Vec<String>)> = Vec::new();
@@ -73,7 +74,7 @@ fn describe(report: &CheckReport, columns: usize) -> String {
             names = names.join(", "),
             reason = translated(reason)
         );
-        let _ = writeln!(out, "- {text}");
+        out.push_str(&hanging("- ", &text, columns));
     }
     out
 }

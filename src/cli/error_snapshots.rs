@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::error_text::{lines, spoken};
 use super::hint::with_flags;
+use super::language_tests::english_left;
+use crate::domain::Window;
 use crate::error::{Error, Trace};
 use crate::language::Language;
 
@@ -156,6 +158,10 @@ fn every_error_is_told_in_parts_in_both_languages() {
             for language in [Language::En, Language::Es] {
                 let lines = lines(&with_flags(&spoken(&sample)), language);
                 let _ = writeln!(texts, "  {}: {}", language.code(), lines.join("\n      "));
+                if language == Language::Es {
+                    let left = lines.iter().find_map(|line| english_left(line));
+                    assert_eq!(left, None, "{lines:?}");
+                }
             }
         }
     }
@@ -174,4 +180,34 @@ fn the_text_of_every_error_is_as_recorded() {
     insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true}, {
         insta::assert_snapshot!("errors", texts);
     });
+}
+
+/// Texts whose values are sentences, too, and words of the system.
+#[test]
+fn nothing_english_is_left_of_a_text_with_a_text_in_it() {
+    let dates = [
+        "31/12/2024",
+        "05/04/2024",
+        "2024-02-30",
+        "2024-13",
+        "enero",
+        "soon",
+    ];
+    let dates = dates.map(|text| Window::parse(text, "2025-01-01").unwrap_err().to_string());
+    let refused = "Connection refused (os error 111)";
+    let others = [
+        format!("DATABASE_URL: cannot connect to Postgres at h:1 as user 'u', database 'd': error connecting to server: {refused}; \
+                 start Postgres, or correct the host and the port; whether it answers says: pg_isready -h h -p 1"),
+        "the API has not answered since 2025-01-01T00:00:00Z (9 failures in a row); nothing is sent before 2025-01-01T00:05:00Z; \
+         the last failure was: answer of QuickBooks is not the JSON expected: it is empty".to_owned(),
+        format!("--env-file: /tmp/x: {refused}"),
+        after_attempts(6, timeout()).to_string(),
+    ];
+    for text in dates.iter().chain(&others) {
+        let spanish = lines(text, Language::Es);
+        let left = spanish.iter().find_map(|line| english_left(line));
+        assert_eq!(left, None, "{spanish:?}");
+        assert!(!spanish.concat().contains("os error"), "{spanish:?}");
+        assert_ne!(spanish, lines(text, Language::En));
+    }
 }

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use super::early::Early;
 use super::exit::ExitCode;
+use super::wrap::{broken, columns_of_stderr, wrapped};
 use super::{hint, language, logging, output};
 use crate::error::Error;
-use crate::language::{Language, current, translated, translated_into};
+use crate::language::{Language, current, translated, translated_into, without_numbers_of_errors};
 use crate::terminal::one_line;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -76,18 +77,25 @@ pub(super) fn print(text: &str) {
         );
         return;
     }
+    let columns = columns_of_stderr();
     let mut out = anstream::stderr().lock();
     for (number, line) in lines(text, current()).into_iter().enumerate() {
-        let _ = match number {
-            0 => writeln!(out, "{ERROR}error:{ERROR:#} {line}"),
-            _ => writeln!(out, "  {line}"),
+        let (head, rest) = match number {
+            0 => ("error: ", "       "),
+            _ => ("  ", "    "),
+        };
+        let line = broken(head, rest, &line, columns).join("\n");
+        let _ = match line.strip_prefix("error:") {
+            Some(line) if number == 0 => writeln!(out, "{ERROR}error:{ERROR:#}{line}"),
+            _ => writeln!(out, "{line}"),
         };
     }
 }
 
 /// Returns the parts of an error in a language, each as a line.
 pub(super) fn lines(text: &str, language: Language) -> Vec<String> {
-    let text = translated_into(language, text);
+    let text = without_numbers_of_errors(text);
+    let text = translated_into(language, &text);
     let parts = Parts::of(&text);
     let parts = [parts.what].into_iter().chain(parts.more);
     parts.map(|part| one_line(part).into_owned()).collect()
@@ -98,7 +106,11 @@ pub(super) fn lines(text: &str, language: Language) -> Vec<String> {
 pub(super) fn note(text: &str) {
     match logging::is_json() {
         true => print(text),
-        false => _ = writeln!(anstream::stderr().lock(), "{}", one_line(&translated(text))),
+        false => {
+            let line = one_line(&translated(text)).into_owned();
+            let lines = wrapped(&line, columns_of_stderr());
+            let _ = writeln!(anstream::stderr().lock(), "{lines}");
+        }
     }
 }
 
@@ -176,9 +188,12 @@ pub(super) fn report_usage(error: clap::Error, args: &[OsString], early: Early) 
         return ExitCode::Refused;
     }
     let error = with_tips_of_ours(without_escapes(error, args, early), args);
-    match language::usage(&error) {
-        Some(text) => _ = write!(anstream::stderr().lock(), "{text}"),
-        None => _ = error.print(),
+    let text = language::usage(&error).unwrap_or_else(|| error.to_string());
+    let lines = wrapped(&text, columns_of_stderr());
+    match current() == Language::En && lines == text {
+        // With its colours.
+        true => _ = error.print(),
+        false => _ = write!(anstream::stderr().lock(), "{lines}"),
     }
     if early.json {
         output::text(&format!("{}\n", usage_object(&error)));

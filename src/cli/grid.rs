@@ -4,29 +4,12 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::terminal::one_line;
 
-/// Width of a terminal that does not say its own.
-const USUAL_WIDTH: usize = 80;
 /// A column of text is not made narrower.
 const MIN_WIDTH: usize = 8;
 /// A column of text is not made wider.
 const MAX_WIDTH: usize = 40;
 /// Blanks between columns.
 const GAP: usize = 2;
-
-/// Returns the width that a table may have: that of `COLUMNS` or the terminal. Without a terminal, for
-/// which another program reads the table, nothing limits it.
-pub(super) fn width() -> usize {
-    let named = std::env::var("COLUMNS").ok();
-    if let Some(width) = named.and_then(|text| text.trim().parse().ok()) {
-        return width;
-    }
-    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
-    match console::Term::stdout().size_checked() {
-        _ if !is_terminal => usize::MAX,
-        Some((_, width)) => usize::from(width),
-        None => USUAL_WIDTH,
-    }
-}
 
 /// A column.
 #[derive(Debug, Clone, Copy)]

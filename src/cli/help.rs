@@ -12,10 +12,16 @@ use super::pages::page_of;
 use crate::config::SETTINGS;
 use crate::domain::closest;
 use crate::error::{Error, Result};
-use crate::language::{current, say, translated};
+use crate::language::{Language, current, say, translated};
 
 /// The address of the pages of the documentation.
 const DOCS: &str = "https://github.com/qbo-rs/qbo_rs/blob/main/docs/";
+/// Pages that are there in Spanish, too.
+const IN_SPANISH: [(&str, &str); 3] = [
+    ("connect.md", "es/conectar.md"),
+    ("mage.md", "es/mage.md"),
+    ("operate.md", "es/operar.md"),
+];
 /// The word that asks for the settings instead of the help of a command.
 const SETTINGS_TOPIC: &str = "settings";
 
@@ -27,7 +33,7 @@ pub(super) fn command() -> Command {
 fn with_page(command: Command, path: String) -> Command {
     let command = match page_of(&path) {
         Some(page) => {
-            let docs = say!("Docs: {address}", address = format!("{DOCS}{}", page.docs));
+            let docs = say!("Docs: {address}", address = address(current(), page.docs));
             let has_more = command.get_arguments().any(Arg::is_hide_short_help_set);
             let after = match has_more {
                 true => {
@@ -46,6 +52,16 @@ fn with_page(command: Command, path: String) -> Command {
         let path = format!("{path} {}", subcommand.get_name());
         with_page(subcommand, path.trim_start().to_owned())
     })
+}
+
+/// Returns the address of a page, of its Spanish version where there is one.
+fn address(language: Language, page: &str) -> String {
+    let spanish = IN_SPANISH.iter().find(|(english, _)| *english == page);
+    let page = match (language, spanish) {
+        (Language::Es, Some((_, spanish))) => spanish,
+        _ => page,
+    };
+    format!("{DOCS}{page}")
 }
 
 fn template(examples: &[&str]) -> String {
@@ -155,7 +171,11 @@ fn secrets() -> String {
         text.push_str(&translated(spec.help));
         text.push('\n');
     }
-    text + "\nDocs: " + DOCS + "settings.md\n"
+    let docs = say!(
+        "Docs: {address}",
+        address = address(current(), "settings.md")
+    );
+    format!("{text}\n{docs}\n")
 }
 
 /// Returns the deepest subcommand that the arguments name, with its path.
@@ -173,6 +193,21 @@ pub(super) fn named_subcommand<'c>(root: &'c Command, args: &[OsString]) -> (Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_spanish_page_is_named_where_there_is_one() {
+        let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+        let page = |language| address(language, "connect.md").replace(DOCS, "");
+        assert_eq!(page(Language::En), "connect.md");
+        assert_eq!(page(Language::Es), "es/conectar.md");
+        assert!(address(Language::Es, "sync.md").ends_with("/docs/sync.md"));
+        let mut spanish: Vec<_> = std::fs::read_dir(docs.join("es"))
+            .unwrap()
+            .map(|entry| format!("es/{}", entry.unwrap().file_name().to_string_lossy()))
+            .collect();
+        spanish.sort_unstable();
+        assert_eq!(spanish, IN_SPANISH.map(|(_, spanish)| spanish));
+    }
 
     #[test]
     fn every_setting_is_on_the_page_of_settings() {

@@ -22,16 +22,37 @@ pub(super) fn parser() -> impl TypedValueParser<Value = Language> {
 /// arguments are not parsed yet, since help and mistakes are told in that language, too. A `--lang`
 /// that names no language is left to the parser.
 pub(super) fn chosen(args: &[OsString]) -> Result<Language> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    if let Some(language) = flag(args) {
-        return Ok(language);
+    match flag(args) {
+        Some(language) => Ok(language),
+        None => of_environment(),
     }
+}
+
+/// Returns the language that the environment asks for.
+///
+/// # Errors
+/// [`Error::Config`] about a variable that names no language.
+fn of_environment() -> Result<Language> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if let Some(code) = variable(VARIABLE) {
         let refused = |_| Error::config(VARIABLE, format!("'{code}' must be en or es"));
         return code.parse().map_err(refused);
     }
     let locale = LOCALE.into_iter().find_map(variable);
     Ok(locale.map_or(Language::En, |locale| Language::of_locale(&locale)))
+}
+
+/// Translates a finished text into the language that the environment asks for. A variable that names no language is the
+/// command's to refuse.
+#[cfg(feature = "python")]
+pub(crate) fn in_language_of_environment(text: &str) -> String {
+    translated_into(of_environment().unwrap_or(Language::En), text).into_owned()
+}
+
+/// Translates a finished text, as much of it as the catalogue knows.
+#[cfg(feature = "python")]
+pub(crate) fn in_spanish(text: &str) -> String {
+    translated_into(Language::Es, text).into_owned()
 }
 
 /// Returns the language that `--lang` names, if it names one.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use chrono::SecondsFormat;
@@ -12,8 +13,10 @@ use log::{Level, LevelFilter, Record};
 use serde_json::{Map, Value as Json};
 
 use super::progress::Bars;
+use super::repeats::Repeats;
+use super::wrap::{broken, columns_of_stderr};
 use crate::domain::FailureKind;
-use crate::language::{Language, current};
+use crate::language::{Language, current, say, translated};
 
 /// The format of the logs on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,6 +42,52 @@ pub(super) fn goes_on() {
     IS_ENDLESS.store(true, Ordering::Relaxed);
 }
 
+/// The log as a person at a terminal sees it: what is told otherwise is left out.
+#[derive(Debug, Default)]
+struct Seen {
+    retries: Repeats,
+}
+
+impl Seen {
+    /// Returns the text of a line, in the language of the reader; `None` for what is told otherwise.
+    fn text(&self, record: &Record<'_>) -> Option<String> {
+        let text = record.args().to_string();
+        let has_last_lines = !IS_ENDLESS.load(Ordering::Relaxed);
+        match event_of(record).as_deref() {
+            // The last lines of the command tell these, in full.
+            Some("window_failed" | "account_synced")
+                if has_last_lines && record.level() == Level::Error =>
+            {
+                None
+            }
+            Some("request_retried") => self.retried(&text, record),
+            _ => Some(text),
+        }
+    }
+
+    /// Tells a fault once, and that it lasts whenever it has come twice as often.
+    fn retried(&self, text: &str, record: &Record<'_>) -> Option<String> {
+        let wait = record.key_values().get(Key::from("wait_ms"));
+        let millis = wait.and_then(|wait| wait.to_u64()).unwrap_or_default();
+        let seconds = format!("{:.1}", Duration::from_millis(millis).as_secs_f64());
+        let wait = say!("trying again in {seconds} s", seconds);
+        let (fault, _) = text.rsplit_once("; ")?;
+        let fault = match self.retries.count(fault) {
+            1 => translated(fault).into_owned(),
+            times if times.is_power_of_two() => {
+                say!("the same fault again, {times} times by now", times)
+            }
+            _ => return None,
+        };
+        Some(format!("{fault}; {wait}"))
+    }
+}
+
+fn event_of(record: &Record<'_>) -> Option<String> {
+    let event = record.key_values().get(Key::from("event"))?;
+    Some(event.to_string())
+}
+
 /// Returns true if the logs of this process are JSON.
 pub(super) fn is_json() -> bool {
     IS_JSON.load(Ordering::Relaxed)
@@ -54,6 +103,8 @@ pub(super) fn language() -> Language {
 
 /// Installs the logger. A second call in one process changes nothing.
 pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<&Bars>) {
+    // Who asks for a level reads a log; others watch a terminal.
+    let seen = (bars.is_some() && level.is_none()).then(Seen::default);
     let level = level.unwrap_or(if bars.is_some() {
         LevelFilter::Warn
     } else {
@@ -78,9 +129,14 @@ pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<
                 } else {
                     Style::new()
                 };
-                match is_told_at_the_end(record) {
-                    true => Ok(()),
-                    false => writeln!(out, "{}", human(record, style)),
+                let text = match &seen {
+                    _ if is_told_at_the_end(record) => None,
+                    Some(seen) => seen.text(record),
+                    None => Some(record.args().to_string()),
+                };
+                match text {
+                    Some(text) => writeln!(out, "{}", human(record, &text, style)),
+                    None => Ok(()),
                 }
             })
         }
@@ -117,19 +173,24 @@ fn style_of(record: &Record<'_>) -> Style {
     }
 }
 
-fn human(record: &Record<'_>, style: Style) -> String {
-    let text = record.args();
+fn human(record: &Record<'_>, text: &str, style: Style) -> String {
+    let columns = columns_of_stderr();
     if record.target() == ADVICE {
-        return format!("  {text}");
+        return broken("  ", "    ", text, columns).join("\n");
     }
-    if record.target() == LAST_LINES {
-        return format!("{style}error:{style:#} {text}");
-    }
-    format!(
-        "{} {style}{:5}{style:#} {text}",
-        timestamp(),
-        record.level()
-    )
+    let (head, word) = match record.target() {
+        LAST_LINES => (String::new(), "error:".to_owned()),
+        _ => (timestamp() + " ", format!("{:5}", record.level())),
+    };
+    let plain = format!("{head}{word} ");
+    let indent = match head.is_empty() {
+        true => " ".repeat(plain.len()),
+        // Below the time there is room enough.
+        false => "  ".to_owned(),
+    };
+    let lines = broken(&plain, &indent, text, columns).join("\n");
+    let text = lines.strip_prefix(&plain).unwrap_or_default();
+    format!("{head}{style}{word}{style:#} {text}")
 }
 
 fn json(record: &Record<'_>) -> Json {
@@ -171,5 +232,53 @@ impl Write for AboveBars {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(seen: &Seen, level: Level, event: &str, text: &str) -> Option<String> {
+        let fields = [("event", Value::from(event)), ("wait_ms", Value::from(400))];
+        seen.text(
+            &Record::builder()
+                .args(format_args!("{text}"))
+                .level(level)
+                .key_values(&fields)
+                .build(),
+        )
+    }
+
+    #[test]
+    fn a_fault_that_comes_again_is_counted() {
+        let seen = Seen::default();
+        let lines = (0..9).filter_map(|tid| {
+            let text = format!("9 items: HTTP 500 (intuit_tid={tid}); trying again in 0.4 s");
+            told(&seen, Level::Warn, "request_retried", &text)
+        });
+        assert_eq!(
+            lines.collect::<Vec<_>>(),
+            [
+                "9 items: HTTP 500 (intuit_tid=0); trying again in 0.4 s",
+                "the same fault again, 2 times by now; trying again in 0.4 s",
+                "the same fault again, 4 times by now; trying again in 0.4 s",
+                "the same fault again, 8 times by now; trying again in 0.4 s",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_last_lines_tell_is_not_told_before() {
+        let seen = Seen::default();
+        for event in ["window_failed", "account_synced"] {
+            assert_eq!(told(&seen, Level::Error, event, "failed: x"), None);
+        }
+        for (level, event) in [
+            (Level::Info, "account_synced"),
+            (Level::Error, "schedule_stopped"),
+        ] {
+            assert_eq!(told(&seen, level, event, "x").as_deref(), Some("x"));
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Flags and subcommands are read in `args`; each subcommand is one call of [`App`]; `output`
 //! prints the result. The exit codes are those of [`ExitCode`].
 
+mod advised;
 mod args;
 mod auth;
 mod basis;
@@ -31,6 +32,7 @@ mod planned;
 mod progress;
 mod range;
 mod rejects;
+mod repeats;
 mod reports;
 mod runs;
 mod sandbox;
@@ -54,6 +56,7 @@ mod to_stdout;
 mod unequal;
 mod verify;
 mod words;
+mod wrap;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -67,6 +70,8 @@ use self::command_line::CommandLine;
 use self::early::Early;
 use self::env_file::EnvFile;
 use self::exit::{ExitCode, Failure, Outcome};
+#[cfg(feature = "python")]
+pub(crate) use self::language::{in_language_of_environment, in_spanish};
 use self::output::Printer;
 use self::progress::{Bars, Heartbeat};
 use self::signals::{block_on, block_on_run};
@@ -260,10 +265,10 @@ fn run_database(app: &App, command: DatabaseCommand, printer: Printer) -> Outcom
         }
         DatabaseCommand::Views(request) => {
             let changes = block_on(app.views(&request))?;
-            printer.print_translated(&changes, || match request.dry_run {
-                true => tables::views_sql(&changes),
-                false => tables::views(&changes),
-            })?;
+            match request.dry_run {
+                true => printer.print_statements(&changes, || tables::views_sql(&changes))?,
+                false => printer.print_translated(&changes, || tables::views(&changes))?,
+            }
         }
         DatabaseCommand::Ledger(request) => {
             let report = block_on(app.post_ledger(&request))?;
@@ -297,14 +302,14 @@ fn run_demo(
                 directory
             ),
         };
-        output::text(&format!("{text}\n"));
+        output::text(&(wrap::wrapped(&text, wrap::columns()) + "\n"));
         return Ok(ExitCode::Done);
     }
     let demo = block_on_run(tally, Demo::run(&directory, tally.clone()))?;
     let code = runs::print(&demo.report, printer, &runs::demo_ending(tally))?;
     if !printer.json {
         let landed = block_on(demo.app.show(&ShowRequest::new("invoices").limit(5_u32)))?;
-        let table = show::table(&landed, grid::width());
+        let table = show::table(&landed, wrap::columns());
         output::text(&next_steps::demo(program, &demo, &table));
     }
     Ok(code)

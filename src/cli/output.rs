@@ -11,6 +11,7 @@ use clap::builder::StyledStr;
 use super::exit::{ExitCode, Outcome};
 use super::progress;
 use super::words::{flow, number, requests as requests_of, windows as windows_of};
+use super::wrap::{columns, wrapped};
 use chrono::{DateTime, Utc};
 
 use crate::domain::instant::format_instant;
@@ -79,6 +80,24 @@ impl Printer {
         value: &impl serde::Serialize,
         describe: impl FnOnce() -> String,
     ) -> Result<()> {
+        self.print_within(columns(), value, describe)
+    }
+
+    /// Prints a text whose lines are no sentences, such as a table that fits the terminal.
+    pub(super) fn print_table(
+        self,
+        value: &impl serde::Serialize,
+        describe: impl FnOnce() -> String,
+    ) -> Result<()> {
+        self.print_within(usize::MAX, value, describe)
+    }
+
+    fn print_within(
+        self,
+        columns: usize,
+        value: &impl serde::Serialize,
+        describe: impl FnOnce() -> String,
+    ) -> Result<()> {
         if self.json {
             let object = object_text(value, io::stdout().is_terminal())
                 .map_err(|e| Error::Internal(format!("output: {e}")))?;
@@ -87,7 +106,7 @@ impl Printer {
             // Texts of others, such as those of faults, change nothing in a terminal.
             let described = describe();
             let shown: Vec<_> = described.split('\n').map(one_line).collect();
-            text(&shown.join("\n"));
+            text(&wrapped(&shown.join("\n"), columns));
         }
         Ok(())
     }
@@ -99,11 +118,16 @@ impl Printer {
         value: &impl serde::Serialize,
         describe: impl FnOnce() -> String,
     ) -> Result<()> {
-        self.print(value, || {
-            let described = describe();
-            let lines: Vec<_> = described.split('\n').map(translated).collect();
-            lines.join("\n")
-        })
+        self.print(value, || lines_translated(&describe()))
+    }
+
+    /// The same of statements, with comments.
+    pub(super) fn print_statements(
+        self,
+        value: &impl serde::Serialize,
+        describe: impl FnOnce() -> String,
+    ) -> Result<()> {
+        self.print_table(value, || lines_translated(&describe()))
     }
 
     /// Prints the names of all entities, with those of QuickBooks and in Spanish.
@@ -123,6 +147,11 @@ impl Printer {
         })?;
         Ok(ExitCode::Done)
     }
+}
+
+fn lines_translated(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(translated).collect();
+    lines.join("\n")
 }
 
 /// Returns a value as JSON: on one line for a program, indented for people.

@@ -10,6 +10,7 @@ use super::output::Printer;
 use super::range::OptionalDays;
 use super::signals::block_on;
 use super::words;
+use super::wrap::{columns_of_stderr, wrapped};
 use crate::app::{
     App, KnownReport, LandedReportSummary, ReportStatus, ReportsReport, ReportsRequest,
     known_reports,
@@ -149,6 +150,7 @@ fn explain(report: &ReportsReport) {
     {
         let title = title(found);
         let text = say!("{title}: failed: {reason}", title, reason = reason(found));
-        let _ = writeln!(std::io::stderr(), "{text}");
+        let lines = wrapped(&text, columns_of_stderr());
+        let _ = writeln!(std::io::stderr(), "{lines}");
     }
 }

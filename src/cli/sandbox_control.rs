@@ -3,8 +3,11 @@
 use super::exit::{ExitCode, Outcome};
 use super::output::{self, Printer};
 use super::signals::block_on;
+use super::words::flow;
+use super::wrap::{columns, hanging, wrapped};
+use crate::domain::closest;
 use crate::error::{Error, Result};
-use crate::language::say;
+use crate::language::{say, translated};
 use crate::terminal::one_line;
 use qbo_sandbox::control_remote;
 
@@ -17,11 +20,13 @@ pub(super) fn control(
     url: Option<String>,
     printer: Printer,
 ) -> Outcome {
-    let answer = asked(&url_of(url), command.unwrap_or("help"), arguments)?;
-    match (command, printer.json) {
-        (None, false) => output::text(&commands(&answer)?),
-        _ => output::text(&format!("{answer}\n")),
-    }
+    let url = url_of(url);
+    let text = match (command, arguments, printer.json) {
+        (None, _, false) | (Some("help"), [], false) => names(&asked(&url, "help", &[])?)?,
+        (Some("help"), [name, ..], false) => described(&asked(&url, "help", &[])?, name)?,
+        (command, ..) => asked(&url, command.unwrap_or("help"), arguments)? + "\n",
+    };
+    output::text(&text);
     Ok(ExitCode::Done)
 }
 
@@ -47,11 +52,34 @@ pub(super) fn asked(url: &str, command: &str, arguments: &[String]) -> Outcome<S
     };
     let members: Vec<String> = members.into_iter().map(member).collect::<Result<_>>()?;
     let arguments = format!("{{{}}}", members.join(","));
-    block_on(async {
-        control_remote(url, command, arguments)
-            .await
-            .map_err(refused)
-    })
+    let sent = block_on(async { Ok(control_remote(url, command, arguments).await) })?;
+    match sent {
+        Ok(answer) => Ok(answer),
+        Err(reason) => match mistaken(&reason) {
+            Some(name) if command != "help" => {
+                Err(unlisted(&asked(url, "help", &[])?, name)?.into())
+            }
+            _ => Err(refused(reason).into()),
+        },
+    }
+}
+
+/// Returns the name that a sandbox does not know; it then lists all, which are many.
+fn mistaken(reason: &str) -> Option<&str> {
+    let quoted = |begin: &str, end: char| {
+        let (_, rest) = reason.split_once(begin)?;
+        rest.split(end).next()
+    };
+    let command = quoted("there is no command '", '\'');
+    command.or_else(|| quoted("not a fault: unknown variant `", '`'))
+}
+
+/// Returns the error about such a name.
+fn unlisted(answer: &str, name: &str) -> Result<Error> {
+    let listed = json_of(answer)?;
+    let mut all = rows(&listed, "commands", "command");
+    all.extend(rows(&listed, "faults", "fault"));
+    Ok(unknown(name, all.iter().map(|row| row.0.as_str())))
 }
 
 /// Reads an answer.
@@ -59,39 +87,70 @@ pub(super) fn json_of(answer: &str) -> Result<serde_json::Value> {
     serde_json::from_str(answer).map_err(|error| refused(format!("its answer: {error}")))
 }
 
-/// Returns the table of the commands and faults that a sandbox lists.
-fn commands(answer: &str) -> Result<String> {
+/// The commands, or the faults, of a sandbox: each with what it takes and what it does.
+type Rows = Vec<(String, String, String)>;
+
+fn rows(listed: &serde_json::Value, list: &str, name: &str) -> Rows {
+    let rows = listed[list].as_array().into_iter().flatten();
+    rows.map(|row| {
+        let [name, arguments, what] = [name, "arguments", "what"].map(|member| {
+            let text = text_of(row, member);
+            one_line(&text).into_owned()
+        });
+        (name, arguments, what)
+    })
+    .collect()
+}
+
+/// Returns the names of the commands and faults that a sandbox lists: all of them on one screen.
+fn names(answer: &str) -> Result<String> {
     let listed = json_of(answer)?;
-    let rows = |list: &str, name: fn(&serde_json::Value) -> String| -> Vec<(String, String)> {
-        let rows = listed[list].as_array().into_iter().flatten();
-        rows.map(|row| (name(row), text_of(row, "what"))).collect()
-    };
-    let commands = rows("commands", |row| {
-        let (name, arguments) = (text_of(row, "command"), text_of(row, "arguments"));
-        format!("{name} {arguments}").trim_end().to_owned()
-    });
-    let faults = rows("faults", |row| text_of(row, "fault"));
     let mut out = String::new();
     for (title, rows) in [
         (
             say!("Commands: qbo-rs sandbox control COMMAND NAME=VALUE ..."),
-            commands,
+            rows(&listed, "commands", "command"),
         ),
         (
             say!("Faults: qbo-rs sandbox control fault fault=FAULT ..."),
-            faults,
+            rows(&listed, "faults", "fault"),
         ),
     ] {
-        out.push_str(&format!("{title}\n"));
-        for (name, description) in rows {
-            out.push_str(&format!(
-                "  {}\n      {}\n",
-                one_line(&name),
-                one_line(&description)
-            ));
-        }
+        let names: Vec<String> = rows.into_iter().map(|(name, ..)| name).collect();
+        out.push_str(&format!("{title}\n{}", flow("  ", &names, ", ")));
+    }
+    let command = "qbo-rs sandbox control help edit";
+    out.push_str(&say!("What one of them does: {command}", command));
+    Ok(out + "\n")
+}
+
+/// Describes a command or a fault.
+fn described(answer: &str, name: &str) -> Result<String> {
+    let listed = json_of(answer)?;
+    let mut all = rows(&listed, "commands", "command");
+    all.extend(rows(&listed, "faults", "fault"));
+    let found: Rows = all.iter().filter(|row| row.0 == name).cloned().collect();
+    if found.is_empty() {
+        return Err(unknown(name, all.iter().map(|row| row.0.as_str())));
+    }
+    let mut out = String::new();
+    for (name, arguments, what) in found {
+        let head = format!("{name} {arguments}");
+        out.push_str(&wrapped(head.trim_end(), columns()));
+        out.push_str(&format!(
+            "\n{}",
+            hanging("  ", &translated(&what), columns())
+        ));
     }
     Ok(out)
+}
+
+/// Returns the error about a name that no command and no fault has.
+fn unknown<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Error {
+    refused(match closest(name, known) {
+        Some(guess) => format!("there is no command or fault '{name}'; did you mean '{guess}'?"),
+        None => format!("there is no command or fault '{name}'; qbo-rs sandbox control lists all"),
+    })
 }
 
 fn text_of(row: &serde_json::Value, member: &str) -> String {

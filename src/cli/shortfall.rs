@@ -6,6 +6,7 @@ use tracing::error;
 use super::error_text;
 use super::hint::with_flags;
 use super::logging::{ADVICE, LAST_LINES, is_json, language};
+use super::repeats::Repeats;
 use super::signals::block_on;
 use super::words::number_in;
 use crate::app::health::schema_flag;
@@ -300,11 +301,17 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
         window,
         reason,
     };
+    let repeats = Repeats::default();
     let mut failures: Vec<Failure> = without_repeats(run, &failed)
         .into_iter()
         .map(|window| {
-            let reason = failed_for(reason_of(window));
-            failure(Some(window.window()), reason)
+            let reason = reason_of(window);
+            let text = match repeats.count(reason) {
+                // Each event is one of its own; who reads lines has read it.
+                2.. if !is_json() => say!("failed, for the same reason"),
+                _ => failed_for(reason),
+            };
+            failure(Some(window.window()), text)
         })
         .collect();
     if let (Some(first), Some(last)) = (not_attempted.first(), not_attempted.last()) {
@@ -493,5 +500,36 @@ mod tests {
         );
         let alone = format!("1 window not attempted: {denied}");
         assert_eq!(reasons(vec![untried]), [alone]);
+    }
+
+    #[test]
+    fn a_reason_that_comes_again_is_told_once() {
+        let failed = |start: &str, end: &str, reason: &str| WindowReport {
+            error: Some(reason.to_owned()),
+            ..WindowReport::empty(Window::parse(start, end).unwrap(), WindowStatus::Failed)
+        };
+        let windows = vec![
+            failed(
+                "2024-01-01",
+                "2024-01-02",
+                "HTTP 500 (intuit_tid=a) (6 attempts in 9.4 s)",
+            ),
+            failed(
+                "2024-01-02",
+                "2024-01-03",
+                "HTTP 500 (intuit_tid=b) (6 attempts in 7.8 s)",
+            ),
+            failed("2024-01-03", "2024-01-04", "HTTP 503"),
+        ];
+        let failures = failures_of_run(&RunReport::new("items", "9", "run", windows, 0));
+        let texts: Vec<&str> = failures.iter().map(|failure| &*failure.reason).collect();
+        assert_eq!(
+            texts,
+            [
+                "failed: HTTP 500 (intuit_tid=a) (6 attempts in 9.4 s)",
+                "failed, for the same reason",
+                "failed: HTTP 503",
+            ]
+        );
     }
 }

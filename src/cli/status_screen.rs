@@ -1,16 +1,17 @@
 //! The overview of `qbo-rs status`: one screen, however many entities there are, with a verdict and the
 //! commands that help.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::advised::{advised, needing};
 use super::entity_health::{mark, read_until, state};
 use super::status_notes::{archives, differences, never_read, other_schemas};
 use super::status_view::View;
 use super::summary::reads;
 use super::words::{MAX_WIDTH, cut, days, entities, flow, number, width};
+use super::wrap::hanging;
 use crate::app::health::{MAX_AGE, schema_flag};
 use crate::app::{BooksVerdict, CompanyReport, EntityStatus, StatusReport, TieOut};
 use crate::domain::{ConnectionState, Finding, Level, Reason, Window};
@@ -161,17 +162,18 @@ fn table(report: &StatusReport, listed: &[&EntityStatus], view: View<'_>, out: &
     let name = widest(&|entity| width(&entity.entity), header[0]).min(MAX_NAME);
     let count = widest(&|entity| width(&rows(entity)), header[1]);
     let time = widest(&|entity| width(&committed(entity, view.now)), header[2]);
+    // What an entity needs is never cut: it goes on below its beginning.
     let line = |mark: &str, [entity, rows, committed, last]: [&str; 4]| {
         let entity = cut(entity, name);
-        let line = format!("{mark} {entity:<name$}  {rows:>count$}  {committed:<time$}  {last}");
-        cut(line.trim_end(), MAX_WIDTH)
+        let head = format!("{mark} {entity:<name$}  {rows:>count$}  {committed:<time$}  ");
+        hanging(&head, last, MAX_WIDTH)
     };
-    let _ = writeln!(out, "{}", line(" ", header));
+    out.push_str(&line(" ", header));
     for entity in shown {
         let cells = (rows(entity), committed(entity, view.now));
         let state = state(entity, view.zone, view.now);
         let cells = [entity.entity.as_str(), &cells.0, &cells.1, &state];
-        let _ = writeln!(out, "{}", line(mark(entity.level), cells));
+        out.push_str(&line(mark(entity.level), cells));
     }
     let hidden = &listed[shown.len()..];
     let count = |is_one: fn(Level) -> bool| {
@@ -244,23 +246,8 @@ fn books_line(books: &TieOut, view: View<'_>) -> String {
 
 fn verdict(report: &StatusReport, view: View<'_>, out: &mut String) {
     let env_file = view.env_file_flag;
-    let of_entities = report.entities.iter().flat_map(|entity| &entity.findings);
-    let mut findings: Vec<&Finding> = report.findings.iter().chain(of_entities).collect();
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
-    let commands = findings.into_iter().filter_map(|finding| {
-        let name = match finding.about.as_str() {
-            "connection" => say!("connection"),
-            "books" => say!("the books"),
-            entity => entity.to_owned(),
-        };
-        Some((name, format!("{}{env_file}", finding.command.as_deref()?)))
-    });
-    let commands = grouped(commands);
-    let needing: BTreeSet<&str> = commands
-        .iter()
-        .flat_map(|(names, _)| names.iter().map(String::as_str))
-        .collect();
-    let needing = needing.len();
+    let commands = advised(report, env_file);
+    let needing = needing(&commands);
     let now = view.now;
     let under_way = under_way(report);
     match needing {
@@ -281,23 +268,36 @@ fn verdict(report: &StatusReport, view: View<'_>, out: &mut String) {
             out.push_str(&flow("", &parts, " "));
         }
         many => {
-            let text = say!(count many; "{n} needs somebody:", "{n} need somebody:", n = number(many as u64));
+            let n = number(many as u64);
+            let text = match commands.len() {
+                // Each of them helps, and none alone.
+                more if more > many => {
+                    let commands = number(more as u64);
+                    say!(count many; "{n} needs somebody, by {commands} commands:",
+                        "{n} need somebody, by {commands} commands:", n, commands)
+                }
+                _ => say!(count many; "{n} needs somebody:", "{n} need somebody:", n),
+            };
             let _ = writeln!(out, "{text}");
         }
     }
     let commands: Vec<(String, &str)> = commands
         .iter()
-        .map(|(names, command)| match &names[..] {
-            [only] => (only.clone(), command.as_str()),
-            _ => (entities(names.len() as u64), command.as_str()),
+        .map(|one| match &one.names[..] {
+            [only] => (only.clone(), one.command.as_str()),
+            several => (entities(several.len() as u64), one.command.as_str()),
         })
         .collect();
     let name = commands.iter().map(|(entity, _)| width(entity)).max();
     let name = name.unwrap_or_default();
-    for (entity, command) in commands.iter().take(MAX_COMMANDS) {
+    let limit = match view.is_whole {
+        true => usize::MAX,
+        false => MAX_COMMANDS,
+    };
+    for (entity, command) in commands.iter().take(limit) {
         let _ = writeln!(out, "  {entity:<name$}  {command}");
     }
-    if let more @ 1.. = commands.len().saturating_sub(MAX_COMMANDS) {
+    if let more @ 1.. = commands.len().saturating_sub(limit) {
         let _ = writeln!(out, "  {} (-v)", say!("and {more} more", more));
     }
     if under_way > 0 {
@@ -314,18 +314,6 @@ fn under_way(report: &StatusReport) -> u64 {
     let runs = entities.filter(|entity| entity.findings.iter().any(is_running));
     let syncs = report.syncs.iter().filter(|sync| !sync.is_dead).count();
     (runs.count() + syncs) as u64
-}
-
-/// Puts together the names that the same command helps.
-fn grouped(commands: impl Iterator<Item = (String, String)>) -> Vec<(Vec<String>, String)> {
-    let mut groups: Vec<(Vec<String>, String)> = Vec::new();
-    for (name, command) in commands {
-        match groups.iter_mut().find(|(_, known)| *known == command) {
-            Some((names, _)) => names.push(name),
-            None => groups.push((vec![name], command)),
-        }
-    }
-    groups
 }
 
 /// Says in one sentence what the checks of the tables have found, if they were run.

@@ -34,7 +34,7 @@ fn view(is_whole: bool) -> View<'static> {
     }
 }
 
-fn run(status: LedgerRunStatus, minutes_ago: i64) -> LastRun {
+pub(super) fn run(status: LedgerRunStatus, minutes_ago: i64) -> LastRun {
     let at = now() - TimeDelta::minutes(minutes_ago);
     let is_running = status == LedgerRunStatus::Running;
     LastRun {

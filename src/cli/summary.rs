@@ -53,11 +53,15 @@ pub(super) fn summary(report: &Report, ending: &Ending) -> String {
     let (told, untried) = report.told_and_untried();
     for run in told {
         notes(run, &mut out);
+        // The last lines of other commands say it, on stderr.
+        if ending.verb == Verb::Demo {
+            failures(run, &mut out);
+        }
     }
     if let Some(text) = unchanged(report, ending) {
         let _ = writeln!(out, "{text}");
     }
-    if !untried.is_empty() {
+    if ending.verb == Verb::Demo && !untried.is_empty() {
         let _ = writeln!(out, "{}", untried_entities(&untried, current()));
     }
     if let Some(range) = range_of(report).filter(|_| has_read(report)) {
@@ -282,7 +286,6 @@ fn notes(run: &RunReport, out: &mut String) {
         );
         let _ = writeln!(out, "{text}");
     }
-    failures(run, out);
 }
 
 fn failures(run: &RunReport, out: &mut String) {

@@ -128,9 +128,8 @@ fn table(report: &SyncReport, is_repeated: bool) -> String {
             ),
         };
         let _ = writeln!(out, "{text}");
-        // The last lines of the command say a refusal in full.
-        let is_told_at_the_end = !is_repeated && is_refused(account);
-        if let Some(error) = account.error.as_ref().filter(|_| !is_told_at_the_end) {
+        // The last lines of a command that ends say it.
+        if let Some(error) = account.error.as_ref().filter(|_| is_repeated) {
             let _ = writeln!(out, "  {}", translated(error));
         }
         let is_told = |entity: &&EntitySync| {
@@ -139,7 +138,8 @@ fn table(report: &SyncReport, is_repeated: bool) -> String {
             !(account.error.is_some() && entity.is_not_attempted() || is_told_above)
                 && entity.status != EntityOutcome::Unavailable
         };
-        describe_all(account.entities.iter().filter(is_told).collect(), &mut out);
+        let told = account.entities.iter().filter(is_told).collect();
+        describe_all(told, is_repeated, &mut out);
         let absent: Vec<String> = account
             .entities
             .iter()
@@ -169,7 +169,7 @@ fn next(report: &SyncReport, env_file_flag: &str) -> Option<String> {
 }
 
 /// Describes what has failed, and what has changed most, so that it fits one screen.
-fn describe_all(mut entities: Vec<&EntitySync>, out: &mut String) {
+fn describe_all(mut entities: Vec<&EntitySync>, is_repeated: bool, out: &mut String) {
     let is_failed = |entity: &EntitySync| entity.error.is_some();
     entities.retain(|entity| is_failed(entity) || Changes::of(entity).count() > 0);
     entities.sort_by_key(|entity| (!is_failed(entity), Reverse(Changes::of(entity).count())));
@@ -179,7 +179,7 @@ fn describe_all(mut entities: Vec<&EntitySync>, out: &mut String) {
     let shown = entities.len().min(room + 1);
     let shown = if entities.len() > shown { room } else { shown };
     for entity in &entities[..shown] {
-        describe(entity, out);
+        describe(entity, is_repeated, out);
     }
     if let [first, others @ ..] = &entities[shown..] {
         let rest = others
@@ -246,8 +246,8 @@ impl Add for Changes {
     }
 }
 
-/// Names what has changed in an entity, and why it failed.
-fn describe(entity: &EntitySync, out: &mut String) {
+/// Names what has changed in an entity, and whether it failed: of a sync that goes on, also why.
+fn describe(entity: &EntitySync, is_repeated: bool, out: &mut String) {
     let via = match entity.via {
         SyncMethod::Changes => say!("by changes"),
         SyncMethod::Batch => say!("by a batch"),
@@ -255,14 +255,15 @@ fn describe(entity: &EntitySync, out: &mut String) {
         SyncMethod::Read => say!("by one read"),
     };
     let changed = Changes::of(entity).text();
-    let _ = writeln!(out, "  {:<24}{changed}, {via}", entity.entity);
-    if let Some(error) = &entity.error {
-        let _ = writeln!(
-            out,
-            "    {}",
-            say!("failed: {reason}", reason = translated(error))
-        );
-    }
+    let name = &entity.entity;
+    let _ = match (&entity.error, is_repeated) {
+        (None, _) => writeln!(out, "  {name:<24}{changed}, {via}"),
+        (Some(_), false) => writeln!(out, "  {name:<24}{}, {via}", say!("failed")),
+        (Some(error), true) => {
+            let reason = say!("failed: {reason}", reason = translated(error));
+            writeln!(out, "  {name:<24}{changed}, {via}\n    {reason}")
+        }
+    };
 }
 
 fn inserted(count: u64) -> String {
@@ -318,7 +319,7 @@ mod tests {
     fn what_failed_and_what_changed_most_is_told_and_the_rest_is_counted() {
         let told = |entities: &[EntitySync]| {
             let mut out = String::new();
-            describe_all(entities.iter().collect(), &mut out);
+            describe_all(entities.iter().collect(), true, &mut out);
             out
         };
         let mut entities: Vec<EntitySync> = (1..=10)

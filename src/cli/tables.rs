@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::words::{instant, number, wrapped};
+use super::words::{instant, number};
 use crate::app::health::schema_flag;
 use crate::app::{ArchiveRequest, LedgerReport, ViewChanges};
 use crate::language::{say, translated};
@@ -98,21 +98,11 @@ pub(super) fn views(changes: &ViewChanges) -> String {
 }
 
 fn created(into: &str, count: usize, names: String) -> String {
-    wrapped(&say!(
-        "{into}: {count} created: {names}",
-        into,
-        count,
-        names
-    ))
+    say!("{into}: {count} created: {names}", into, count, names)
 }
 
 fn replaced(into: &str, count: usize, names: String) -> String {
-    wrapped(&say!(
-        "{into}: {count} replaced: {names}",
-        into,
-        count,
-        names
-    ))
+    say!("{into}: {count} replaced: {names}", into, count, names)
 }
 
 fn dropped(into: &str, count: usize, names: String) -> String {

@@ -135,40 +135,6 @@ pub(super) fn fitted(line: &str, columns: usize) -> String {
     cut(&close, columns)
 }
 
-/// Breaks lines that are too long at blanks. A word that is longer than a line, such as an address, stays whole.
-pub(super) fn wrapped(text: &str) -> String {
-    let lines = text.split('\n').flat_map(|line| {
-        let words = line.trim_start();
-        let indent = &line[..line.len() - words.len()];
-        broken(indent, indent, words, MAX_WIDTH)
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// Breaks a text at blanks. The first line begins with `head`, all others with `indent`.
-fn broken(head: &str, indent: &str, text: &str, columns: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let (mut open, mut is_begun) = (head.to_owned(), false);
-    for word in text.split(' ') {
-        if is_begun && width(&open) + 1 + width(word) > columns {
-            lines.push(std::mem::replace(&mut open, indent.to_owned()));
-            is_begun = false;
-        } else if is_begun {
-            open.push(' ');
-        }
-        open.push_str(word);
-        is_begun |= !word.is_empty();
-    }
-    lines.push(open);
-    lines
-}
-
-/// Writes a text after its head. Where it has more than so many columns, it goes on below its beginning.
-pub(super) fn hanging(head: &str, text: &str, columns: usize) -> String {
-    let indent = " ".repeat(width(head));
-    broken(head, &indent, text, columns).join("\n") + "\n"
-}
-
 /// Says which records of an entity are in the file of an archive alone.
 pub(super) fn archived(archive: &Archive) -> String {
     let (entity, n) = (&archive.entity, number(archive.records));
@@ -214,44 +180,6 @@ pub(super) fn flow(indent: &str, parts: &[String], separator: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_text_goes_on_below_its_beginning() {
-        assert_eq!(
-            hanging("✔ a  ", "one two three", 12),
-            "✔ a  one two\n     three\n"
-        );
-        assert_eq!(hanging("✔ a  ", "one two", usize::MAX), "✔ a  one two\n");
-        assert_eq!(hanging("", "endless word", 3), "endless\nword\n");
-    }
-
-    #[test]
-    fn long_lines_are_broken_at_blanks_and_addresses_are_not() {
-        let address = format!("https://example.com/{}", "a".repeat(90));
-        let text = format!(
-            "{}\n\n  {address}\n  {}",
-            "word ".repeat(40).trim(),
-            "two ".repeat(30).trim()
-        );
-        let broken = wrapped(&text);
-        assert_eq!(
-            broken.split_whitespace().collect::<Vec<_>>(),
-            text.split_whitespace().collect::<Vec<_>>()
-        );
-        let long: Vec<&str> = broken
-            .lines()
-            .filter(|line| width(line) > MAX_WIDTH)
-            .collect();
-        assert_eq!(long, [format!("  {address}")]);
-        assert_eq!(
-            broken
-                .lines()
-                .filter(|line| line.starts_with("  two"))
-                .count(),
-            2
-        );
-        assert_eq!(wrapped("short\n"), "short\n");
-    }
 
     #[test]
     fn blanks_are_cut_before_words() {

@@ -13,6 +13,9 @@ pub struct Asked {
     pub chunk: Chunk,
     /// Zone of their bounds.
     pub tz: Zone,
+    /// Whether all entities were asked for, of which this run reads one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
 }
 
 impl Serialize for Chunk {
@@ -37,9 +40,18 @@ mod tests {
             range: Window::parse("2024-01-01T05:00:00Z", "2026-01-01").unwrap(),
             chunk: "900d".parse().unwrap(),
             tz: "America/Guayaquil".parse().unwrap(),
+            all: true,
         };
         let written = serde_json::to_string(&asked).unwrap();
         assert!(written.contains("\"chunk\":\"900d\""), "{written}");
         assert_eq!(serde_json::from_str::<Asked>(&written).unwrap(), asked);
+        // As earlier versions wrote it.
+        let without = written.replace(",\"all\":true", "");
+        let asked = Asked {
+            all: false,
+            ..asked
+        };
+        assert_ne!(without, written);
+        assert_eq!(serde_json::from_str::<Asked>(&without).unwrap(), asked);
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat, Timelike, Utc};
 
+use crate::domain::misread::instead_of;
 use crate::error::{Error, Result};
 
 /// Parses a bound of a range: `2025-01-01`, `2025-01-01T00:00:00Z`, or with another offset.
@@ -29,10 +30,11 @@ pub(crate) fn parse_instant_in(
     to_utc: impl Fn(NaiveDateTime) -> Option<DateTime<Utc>>,
 ) -> Result<DateTime<Utc>> {
     let instant = parse_any(text.trim(), to_utc).ok_or_else(|| {
-        Error::config(
-            setting,
-            format!("cannot read '{text}' as a date; write {examples}"),
-        )
+        let reason = match instead_of(text) {
+            Some(meant) => format!("cannot read '{text}' as a date; {meant}"),
+            None => format!("cannot read '{text}' as a date; write {examples}"),
+        };
+        Error::config(setting, reason)
     })?;
     storable(setting, text, instant)
 }

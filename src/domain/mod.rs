@@ -24,6 +24,7 @@ mod held;
 pub mod instant;
 pub mod interval;
 pub mod mask;
+pub(crate) mod misread;
 mod moment;
 pub mod plan;
 pub mod query;

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Days, Months, NaiveDate, NaiveTime, SubsecRound, TimeDelta, Utc};
 
 use crate::domain::instant::{parse_instant_in, storable};
+use crate::domain::misread::instead_of;
 use crate::domain::plan::RangeBound;
 use crate::domain::{Window, Zone};
 use crate::error::{Error, Result};
@@ -138,7 +139,12 @@ impl Calendar {
                 Unit::Quarter => "2024-Q1",
                 _ => "2024-01",
             };
-            let reason = format!("cannot read '{}'; write {example}", bound.text);
+            let text = bound.text;
+            // What is found is a day or a year, and a month or a quarter is asked for.
+            let reason = match instead_of(text).filter(|_| found.is_none()) {
+                Some(meant) => format!("cannot read '{text}'; {meant}"),
+                None => format!("cannot read '{text}'; write {example}"),
+            };
             Error::config(bound.setting, reason)
         })
     }
@@ -201,7 +207,11 @@ impl Calendar {
     fn named_period(self, bound: RangeBound<'_>) -> Result<Period> {
         let found = self.period(&bound.text.trim().to_lowercase());
         found.ok_or_else(|| {
-            let reason = format!("cannot read '{}' as a day; write {PERIODS}", bound.text);
+            let text = bound.text;
+            let reason = match instead_of(text) {
+                Some(meant) => format!("cannot read '{text}' as a day; {meant}"),
+                None => format!("cannot read '{text}' as a day; write {PERIODS}"),
+            };
             Error::config(bound.setting, reason)
         })
     }

@@ -133,18 +133,48 @@ impl Search<'_> {
         };
         let (joint, rest) = (&text[at..end], &text[end..]);
         out.push_str(joint);
-        // What is in brackets ends with one.
-        let close = match joint {
-            " (" => ")",
-            " [" => "]",
-            _ => "",
+        out.push_str(&self.after_joint(joint, rest, depth));
+        out
+    }
+
+    /// Translates what follows a joint. What is in brackets ends with one, and the text may go on behind that.
+    fn after_joint(&self, joint: &str, rest: &str, depth: usize) -> String {
+        let brackets = match joint {
+            " (" => Some(['(', ')']),
+            " [" => Some(['[', ']']),
+            _ => None,
         };
-        match rest.strip_suffix(close).filter(|_| !close.is_empty()) {
-            Some(inside) => out.extend([self.clauses(inside, depth).as_str(), close]),
-            None => out.push_str(&self.clauses(rest, depth)),
+        let Some(end) = brackets.and_then(|brackets| closing(rest, brackets)) else {
+            return self.clauses(rest, depth);
+        };
+        let (inside, behind) = (&rest[..end], &rest[end + 1..]);
+        let mut out = self.clauses(inside, depth);
+        out.push_str(&rest[end..=end]);
+        match JOINTS.iter().find(|joint| behind.starts_with(**joint)) {
+            Some(next) => {
+                out.push_str(next);
+                out.push_str(&self.after_joint(next, &behind[next.len()..], depth));
+            }
+            None => out.push_str(&self.clauses(behind, depth)),
         }
         out
     }
+}
+
+/// Returns where the bracket closes that was opened before a text.
+fn closing(text: &str, [open, close]: [char; 2]) -> Option<usize> {
+    let mut inner = 0_usize;
+    for (at, letter) in text.char_indices() {
+        if letter == open {
+            inner += 1;
+        } else if letter == close {
+            match inner.checked_sub(1) {
+                Some(fewer) => inner = fewer,
+                None => return Some(at),
+            }
+        }
+    }
+    None
 }
 
 /// Returns false if a template that begins with a placeholder would take clauses before it for the

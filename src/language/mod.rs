@@ -68,7 +68,26 @@ pub(crate) fn translated(text: &str) -> Cow<'_, str> {
 pub(crate) fn translated_into(language: Language, text: &str) -> Cow<'_, str> {
     match language {
         Language::En => Cow::Borrowed(text),
-        Language::Es => finished::translate(language, catalogue::spanish(), text),
+        Language::Es => match without_numbers_of_errors(text) {
+            Cow::Borrowed(text) => finished::translate(language, catalogue::spanish(), text),
+            Cow::Owned(text) => {
+                Cow::Owned(finished::translate(language, catalogue::spanish(), &text).into_owned())
+            }
+        },
+    }
+}
+
+/// Leaves out the numbers of the system's errors, which its words before them say to people: ` (os error 111)`.
+pub(crate) fn without_numbers_of_errors(text: &str) -> Cow<'_, str> {
+    const BEGIN: &str = " (os error ";
+    let Some((before, rest)) = text.split_once(BEGIN) else {
+        return Cow::Borrowed(text);
+    };
+    match rest.split_once(')') {
+        Some((number, after)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Cow::Owned([before, &without_numbers_of_errors(after)].concat())
+        }
+        _ => Cow::Owned([before, BEGIN, &without_numbers_of_errors(rest)].concat()),
     }
 }
 

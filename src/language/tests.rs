@@ -162,3 +162,39 @@ fn names_stay_and_the_sentence_around_many_of_them_is_translated() {
         "books: 2 creadas: gaps, rows"
     );
 }
+
+#[test]
+fn what_the_system_says_is_told_to_people_without_its_number() {
+    for (english, spanish) in [
+        ("Connection refused (os error 111)", "conexión rechazada"),
+        (
+            "x: No such file or directory (os error 2); y (z)",
+            "x: no existe el archivo o el directorio; y (z)",
+        ),
+        ("a (os error two) b", "a (os error two) b"),
+    ] {
+        assert_eq!(translated_into(Language::Es, english), spanish);
+    }
+    assert_eq!(
+        without_numbers_of_errors("a (os error 2): b (os error 13)"),
+        "a: b"
+    );
+}
+
+#[test]
+fn a_text_goes_on_behind_its_brackets() {
+    let url = "https://intuit.example/?appId=QBO_APP_ID";
+    let text = format!(
+        "{url} (with the app's id of Intuit's developer portal in place of QBO_APP_ID; set QBO_APP_ID \
+         to see it here) (code invalid_grant, intuit_tid=1); connection refused (6 attempts in 9.4 s)"
+    );
+    let spanish = translated_into(Language::Es, &text);
+    assert_eq!(
+        spanish,
+        format!(
+            "{url} (con el app id del portal de desarrolladores de Intuit en lugar de \
+             QBO_APP_ID; defina QBO_APP_ID para verlo aquí) (code invalid_grant, intuit_tid=1); connection refused (6 intentos en \
+             9.4 s)"
+        )
+    );
+}

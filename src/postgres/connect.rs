@@ -158,9 +158,10 @@ struct Tls {
 /// Returns an error that names the setting which most likely is wrong.
 fn unreachable(config: &PostgresConfig, wire: &tokio_postgres::Config, error: PoolError) -> Error {
     let sqlstate = match &error {
-        PoolError::Backend(error) => error.code().map(|code| code.code()),
+        PoolError::Backend(error) => error.code().map(|code| code.code().to_owned()),
         _ => None,
     };
+    let sqlstate = sqlstate.as_deref();
     let is_url = matches!(config.address, PostgresAddress::Url(_));
     let setting = match sqlstate {
         _ if is_url => "DATABASE_URL",
@@ -169,7 +170,6 @@ fn unreachable(config: &PostgresConfig, wire: &tokio_postgres::Config, error: Po
         Some("3D000") => "PG_DB",
         _ => "PG_HOST",
     };
-    let is_wrong_password = sqlstate == Some("28P01");
     let reason = match error {
         PoolError::Backend(error) => match database_error(error) {
             Error::Database { reason, .. } => reason,
@@ -186,14 +186,50 @@ fn unreachable(config: &PostgresConfig, wire: &tokio_postgres::Config, error: Po
         true => "the host of this URL".to_owned(),
         false => describe(wire),
     };
-    let hint = match is_url && is_wrong_password {
-        true => format!("; {ESCAPES}"),
-        false => String::new(),
-    };
     Error::config(
         setting,
-        format!("cannot connect to Postgres at {place}: {reason}{hint}"),
+        match advice(sqlstate, &reason, is_url, wire) {
+            Some(hint) => format!("cannot connect to Postgres at {place}: {reason}; {hint}"),
+            None => format!("cannot connect to Postgres at {place}: {reason}"),
+        },
     )
+}
+
+/// Returns what to do after the server has refused a connection, or has not answered. Errors of TLS say it themselves.
+fn advice(
+    sqlstate: Option<&str>,
+    reason: &str,
+    is_url: bool,
+    wire: &tokio_postgres::Config,
+) -> Option<String> {
+    let (host, port) = host_and_port(wire);
+    let server = format!("-h {host} -p {port}");
+    let is_silent = ["onnection refused", "no answer within", "timed out"];
+    Some(match sqlstate {
+        Some("28P01") if is_url => ESCAPES.to_owned(),
+        Some("28P01") => "correct PG_PASSWORD or PG_USER".to_owned(),
+        Some("28000") => {
+            "ask who runs the server whether this user may log in from here".to_owned()
+        }
+        Some("3D000") => {
+            let (user, name) = (wire.get_user()?, wire.get_dbname()?);
+            let command = ["createdb", &server, "-U", user, name].join(" ");
+            format!("correct the name of the database, or create it: {command}")
+        }
+        None if reason.contains(NO_SUCH_HOST) && is_url => {
+            format!("correct the host of the URL; {ESCAPES}")
+        }
+        None if reason.contains(NO_SUCH_HOST) => {
+            "correct the name of the host in PG_HOST".to_owned()
+        }
+        None if is_silent.iter().any(|words| reason.contains(words)) => {
+            let command = ["pg_isready", &server].join(" ");
+            format!(
+                "start Postgres, or correct the host and the port; whether it answers says: {command}"
+            )
+        }
+        _ => return None,
+    })
 }
 
 /// The driver's words if the server asks for a password and none is set.

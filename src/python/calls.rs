@@ -24,6 +24,7 @@ use crate::port::Progress;
 pub(super) struct Call {
     verb: Verb,
     app: App,
+    names_schema: bool,
 }
 
 /// A call as Python writes it: `{"verb": {"backfill": {...}}, "settings": {...}}`.
@@ -52,6 +53,18 @@ enum Verb {
     Database {},
 }
 
+impl Verb {
+    /// Returns the schema of a verb that looks at what is there. One that copies names the schema that it writes.
+    fn schema(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Status(request) => Some(&mut request.schema),
+            Self::Verify(request) => Some(&mut request.schema),
+            Self::VerifyBooks(request) => Some(&mut request.schema),
+            _ => None,
+        }
+    }
+}
+
 impl Call {
     /// Reads a call and the environment. The caller holds the GIL, so that Python cannot change the
     /// environment meanwhile.
@@ -61,10 +74,13 @@ impl Call {
     pub(super) fn parse(text: &str) -> Result<Self> {
         let mut call = value(text)?;
         resolve_range(&mut call)?;
+        let mut verbs = call["verb"].as_object().into_iter().flatten();
+        let names_schema = verbs.any(|(_, arguments)| arguments.get("schema").is_some());
         let call: CallJson = typed(call)?;
         Ok(Self {
             verb: call.verb,
             app: app(&call.settings)?,
+            names_schema,
         })
     }
 
@@ -79,7 +95,17 @@ impl Call {
     /// The future is boxed: the layers around it move it, each on the stack of a thread of 2 MB.
     pub(super) fn run(self) -> BoxFuture<'static, Result<String>> {
         Box::pin(async move {
-            let Self { verb, app } = self;
+            let Self {
+                mut verb,
+                app,
+                names_schema,
+            } = self;
+            if !names_schema
+                && let Some(schema) = verb.schema()
+                && let Some(of_company) = app.schema_of_company().await?
+            {
+                *schema = of_company;
+            }
             match &verb {
                 Verb::Backfill(request) => to_json(&app.backfill(request).await?),
                 Verb::Extract(request) => {

@@ -1,5 +1,7 @@
 //! Conversion of errors into Python exceptions, whose classes follow the action to take.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -34,6 +36,21 @@ pub(super) fn class_name(error: &Error) -> &'static str {
     }
 }
 
+/// Whether texts are English whatever the environment says.
+static IS_ENGLISH: AtomicBool = AtomicBool::new(false);
+
+/// Makes the texts of all further exceptions English: for a caller that says them in both languages.
+#[pyfunction]
+pub(super) fn speak_english() {
+    IS_ENGLISH.store(true, Ordering::Relaxed);
+}
+
+/// Returns a finished English text in Spanish, as much of it as the catalogue knows.
+#[pyfunction]
+pub(super) fn in_spanish(text: &str) -> String {
+    crate::cli::in_spanish(text)
+}
+
 /// Creates the exception.
 pub(super) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     build(py, error).unwrap_or_else(|failure| failure)
@@ -44,7 +61,13 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let attributes = PyDict::new(py);
     attributes.set_item("recovery", error.recovery().as_str())?;
     set_attributes(&attributes, error)?;
-    let exception = class.call((with_keywords(error),), Some(&attributes))?;
+    let text = with_keywords(error);
+    // As the command chooses it.
+    let text = match IS_ENGLISH.load(Ordering::Relaxed) {
+        true => text,
+        false => crate::cli::in_language_of_environment(&text),
+    };
+    let exception = class.call((text,), Some(&attributes))?;
     Ok(PyErr::from_value(exception))
 }
 

@@ -10,7 +10,7 @@ use super::archives::{Archive, archives};
 use super::committed::CommittedTime;
 use super::empty_days::empty_days;
 use super::last_activity::{LastRun, LastSync, last_run, last_sync};
-use super::unfinished::unfinished;
+use super::unfinished::{last_run_is_open, unfinished};
 use crate::domain::{EntitySpec, Finding, LedgerWindowStatus, Level, Window, find_entity, merged};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, live_rows, params, table_name};
@@ -109,10 +109,14 @@ pub struct Check {
     pub wrong: i64,
 }
 
-const COMPANY: &str = "
-SELECT realm_id FROM qbo.schema_realms
+const COMPANY: &str = concat!(
+    "
+SELECT realm_id FROM qbo.schema_realms AS bound
 WHERE schema_name = $1
-  AND EXISTS (SELECT FROM qbo.windows WHERE schema_name = $1 AND entity = $2)";
+  AND (EXISTS (SELECT FROM qbo.windows WHERE schema_name = $1 AND entity = $2) OR ",
+    last_run_is_open!("$1", "bound.realm_id", "$2"),
+    ")"
+);
 
 const OTHER_SCHEMAS: &str = "
 SELECT schema_name FROM qbo.schema_realms WHERE schema_name <> $1 ORDER BY schema_name";
@@ -136,13 +140,18 @@ SELECT entity, realm_id, message, last_attempt_at_utc FROM qbo.sync_state
 WHERE schema_name = $1 AND entity = ANY($2) AND status = 'unavailable'
 ORDER BY realm_id, entity";
 
-const UNREAD: &str = "
+const UNREAD: &str = concat!(
+    "
 SELECT entity, realm_id, message, last_attempt_at_utc FROM qbo.sync_state AS state
 WHERE schema_name = $1 AND entity = ANY($2) AND status <> 'unavailable' AND last_success_at_utc IS NULL
   AND NOT EXISTS (
     SELECT FROM qbo.windows AS known WHERE known.schema_name = $1
       AND known.realm_id = state.realm_id AND known.entity = state.entity)
-ORDER BY realm_id, entity";
+  AND NOT ",
+    last_run_is_open!("$1", "state.realm_id", "state.entity"),
+    "
+ORDER BY realm_id, entity"
+);
 
 /// Reads the status of the entities of one schema. All errors are
 /// [`Error::Database`](crate::error::Error).
@@ -161,7 +170,7 @@ impl StatusReader {
         }
     }
 
-    /// Returns the status of those of `entities` that have ledger rows.
+    /// Returns the status of those of `entities` that have ledger rows, or a run that did not end well.
     ///
     /// `range` is the time in which gaps are looked for; by default, all committed time. With
     /// `validate`, the checks of `docs/validation.sql` are run, too.

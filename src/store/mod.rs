@@ -60,7 +60,7 @@ pub(crate) use self::{
     rejects::{RejectFilter, rejects},
     schema_drift::schema_drift,
     standing::{Standing, Standings, standings},
-    suspects::{Suspect, suspects},
+    suspects::{Suspect, suspects, with_open_runs},
     sync_states::{HowFar, SyncOutcome, SyncState, SyncStates, how_far},
     sync_turns::{HOLD_TURNS, SyncTurns, Taken, syncs_under_way},
     tie_outs::{KeptTieOut, KnownDifference, KnownRecord, known_differences, latest_tie_outs},

@@ -6,17 +6,28 @@ use std::collections::HashSet;
 use crate::error::Result;
 use crate::postgres::{Columns, Db, params};
 
-/// Runs of entities that have no window are told by nothing else, either.
-const SUSPECTS: &str = "
+/// A run may have begun with none of its windows, as one of several whose process was killed at the first of them.
+macro_rules! open_runs {
+    () => {
+        concat!(
+            "SELECT schema_name, realm_id, entity FROM qbo.runs AS run
+WHERE status <> 'ok' AND NOT is_sync AND ",
+            $crate::store::unfinished::of_its_schema!("run")
+        )
+    };
+}
+
+const SUSPECTS: &str = concat!(
+    "
 SELECT schema_name, realm_id, entity FROM qbo.sync_state
 WHERE status IN ('failed', 'pending', 'in_progress')
    OR status <> 'unavailable' AND last_success_at_utc IS NULL
 UNION SELECT schema_name, realm_id, entity FROM qbo.windows WHERE status <> 'done'
-UNION SELECT schema_name, realm_id, entity FROM qbo.runs AS run
-WHERE status <> 'ok' AND NOT is_sync AND EXISTS (
-    SELECT FROM qbo.windows AS ledger
-    WHERE ledger.schema_name = run.schema_name AND ledger.realm_id = run.realm_id
-      AND ledger.entity = run.entity)";
+UNION ",
+    open_runs!()
+);
+
+const OPEN_RUNS: &str = open_runs!();
 
 /// An entity of a company in a schema.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,7 +45,19 @@ pub(crate) struct Suspect {
 /// # Errors
 /// [`Error::Database`](crate::error::Error).
 pub(crate) async fn suspects(db: &Db) -> Result<HashSet<Suspect>> {
-    let rows = db.rows(SUSPECTS, params![]).await?;
+    entities(db, SUSPECTS).await
+}
+
+/// Returns the entities of which a run did not end well.
+///
+/// # Errors
+/// [`Error::Database`](crate::error::Error).
+pub(crate) async fn with_open_runs(db: &Db) -> Result<HashSet<Suspect>> {
+    entities(db, OPEN_RUNS).await
+}
+
+async fn entities(db: &Db, select: &str) -> Result<HashSet<Suspect>> {
+    let rows = db.rows(select, params![]).await?;
     let suspects = rows.iter().map(|row| {
         Ok(Suspect {
             schema: row.column("schema_name")?,

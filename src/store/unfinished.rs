@@ -60,4 +60,26 @@ WHERE status <> 'done' AND ",
     };
 }
 
-pub(super) use {of_its_schema, unfinished};
+/// The condition that the last run of an entity did not end well: the run may have begun with none of its windows,
+/// as one of several whose process was killed at the first of them. Syncs are told by their own state.
+macro_rules! last_run_is_open {
+    ($schema:literal, $realm_id:literal, $entity:literal) => {
+        concat!(
+            "EXISTS (
+        SELECT FROM (
+            SELECT status FROM qbo.runs AS run
+            WHERE run.schema_name = ",
+            $schema,
+            " AND run.realm_id = ",
+            $realm_id,
+            " AND run.entity = ",
+            $entity,
+            "
+              AND (to_jsonb(run) ->> 'is_sync') IS DISTINCT FROM 'true'
+            ORDER BY started_at_utc DESC LIMIT 1
+        ) AS last WHERE status <> 'ok')"
+        )
+    };
+}
+
+pub(super) use {last_run_is_open, of_its_schema, unfinished};

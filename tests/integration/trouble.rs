@@ -150,6 +150,35 @@ async fn a_killed_backfill_is_ended_by_its_own_windows() {
     database.drop().await;
 }
 
+/// The entities that a killed command had not begun with have no window that says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_backfill_of_several_entities_is_told_whole_and_ended_by_one_command() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = connected(&sandbox, &database).await;
+    let user = User::new(&sandbox, &database);
+    let range = "--start 2024-01-01 --end 2026-01-01 --chunk 400d";
+    for (entities, advised, signal) in [
+        ("items vendors terms", "items,terms,vendors", Signal::INT),
+        ("all", "all", Signal::KILL),
+    ] {
+        let line = format!("backfill {entities} {range} --strict-windows");
+        user.is_ended_by(&line, signal).await;
+        let told = failures(&app).await;
+        let untouched = told
+            .iter()
+            .filter(|text| text.contains("vendors of company"));
+        assert_eq!(untouched.count(), 1, "{told:?}");
+        let typed = user.follows_the_status("");
+        assert_eq!(typed, [format!("backfill {advised} {range} --resume")]);
+        assert_eq!(failures(&app).await, [""; 0]);
+        let not_read = "SELECT count(*) FROM qbo.runs AS run WHERE NOT EXISTS (
+            SELECT FROM qbo.runs AS later WHERE later.entity = run.entity AND later.status = 'ok'
+              AND later.started_at_utc >= run.started_at_utc)";
+        assert_eq!(database.number(not_read).await, 0);
+    }
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_read_of_committed_time_is_told_and_ended() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);

@@ -88,7 +88,10 @@ def test_secrets_may_have_lower_case_names_and_override_the_environment(bare_mag
     ("variables", "message"),
     [
         ({"fecha_inicio": "31/01/2024"}, "fecha_inicio: cannot read '31/01/2024' as a date"),
-        ({"fecha_inicio": "31/01/2024"}, "fecha_inicio: '31/01/2024' no se entiende como fecha"),
+        (
+            {"fecha_inicio": "31/01/2024"},
+            "fecha_inicio: no se puede leer '31/01/2024' como fecha; ¿quiso decir 2024-01-31?",
+        ),
         ({"fecha_fin": "None"}, "fecha_fin: missing"),
         ({"zona": "Quito"}, "zona: unknown time zone 'Quito'"),
         ({"fecha_fin": "2024-01-01"}, "fecha_fin: '2024-01-01' is not after fecha_inicio '2024-01-01T00:00:00Z'"),

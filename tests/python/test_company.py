@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import qbo_rs
 from qbo_rs._company import settings_of
 
 
@@ -27,3 +28,24 @@ def test_a_company_is_read_with_its_own_token_or_that_of_the_store(environment, 
 
 def test_without_a_company_the_settings_stay_as_they_are():
     assert settings_of(None, {"realm_id": "B", "refresh_token": "of B"}) == {"realm_id": "B", "refresh_token": "of B"}
+
+
+def test_a_state_and_a_comparison_are_of_the_schema_of_the_company(settings):
+    report = qbo_rs.backfill("items", "2024-01-01", "2026-01-01", "year", schema="raw_books", **settings)
+    report.raise_for_failures()
+    status = qbo_rs.status(**settings)
+    assert status.schema == "raw_books"
+    assert [entity.entity for entity in status.entities] == ["items"]
+    assert qbo_rs.verify("items", "2024-01-01", "2026-01-01", "year", **settings).ok
+    # Who names a schema gets that one.
+    assert qbo_rs.status(schema="raw", **settings).entities == ()
+
+
+def test_errors_are_in_the_language_of_the_command(monkeypatch):
+    for language, text in (
+        ("en", r"^start: cannot read '31/12/2024' as a date; did you mean 2024-12-31\?$"),
+        ("es", r"^start: no se puede leer '31/12/2024' como fecha; ¿quiso decir 2024-12-31\?$"),
+    ):
+        monkeypatch.setenv("QBO_LANG", language)
+        with pytest.raises(qbo_rs.ConfigError, match=text):
+            qbo_rs.chunk_range("31/12/2024", "2025-02-01", "month")

@@ -60,7 +60,8 @@ def test_all_wrong_variables_are_reported_in_one_error():
         "2025-01, 2025-Q1, today or -30d; "
         "chunk: unknown chunk 'quincena'; use hour, day, week, month, quarter, year, Nd (50d) or Nh (6h); "
         "page_size: 'True' is not between 1 and 1000; resume: 'perhaps' is neither true nor false"
-        " | variables: fecha_inicio: 'soon' no se entiende como fecha; escriba 2025-01-31 o 2025-01-31T00:00:00Z; "
+        " | variables: fecha_inicio: no se puede leer 'soon' como fecha; escriba 2025-01-31, 2025-01-31T00:00:00Z, "
+        "2025-01, 2025-Q1, hoy o -30d; "
         "chunk: 'quincena' no es un tamaño de tramo; escriba hora, día, semana, mes, trimestre, año, o días: 50d; "
         "page_size: 'True' no está entre 1 y 1000; resume: 'perhaps' no es true ni false"
     )
@@ -137,8 +138,12 @@ def test_the_blocks_of_a_backfill_cut_at_midnight_of_the_zone(without_mage, data
 @pytest.mark.parametrize(
     ("given", "english", "spanish"),
     [
-        ({"fecha_fin": "31/01/2025"}, "fecha_fin: cannot read '31/01/2025'", "fecha_fin: '31/01/2025' no se entiende"),
-        ({"fecha_fin": "soon", "zona": "UTC"}, "cannot read 'soon'", "'soon' no se entiende como fecha"),
+        (
+            {"fecha_fin": "31/01/2025"},
+            "fecha_fin: cannot read '31/01/2025' as a date; did you mean 2025-01-31?",
+            "fecha_fin: no se puede leer '31/01/2025' como fecha; ¿quiso decir 2025-01-31?",
+        ),
+        ({"fecha_fin": "soon", "zona": "UTC"}, "cannot read 'soon'", "no se puede leer 'soon' como fecha"),
         (
             {"fecha_fin": "2025-01-01", "zona": "America/Guayaquil"},
             "'2025-01-01' is not after fecha_inicio",
@@ -203,6 +208,9 @@ def test_lines_begin_with_their_counts_and_show_both_times():
     failed = {"event": "window_failed", "phase": "extract"} | window
     line, _ = _lines.rewritten("9341 invoices [a, b): failed: the API answered 500", failed, clock)
     assert line.startswith("FAILED · invoices 2024-10 · the API answered 500 · ")
+    line, _ = _lines.rewritten("9341 invoices [a, b): failed: stopped before it was done", failed, clock)
+    assert line.startswith("FAILED · invoices 2024-10 · stopped before it was done · ")
+    assert line.endswith(" Guayaquil | se detuvo antes de terminar")
     line, _ = _lines.rewritten("9341 invoices: 3 windows", done | {"event": "run_finished", "phase": "load"}, clock)
     assert line == "1,230 rows · invoices · 1,200 inserted, 30 updated, 0 unchanged · 3 windows, 2 requests, 5 ms"
     one = done | {"event": "run_finished", "rows": 1, "windows": 1, "requests": 1}
@@ -404,7 +412,8 @@ def test_a_check_says_what_is_missing_and_stores_nothing_but_the_token(without_m
             mage.check_qbo()()
         lines = checked(capsys)
         assert lines["connection"] == (
-            "✖ connection: no company is connected -> run the pipeline qb_connect | ejecute la pipeline qb_connect"
+            "✖ connection: no company is connected -> run the pipeline qb_connect"
+            " | conexión: no hay ninguna empresa conectada -> ejecute la pipeline qb_connect"
         )
         assert lines["tables"].startswith("! tables: nothing is loaded into raw yet")
         assert lines["JWT_SECRET"].startswith("! JWT_SECRET: Mage's own, which everybody knows")
@@ -417,6 +426,7 @@ def test_a_check_says_what_is_missing_and_stores_nothing_but_the_token(without_m
         assert set(table["status"]) == {"ok", "note"}
         lines = checked(capsys)
         assert lines["connection"].startswith("✔ connection: works; ends after 100 days without use")
+        assert " | conexión: funciona; " in lines["connection"]
         assert given["QBO_REALM_ID"] in lines["QuickBooks"]
         assert lines["Postgres"].startswith("✔ Postgres: Postgres ")
         assert sandbox.stats()["requests"] == {"query": {"200": 1}, "token": {"200": 1}}

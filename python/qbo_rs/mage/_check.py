@@ -13,6 +13,7 @@ from qbo_rs._check import check
 from qbo_rs.exceptions import ConfigError, QboError
 from qbo_rs.mage import _host, _tables
 from qbo_rs.mage._execution import as_block
+from qbo_rs.mage._spanish import BAR
 from qbo_rs.mage._variables import DEFAULT_SCHEMA
 from qbo_rs.mage._zones import is_missing
 
@@ -36,6 +37,15 @@ STATUS: dict[str, Status] = {"ok": "ok", "warning": "note", "failed": "wrong"}
 """The status of a line of :func:`qbo_rs.check`; what it skipped has the reason in another line."""
 NAMES = {"database": "Postgres", "token": "connection", "company": "QuickBooks", "keys": "app"}
 """Names of lines that have another one here."""
+SPANISH_NAMES = {
+    "keys of the Intuit app": "claves de la aplicación de Intuit",
+    "database settings": "ajustes de la base de datos",
+    "connection": "conexión",
+    "app": "aplicación",
+    "key of the secrets": "clave de los secretos",
+    "tables": "tablas",
+}
+"""Names of lines that only Mage has; the core knows the Spanish of others."""
 STEPS = {
     "database": "mend PG_* in Mage Secrets | corrija PG_* en Mage Secrets",
     "token": CONNECT,
@@ -59,8 +69,13 @@ class Finding:
 
     @property
     def line(self) -> str:
-        """The line in the log."""
-        return f"{MARKS[self.status]} {self.check}: {self.found}" + (f" -> {self.do_this}" if self.do_this else "")
+        """The line in the log, in English and behind a bar in Spanish."""
+        found, step = (text.partition(BAR) for text in (self.found, self.do_this))
+        english = f"{self.check}: {found[0]}" + (f" -> {step[0]}" if step[0] else "")
+        name = SPANISH_NAMES.get(self.check) or _core.in_spanish(self.check)
+        texts = [spanish or _core.in_spanish(text) for text, _, spanish in (found, step)]
+        spanish = f"{name}: {texts[0]}" + (f" -> {texts[1]}" if texts[1] else "")
+        return f"{MARKS[self.status]} {english}" + (f"{BAR}{spanish}" if spanish != english else "")
 
 
 def check_qbo() -> Block:
@@ -128,7 +143,7 @@ def _findings_of(lines: Mapping[str, CheckLine]) -> Iterator[Finding]:
 def _unnamed(line: CheckLine) -> Finding:
     """Return what a failed search for the company means: there is none, or several."""
     if "holds no company" in line.text:
-        return Finding("connection", "missing", "no company is connected", CONNECT)
+        return Finding("connection", "missing", "no company is connected | no hay ninguna empresa conectada", CONNECT)
     return Finding("connection", "wrong", line.text, REALM)
 
 
@@ -137,15 +152,16 @@ def _required(check: str, keywords: Mapping[str, Any], names: tuple[str, ...]) -
     missing = [name for name in names if is_missing(keywords.get(known[name]) or os.environ.get(name))]
     if missing:
         asked = " ".join(missing)
-        return Finding(check, "missing", f"{asked}: not set", SECRETS % (asked, asked))
+        return Finding(check, "missing", f"{asked}: not set | {asked}: sin definir", SECRETS % (asked, asked))
     places = {"Mage Secrets" if known[name] in keywords else "environment" for name in names}
-    return Finding(check, "ok", f"from {' and '.join(sorted(places))}")
+    english, spanish = (f" {word} ".join(sorted(places)) for word in ("and", "y"))
+    return Finding(check, "ok", f"from {english} | de {spanish}")
 
 
 def _database(keywords: Mapping[str, Any]) -> Finding:
     url = keywords.get("database_url", os.environ.get("DATABASE_URL"))
     if not is_missing(url):
-        return Finding("database settings", "ok", "from DATABASE_URL")
+        return Finding("database settings", "ok", "from DATABASE_URL | de DATABASE_URL")
     return _required("database settings", keywords, ("PG_HOST", "PG_DB", "PG_USER"))
 
 
@@ -159,13 +175,15 @@ def _tables_in(schema: str, keywords: Mapping[str, Any]) -> Finding:
 def _tables_of(status: StatusReport, schema: str) -> Finding:
     if not status.entities:
         first = "run a pipeline qb_..._backfill | ejecute una pipeline qb_..._backfill"
-        return Finding("tables", "note", f"nothing is loaded into {schema} yet", first)
+        nothing = f"nothing is loaded into {schema} yet | todavía no se cargó nada en {schema}"
+        return Finding("tables", "note", nothing, first)
     unfinished = [entity.entity for entity in status.entities if entity.unfinished]
     found = ", ".join(f"{entity.entity} {entity.rows:,}" for entity in status.entities)
     if unfinished:
         names = ", ".join(unfinished)
         step = f"run again with resume=true: {names} | ejecute otra vez con resume=true: {names}"
-        return Finding("tables", "note", f"{found}; not finished: {names}", step)
+        both = f"{found}; not finished: {names} | {found}; sin terminar: {names}"
+        return Finding("tables", "note", both, step)
     return Finding("tables", "ok", found)
 
 
@@ -174,12 +192,16 @@ def _mage() -> Iterator[Finding]:
     if version == MAGE_VERSION:
         yield Finding("Mage", "ok", version)
     else:
-        yield Finding("Mage", "note", f"{version}; these pipelines were tested with {MAGE_VERSION}")
+        spanish = f"{version}; estas pipelines se probaron con {MAGE_VERSION}"
+        yield Finding("Mage", "note", f"{version}; these pipelines were tested with {MAGE_VERSION} | {spanish}")
     if os.environ.get("JWT_SECRET", KNOWN_JWT_SECRET) == KNOWN_JWT_SECRET:
-        yield Finding("JWT_SECRET", "note", "Mage's own, which everybody knows", JWT)
+        yield Finding("JWT_SECRET", "note", "Mage's own, which everybody knows | el de Mage, que todos conocen", JWT)
     directory = Path(_host.data_directory()) / "secrets"
     others = stat.S_IRWXG | stat.S_IRWXO
     open_to_others = [path for path in directory.rglob("*") if path.is_file() and path.stat().st_mode & others]
     if open_to_others:
-        found = "other users of the machine can read the key of Mage Secrets"
+        found = (
+            "other users of the machine can read the key of Mage Secrets"
+            " | otros usuarios de la máquina pueden leer la clave de Mage Secrets"
+        )
         yield Finding("key of the secrets", "note", found, f"chmod -R go-rwx {directory}")

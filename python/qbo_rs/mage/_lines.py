@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qbo_rs import _core
 from qbo_rs._html import count
 from qbo_rs._types import parse_instant
+from qbo_rs.mage._spanish import BAR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +43,10 @@ def rewritten(message: str, fields: Mapping[str, Any], clock: Clock) -> tuple[st
     if event == "window_done":
         return " · ".join([count(fields["rows"], "row"), name, *_loaded(fields), times]), shown
     if event == "window_failed":
-        return " · ".join(["FAILED", name, message.partition(FAILED)[2] or message, times]), shown
+        cause = message.partition(FAILED)[2] or message
+        spanish = _core.in_spanish(cause)
+        line = f"FAILED · {name} · {cause} · {times}"
+        return line + (f"{BAR}{spanish}" if spanish != cause else ""), shown
     return message, shown
 
 

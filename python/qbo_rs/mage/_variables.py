@@ -156,25 +156,9 @@ def _bound(name: str, kwargs: Mapping[str, Any], problems: Problems, *, has_zone
 
 def _in_spanish(error: str, start: str, end: str) -> str:
     """Say in Spanish what is wrong with a range."""
-    for name, text in (("fecha_inicio", start), ("fecha_fin", end)):
-        if not _is_readable(text):
-            return _unreadable(name, text)
-    if not error.startswith("fecha_fin:"):
-        return error
-    return f"fecha_fin: '{end}' no es posterior a fecha_inicio '{start}'; el día de fecha_fin no se incluye"
-
-
-def _unreadable(name: str, text: str) -> str:
-    return f"{name}: '{text}' no se entiende como fecha; escriba 2025-01-31 o 2025-01-31T00:00:00Z"
-
-
-def _is_readable(text: str) -> bool:
-    """Return True if the core reads the text as a date."""
-    try:
-        _core.chunk_range("0001-01-01", text, "9999d")
-    except ConfigError:
-        return False
-    return True
+    if error.startswith("fecha_fin:") and "is not after" in error:
+        return f"fecha_fin: '{end}' no es posterior a fecha_inicio '{start}'; el día de fecha_fin no se incluye"
+    return _core.in_spanish(error)
 
 
 def _chunk(value: object, problems: Problems) -> str:

@@ -12,8 +12,8 @@ use crate::domain::{
 use crate::error::Result;
 use crate::postgres::Db;
 use crate::store::{
-    Different, EntityRun, LastRun, OverviewReader, SetAsideCount, SyncUnderWay, WindowTrouble,
-    different_entities, gaps, last_runs, syncs_under_way,
+    Different, EntityRun, LastRun, OverviewReader, SetAsideCount, Suspect, SyncUnderWay,
+    WindowTrouble, different_entities, gaps, last_runs, syncs_under_way, with_open_runs,
 };
 
 /// A finding about an entity of a company, with what the tables say about it.
@@ -57,6 +57,7 @@ struct Rows {
     set_aside: Vec<SetAsideCount>,
     different: Vec<Different>,
     syncs: Vec<SyncUnderWay>,
+    open_runs: HashSet<Suspect>,
 }
 
 /// An entity of a schema.
@@ -87,6 +88,7 @@ pub(crate) async fn entity_findings(
         set_aside: reader.set_aside().await?,
         different: different_entities(db, None).await?,
         syncs: syncs_under_way(db, None).await?,
+        open_runs: with_open_runs(db).await?,
     };
     let others = rows.beside(coverage);
     let all = || coverage.iter().chain(&others);
@@ -118,7 +120,10 @@ impl Rows {
         let set_aside = set_aside.map(|one| (&one.schema, &one.realm_id, &one.entity));
         let different = self.different.iter();
         let different = different.map(|one| (&one.schema, &one.realm_id, &one.entity));
-        let named: BTreeSet<_> = troubles.chain(set_aside).chain(different).collect();
+        let open_runs = self.open_runs.iter();
+        let open_runs = open_runs.map(|one| (&one.schema, &one.realm_id, &one.entity));
+        let named = troubles.chain(set_aside).chain(different);
+        let named: BTreeSet<_> = named.chain(open_runs).collect();
         let known = coverage.iter().map(|of| (&*of.schema, &*of.entity));
         let known: HashSet<Key<'_>> = known.collect();
         let others = named.into_iter();

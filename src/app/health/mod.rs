@@ -58,6 +58,30 @@ pub(crate) struct EntityFacts<'f> {
     pub has_unfinished: bool,
 }
 
+impl EntityFacts<'_> {
+    /// Returns the last run, unless it ended well or all of its range was read since.
+    fn open_run(&self) -> Option<&LastRun> {
+        self.last_run
+            .filter(|run| !run.is_superseded && run.status != LedgerRunStatus::Ok)
+    }
+
+    /// Returns the range that a run reads, or that the command for what is unfinished reads: who reads it fills
+    /// the gaps in it.
+    fn read_by_command(&self) -> Option<Window> {
+        match self.open_run() {
+            Some(run) => Some(run.asked.map_or(range_of(run), |asked| asked.range)),
+            None => self.left.map(|left| left.range),
+        }
+    }
+}
+
+fn range_of(run: &LastRun) -> Window {
+    Window {
+        start: run.range_start,
+        end: run.range_end,
+    }
+}
+
 /// The time of windows that were left unfinished.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Left {
@@ -122,9 +146,13 @@ pub(crate) fn judge(facts: &EntityFacts<'_>, now: DateTime<Utc>) -> Vec<Finding>
         let command = format!("qbo-rs rejects {name}{flag}");
         found.push((Reason::SetAside { records }, Some(command)));
     }
-    if let Some(first) = facts.gaps.first() {
+    let read = facts.read_by_command();
+    let lies_in =
+        |gap: &&Window| read.is_some_and(|range| range.start <= gap.start && gap.end <= range.end);
+    let gaps = || facts.gaps.iter().filter(|gap| !lies_in(gap));
+    if let Some(first) = gaps().next() {
         // Rounded once: gaps of hours may be days together.
-        let gone: TimeDelta = facts.gaps.iter().map(|gap| gap.end - gap.start).sum();
+        let gone: TimeDelta = gaps().map(|gap| gap.end - gap.start).sum();
         let reason = Reason::Missing {
             days: gone.num_days().unsigned_abs(),
             first: first.start,
@@ -143,13 +171,9 @@ pub(crate) fn judge(facts: &EntityFacts<'_>, now: DateTime<Utc>) -> Vec<Finding>
 /// Returns what is unfinished: of the last run, or else of earlier ones. What somebody is at needs nobody.
 fn unfinished(facts: &EntityFacts<'_>, now: DateTime<Utc>) -> Option<(Reason, Option<String>)> {
     let flag = schema_flag(facts.schema);
-    let open = facts.last_run.filter(|run| !run.is_superseded);
-    if let Some(run) = open {
-        let range = Window {
-            start: run.range_start,
-            end: run.range_end,
-        };
-        let asked = run.asked.unwrap_or(by_days(range, Chunk::default()));
+    if let Some(run) = facts.open_run() {
+        let asked = run.asked;
+        let asked = asked.unwrap_or(by_days(range_of(run), Chunk::default()));
         let again = Some(fill(facts.entity, asked, &flag));
         match run.status {
             LedgerRunStatus::Running if run.is_dead => {
@@ -262,12 +286,15 @@ fn by_days(range: Window, chunk: Chunk) -> Asked {
         range,
         chunk,
         tz: Zone::default(),
+        all: false,
     }
 }
 
 /// Returns the command that reads what is missing of a range, in the same windows.
 fn fill(entity: &str, asked: Asked, flag: &str) -> String {
-    let Asked { range, chunk, tz } = asked;
+    let Asked {
+        range, chunk, tz, ..
+    } = asked;
     let is_utc = tz == Zone::default();
     // A day alone would be one of the zone.
     let bound = if is_utc { bound } else { format_instant };

@@ -1,0 +1,193 @@
+//! Lines that fit the terminal: broken between words, and a command that somebody copies is never broken.
+
+use std::io::IsTerminal as _;
+
+use super::words::width;
+
+/// The width of a terminal that does not say its own.
+const USUAL_WIDTH: usize = 80;
+/// The words with which a command begins.
+const COMMANDS: [&str; 7] = [
+    "qbo-rs",
+    "export",
+    "chmod",
+    "curl",
+    "docker",
+    "pg_isready",
+    "createdb",
+];
+
+/// Returns the width that texts on stdout may have: that of `COLUMNS` or of the terminal. Without a terminal,
+/// for which another program reads them, nothing limits it.
+pub(super) fn columns() -> usize {
+    columns_of(&console::Term::stdout(), std::io::stdout().is_terminal())
+}
+
+/// Returns the width that texts on stderr may have.
+pub(super) fn columns_of_stderr() -> usize {
+    columns_of(&console::Term::stderr(), std::io::stderr().is_terminal())
+}
+
+fn columns_of(term: &console::Term, is_terminal: bool) -> usize {
+    let named = std::env::var("COLUMNS").ok();
+    if let Some(width) = named.and_then(|text| text.trim().parse().ok()) {
+        return width;
+    }
+    match term.size_checked() {
+        _ if !is_terminal => usize::MAX,
+        Some((_, width)) => usize::from(width),
+        None => USUAL_WIDTH,
+    }
+}
+
+/// Breaks the lines of a text that are too long. Each goes on a little to the right of its beginning.
+pub(super) fn wrapped(text: &str, columns: usize) -> String {
+    let lines = text.split('\n').flat_map(|line| {
+        let words = line.trim_start();
+        let indent = &line[..line.len() - words.len()];
+        // Already as wide as a table: each column is told by its place.
+        broken(indent, &format!("{indent}  "), words, columns)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Writes a text after its head. Where it has more than so many columns, it goes on below its beginning.
+pub(super) fn hanging(head: &str, text: &str, columns: usize) -> String {
+    let indent = " ".repeat(width(head));
+    broken(head, &indent, text, columns).join("\n") + "\n"
+}
+
+/// Breaks a text between its units. The first line begins with `head`, all others with `indent`. A unit that is
+/// longer than a line, such as an address or a command, stays whole.
+pub(super) fn broken(head: &str, indent: &str, text: &str, columns: usize) -> Vec<String> {
+    if width(head) + width(text) <= columns {
+        return vec![[head, text].concat().trim_end().to_owned()];
+    }
+    let mut lines = Vec::new();
+    let (mut open, mut is_begun) = (head.to_owned(), false);
+    for unit in units(text) {
+        if is_begun && width(&open) + 1 + width(unit) > columns {
+            let line = std::mem::replace(&mut open, indent.to_owned());
+            lines.push(line.trim_end().to_owned());
+            is_begun = false;
+        } else if is_begun {
+            open.push(' ');
+        }
+        open.push_str(unit);
+        is_begun |= !unit.is_empty();
+    }
+    lines.push(open.trim_end().to_owned());
+    lines
+}
+
+/// Returns the words of a text, and a command as one.
+fn units(text: &str) -> Vec<&str> {
+    let mut units = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let before = &text[..text.len() - rest.len()];
+        let end = end_of_command(before, rest)
+            .or_else(|| rest.find(' '))
+            .unwrap_or(rest.len());
+        units.push(&rest[..end]);
+        rest = rest[end..].strip_prefix(' ').unwrap_or_default();
+    }
+    units
+}
+
+/// Returns where the command ends with which `rest` begins, if one does. Those in prose stand between backticks,
+/// others after a colon, an arrow or two blanks, and end with their line or a mark.
+fn end_of_command(before: &str, rest: &str) -> Option<usize> {
+    let begins = |text: &str| COMMANDS.iter().any(|name| is_word(text, name));
+    if let Some(quoted) = rest.trim_start_matches('(').strip_prefix('`') {
+        let start = rest.len() - quoted.len();
+        let close = start + quoted.find('`')? + 1;
+        let blank = rest[close..].find(' ');
+        return Some(blank.map_or(rest.len(), |blank| close + blank));
+    }
+    let is_after_mark = ["  ", ": ", "-> "]
+        .iter()
+        .any(|mark| before.ends_with(mark));
+    if !(is_after_mark || before.is_empty()) || !begins(rest) {
+        return None;
+    }
+    let mut ends = rest.match_indices([' ']).map(|(at, _)| at);
+    let is_end =
+        |at: &usize| rest[..*at].ends_with([',', ';', ')']) || rest[*at..].starts_with("  ");
+    Some(ends.find(is_end).unwrap_or(rest.len()))
+}
+
+fn is_word(text: &str, word: &str) -> bool {
+    text.strip_prefix(word)
+        .is_some_and(|rest| rest.starts_with(' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_goes_on_below_its_beginning() {
+        assert_eq!(
+            hanging("✔ a  ", "one two three", 12),
+            "✔ a  one two\n     three\n"
+        );
+        assert_eq!(hanging("✔ a  ", "one two", usize::MAX), "✔ a  one two\n");
+        assert_eq!(hanging("", "endless word", 3), "endless\nword\n");
+    }
+
+    #[test]
+    fn lines_go_on_to_the_right_and_short_ones_are_as_they_were() {
+        assert_eq!(wrapped("a   b\n\n  c\n", 80), "a   b\n\n  c\n");
+        assert_eq!(
+            wrapped("  one two three\nshort\n", 10),
+            "  one two\n    three\nshort\n"
+        );
+    }
+
+    #[test]
+    fn a_command_is_never_broken() {
+        let command = "qbo-rs backfill invoices --start 2024-01-01 --resume";
+        for (text, lines) in [
+            (
+                format!("Stopped after 44 of 72 windows. Go on:  {command}"),
+                vec!["Stopped after 44 of 72 windows. Go", "on:", command],
+            ),
+            (format!("  invoices  {command}"), vec!["invoices", command]),
+            (
+                format!("company 9 must be connected: {command}, or later"),
+                vec![
+                    "company 9 must be connected:",
+                    &format!("{command},"),
+                    "or later",
+                ],
+            ),
+            (
+                format!("if that is right: run `{command}`; else nothing"),
+                vec![
+                    "if that is right: run",
+                    &format!("`{command}`;"),
+                    "else nothing",
+                ],
+            ),
+        ]
+        .map(|(text, lines)| {
+            (
+                text,
+                lines.into_iter().map(str::to_owned).collect::<Vec<_>>(),
+            )
+        }) {
+            let broken = wrapped(&text, 34);
+            let found: Vec<&str> = broken.lines().map(str::trim).collect();
+            assert_eq!(found, lines);
+        }
+    }
+
+    #[test]
+    fn prose_about_a_command_is_broken_as_other_words_are() {
+        assert_eq!(
+            wrapped("x; qbo-rs status lists all windows", 20),
+            "x; qbo-rs status\n  lists all windows"
+        );
+    }
+}
