@@ -5,7 +5,7 @@
 //! the token that has just been replaced.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, LazyLock, Weak};
 
 use parking_lot::Mutex;
@@ -78,6 +78,8 @@ struct Register {
     /// By the first bytes of each form, so that a text is searched once for all of them.
     by_start: HashMap<[u8; SHORTEST], Vec<Weak<Held>>>,
     recent: VecDeque<Arc<Held>>,
+    /// Names that are shown, whatever secret is a part of them.
+    shown: HashSet<String>,
     /// Number of forms of secrets.
     known: usize,
     /// The number at which those of secrets that nobody holds are forgotten.
@@ -91,6 +93,14 @@ pub(crate) fn hold(text: String) -> Arc<Held> {
     let held = Arc::new(Held::new(text));
     let mut register = REGISTER.lock();
     register.add(held)
+}
+
+/// Shows a name: a password that is a part of it, such as `postgres`, hides nothing. It would blank out ordinary
+/// words of others, and the name tells it anyway.
+pub(crate) fn show(name: &str) {
+    if name.len() >= SHORTEST {
+        REGISTER.lock().shown.insert(name.to_owned());
+    }
 }
 
 /// Returns a text of others with `***` in the place of every secret, and of every beginning of one that is
@@ -147,6 +157,11 @@ impl Register {
             .find(|known| known.expose() == held.expose())
     }
 
+    fn is_shown(&self, secret: &[u8]) -> bool {
+        std::str::from_utf8(secret)
+            .is_ok_and(|secret| self.shown.iter().any(|name| name.contains(secret)))
+    }
+
     fn sweep(&mut self) {
         self.by_start.retain(|_, holders| {
             holders.retain(|held| held.strong_count() > 0);
@@ -160,8 +175,8 @@ impl Register {
     fn length_of_secret(&self, start: &[u8; SHORTEST], text: &str) -> usize {
         let known = self.by_start.get(start).into_iter().flatten();
         let lengths = known.filter_map(Weak::upgrade).filter_map(|held| {
-            let of_forms = held.forms().map(|form| common(form, text));
-            of_forms.max()
+            let hidden = held.forms().filter(|form| !self.is_shown(form));
+            hidden.map(|form| common(form, text)).max()
         });
         lengths.max().unwrap_or_default()
     }
@@ -214,6 +229,23 @@ mod tests {
     fn a_short_word_is_no_secret_in_a_text_of_others() {
         let _held = [hold("qbo".to_owned()), hold("invoice".to_owned())];
         assert_eq!(hide("invoice of qbo"), "invoice of qbo");
+    }
+
+    #[test]
+    fn a_password_that_is_a_part_of_a_shown_name_hides_no_word() {
+        let _held = [
+            hold("postgresql://storeroom:storeroom@h/storeroom_eu".to_owned()),
+            hold("storeroom_and_more".to_owned()),
+        ];
+        assert_eq!(hide("table storeroom_eu"), "table ***_eu");
+        show("storeroom_eu");
+        for (text, shown) in [
+            ("table storeroom_eu", "table storeroom_eu"),
+            ("role storeroom", "role storeroom"),
+            ("with storeroom_and_more", "with ***"),
+        ] {
+            assert_eq!(hide(text), shown);
+        }
     }
 
     #[test]

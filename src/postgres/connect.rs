@@ -21,6 +21,7 @@ use super::address::{Address, ESCAPES};
 use super::database_error;
 use crate::config::{PostgresAddress, PostgresConfig, SslMode};
 use crate::error::{Error, Result};
+use crate::held_secrets::{self, hide};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -30,6 +31,9 @@ const BUSY_PAUSES_MS: [u64; 6] = [250, 500, 1000, 1500, 2000, 2750];
 /// Opens a pool and tests it with one connection.
 pub(crate) async fn open_pool(config: &PostgresConfig, connections: usize) -> Result<Pool> {
     let (wire, tls) = wire_config(config)?;
+    for name in [wire.get_user(), wire.get_dbname()].into_iter().flatten() {
+        held_secrets::show(name);
+    }
     let manager_config = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
@@ -79,7 +83,7 @@ fn busy(wire: &tokio_postgres::Config, error: &PoolError) -> Option<Error> {
     };
     let words = error
         .as_db_error()
-        .map_or_else(String::new, |error| error.message().to_owned());
+        .map_or_else(String::new, |error| hide(error.message()).into_owned());
     Some(Error::Database {
         reason: format!("the server at {} {problem}: {words}", describe(wire)),
         sqlstate: Some(sqlstate),

@@ -25,9 +25,10 @@ pub(crate) use self::raw_table::{
 };
 pub(crate) use self::raw_table::{DEFAULT_SCHEMA, VIEWS_MARK};
 use crate::error::{Error, chain};
+use crate::held_secrets::hide;
 
 /// Returns an error with the server's message in one line. It contains neither parameters nor the
-/// connection string.
+/// connection string, nor what the process keeps secret: what answers at the address may repeat the password.
 pub(crate) fn database_error(error: tokio_postgres::Error) -> Error {
     let sqlstate = error.code().map(|code| code.code().to_owned());
     let reason = match error.as_db_error() {
@@ -38,7 +39,7 @@ pub(crate) fn database_error(error: tokio_postgres::Error) -> Error {
         None => chain(&error),
     };
     Error::Database {
-        reason,
+        reason: hide(&reason).into_owned(),
         sqlstate,
         source: Some(Box::new(error)),
     }
