@@ -53,9 +53,10 @@ impl Held {
 fn forms(text: &str) -> Vec<SecretString> {
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect();
     let mut forms = vec![text.to_owned(), encoded(text)];
-    if let Some(password) = password_of(text) {
-        let decoded = percent_encoding::percent_decode_str(password).decode_utf8_lossy();
-        forms.extend([password.to_owned(), decoded.into_owned()]);
+    for password in passwords_of(text) {
+        let decoded = percent_encoding::percent_decode_str(&password).decode_utf8_lossy();
+        forms.push(decoded.into_owned());
+        forms.push(password);
     }
     forms.sort_unstable();
     forms.dedup();
@@ -63,14 +64,40 @@ fn forms(text: &str) -> Vec<SecretString> {
     forms.into_iter().map(SecretString::from).collect()
 }
 
-/// Returns the password of a URL or of the keywords of an address, if it has one.
-fn password_of(text: &str) -> Option<&str> {
-    if let Some((_, rest)) = text.split_once("password=") {
-        return rest.split(['&', ' ']).next();
+/// Returns what may be the password of a URL, or of the keywords of an address.
+fn passwords_of(text: &str) -> Vec<String> {
+    let by_name = text.split_once("password").and_then(|(_, rest)| {
+        let value = rest.trim_start().strip_prefix('=')?.trim_start();
+        Some(match value.strip_prefix('\'') {
+            Some(quoted) => unquoted(quoted),
+            None => value.split(['&', ' ']).next()?.to_owned(),
+        })
+    });
+    let after_scheme = text.split_once("://").map_or("", |(_, rest)| rest);
+    // A later @ may belong to a parameter, or the password may have a question mark.
+    let before_parameters = after_scheme.split('?').next().unwrap_or_default();
+    let by_place = [after_scheme, before_parameters]
+        .into_iter()
+        .filter_map(|rest| {
+            let (login, _) = rest.rsplit_once('@')?;
+            login
+                .split_once(':')
+                .map(|(_, password)| password.to_owned())
+        });
+    by_name.into_iter().chain(by_place).collect()
+}
+
+/// Returns a text up to the quote that ends it. A backslash stands before a quote or another one.
+fn unquoted(text: &str) -> String {
+    let (mut value, mut rest) = (String::new(), text.chars());
+    while let Some(letter) = rest.next() {
+        match letter {
+            '\'' => break,
+            '\\' => value.extend(rest.next()),
+            other => value.push(other),
+        }
     }
-    let (_, rest) = text.split_once("://")?;
-    let (login, _) = rest.rsplit_once('@')?;
-    login.split_once(':').map(|(_, password)| password)
+    value
 }
 
 #[derive(Default)]
@@ -206,6 +233,9 @@ mod tests {
             hold("a/b+c=d e%f".to_owned()),
             hold("postgresql://ana:horsebattery%40@h/books".to_owned()),
             hold("host=h password=staplecorrect user=ana".to_owned()),
+            hold(r"host=h password = 'it\'s a secret' user=ana".to_owned()),
+            hold("postgresql://ana:stablehorses@h/books?application_name=a@b".to_owned()),
+            hold("postgresql://ana:what?horses@h/books".to_owned()),
             hold("contraseñaéé".to_owned()),
         ];
         for (text, shown) in [
@@ -217,6 +247,8 @@ mod tests {
             ("a/b+c=d e%f; a%2Fb%2Bc%3Dd+e%25f", "***; ***"),
             ("horsebattery%40 horsebattery@", "*** ***"),
             ("staplecorrect", "***"),
+            ("with it's a secret.", "with ***."),
+            ("with stablehorses or what?horses", "with *** or ***"),
             ("contraseñaéé contraseñaé", "*** contraseñaé"),
             ("", ""),
         ] {

@@ -167,7 +167,10 @@ async fn an_archive_of_long_records_has_few_of_them_in_memory() {
     database.client.batch_execute(&more).await.unwrap();
     let of_long = peak_of_archive("long.jsonl.zst");
     assert!(of_short > 0, "{of_short} MB");
-    assert!(of_long < of_short + RECORDS / 2, "{of_long} MB, and {of_short} MB of short ones");
+    assert!(
+        of_long < of_short + RECORDS / 2,
+        "{of_long} MB, and {of_short} MB of short ones"
+    );
     database.drop().await;
 }
 

@@ -273,7 +273,7 @@ impl Syncer {
     }
 
     /// Waits until it is a company's turn to be given a schema, in the order in which companies have begun;
-    /// `None` if it has one. Whatever its tables wait for, such a company holds up no other.
+    /// `None` if it has one: such a company waits for none here, and holds up none.
     async fn place_among_new(&self, realm_id: &str) -> Result<Option<MutexGuard<'_, ()>>> {
         let (mut place, mut look) = (
             pin!(self.schema_choice.lock()),

@@ -74,10 +74,17 @@ impl Syncer {
             tokio::select! {
                 Some(ended) = running.join_next_with_id() => {
                     // Also one that has panicked is due again.
-                    busy.remove(&ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id));
+                    let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+                    let realm_id = busy.remove(&id).unwrap_or_default();
                     match ended {
                         Ok((_, account)) => show(&SyncReport { accounts: vec![account] })?,
-                        Err(error) => warn!(phase = "load", event = "sync_not_recorded", "{error}"),
+                        Err(error) => {
+                            warn!(
+                                phase = "load",
+                                event = "sync_not_recorded",
+                                "company {realm_id}: {error}"
+                            );
+                        }
                     }
                 }
                 () = tokio::time::sleep(wait) => {}
