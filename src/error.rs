@@ -306,7 +306,7 @@ impl Error {
     /// An [`Error::Database`] in the words of the server.
     pub(crate) fn database(reason: &str, sqlstate: Option<String>, source: Option<Cause>) -> Self {
         Self::Database {
-            reason: one_line(reason).into_owned(),
+            reason: one_line(&hide(reason)).into_owned(),
             sqlstate,
             source,
         }

@@ -5,7 +5,7 @@
 //! the token that has just been replaced.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, LazyLock, Weak};
 
 use parking_lot::Mutex;
@@ -53,9 +53,10 @@ impl Held {
 fn forms(text: &str) -> Vec<SecretString> {
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect();
     let mut forms = vec![text.to_owned(), encoded(text)];
-    if let Some(password) = password_of(text) {
-        let decoded = percent_encoding::percent_decode_str(password).decode_utf8_lossy();
-        forms.extend([password.to_owned(), decoded.into_owned()]);
+    for password in passwords_of(text) {
+        let decoded = percent_encoding::percent_decode_str(&password).decode_utf8_lossy();
+        forms.push(decoded.into_owned());
+        forms.push(password);
     }
     forms.sort_unstable();
     forms.dedup();
@@ -63,14 +64,40 @@ fn forms(text: &str) -> Vec<SecretString> {
     forms.into_iter().map(SecretString::from).collect()
 }
 
-/// Returns the password of a URL or of the keywords of an address, if it has one.
-fn password_of(text: &str) -> Option<&str> {
-    if let Some((_, rest)) = text.split_once("password=") {
-        return rest.split(['&', ' ']).next();
+/// Returns what may be the password of a URL, or of the keywords of an address.
+fn passwords_of(text: &str) -> Vec<String> {
+    let by_name = text.split_once("password").and_then(|(_, rest)| {
+        let value = rest.trim_start().strip_prefix('=')?.trim_start();
+        Some(match value.strip_prefix('\'') {
+            Some(quoted) => unquoted(quoted),
+            None => value.split(['&', ' ']).next()?.to_owned(),
+        })
+    });
+    let after_scheme = text.split_once("://").map_or("", |(_, rest)| rest);
+    // A later @ may belong to a parameter, or the password may have a question mark.
+    let before_parameters = after_scheme.split('?').next().unwrap_or_default();
+    let by_place = [after_scheme, before_parameters]
+        .into_iter()
+        .filter_map(|rest| {
+            let (login, _) = rest.rsplit_once('@')?;
+            login
+                .split_once(':')
+                .map(|(_, password)| password.to_owned())
+        });
+    by_name.into_iter().chain(by_place).collect()
+}
+
+/// Returns a text up to the quote that ends it. A backslash stands before a quote or another one.
+fn unquoted(text: &str) -> String {
+    let (mut value, mut rest) = (String::new(), text.chars());
+    while let Some(letter) = rest.next() {
+        match letter {
+            '\'' => break,
+            '\\' => value.extend(rest.next()),
+            other => value.push(other),
+        }
     }
-    let (_, rest) = text.split_once("://")?;
-    let (login, _) = rest.rsplit_once('@')?;
-    login.split_once(':').map(|(_, password)| password)
+    value
 }
 
 #[derive(Default)]
@@ -78,6 +105,8 @@ struct Register {
     /// By the first bytes of each form, so that a text is searched once for all of them.
     by_start: HashMap<[u8; SHORTEST], Vec<Weak<Held>>>,
     recent: VecDeque<Arc<Held>>,
+    /// Names that are shown, whatever secret is a part of them.
+    shown: HashSet<String>,
     /// Number of forms of secrets.
     known: usize,
     /// The number at which those of secrets that nobody holds are forgotten.
@@ -91,6 +120,14 @@ pub(crate) fn hold(text: String) -> Arc<Held> {
     let held = Arc::new(Held::new(text));
     let mut register = REGISTER.lock();
     register.add(held)
+}
+
+/// Shows a name: a password that is a part of it, such as `postgres`, hides nothing. It would blank out ordinary
+/// words of others, and the name tells it anyway.
+pub(crate) fn show(name: &str) {
+    if name.len() >= SHORTEST {
+        REGISTER.lock().shown.insert(name.to_owned());
+    }
 }
 
 /// Returns a text of others with `***` in the place of every secret, and of every beginning of one that is
@@ -147,6 +184,11 @@ impl Register {
             .find(|known| known.expose() == held.expose())
     }
 
+    fn is_shown(&self, secret: &[u8]) -> bool {
+        std::str::from_utf8(secret)
+            .is_ok_and(|secret| self.shown.iter().any(|name| name.contains(secret)))
+    }
+
     fn sweep(&mut self) {
         self.by_start.retain(|_, holders| {
             holders.retain(|held| held.strong_count() > 0);
@@ -160,8 +202,8 @@ impl Register {
     fn length_of_secret(&self, start: &[u8; SHORTEST], text: &str) -> usize {
         let known = self.by_start.get(start).into_iter().flatten();
         let lengths = known.filter_map(Weak::upgrade).filter_map(|held| {
-            let of_forms = held.forms().map(|form| common(form, text));
-            of_forms.max()
+            let hidden = held.forms().filter(|form| !self.is_shown(form));
+            hidden.map(|form| common(form, text)).max()
         });
         lengths.max().unwrap_or_default()
     }
@@ -191,6 +233,9 @@ mod tests {
             hold("a/b+c=d e%f".to_owned()),
             hold("postgresql://ana:horsebattery%40@h/books".to_owned()),
             hold("host=h password=staplecorrect user=ana".to_owned()),
+            hold(r"host=h password = 'it\'s a secret' user=ana".to_owned()),
+            hold("postgresql://ana:stablehorses@h/books?application_name=a@b".to_owned()),
+            hold("postgresql://ana:what?horses@h/books".to_owned()),
             hold("contraseñaéé".to_owned()),
         ];
         for (text, shown) in [
@@ -202,6 +247,8 @@ mod tests {
             ("a/b+c=d e%f; a%2Fb%2Bc%3Dd+e%25f", "***; ***"),
             ("horsebattery%40 horsebattery@", "*** ***"),
             ("staplecorrect", "***"),
+            ("with it's a secret.", "with ***."),
+            ("with stablehorses or what?horses", "with *** or ***"),
             ("contraseñaéé contraseñaé", "*** contraseñaé"),
             ("", ""),
         ] {
@@ -214,6 +261,23 @@ mod tests {
     fn a_short_word_is_no_secret_in_a_text_of_others() {
         let _held = [hold("qbo".to_owned()), hold("invoice".to_owned())];
         assert_eq!(hide("invoice of qbo"), "invoice of qbo");
+    }
+
+    #[test]
+    fn a_password_that_is_a_part_of_a_shown_name_hides_no_word() {
+        let _held = [
+            hold("postgresql://storeroom:storeroom@h/storeroom_eu".to_owned()),
+            hold("storeroom_and_more".to_owned()),
+        ];
+        assert_eq!(hide("table storeroom_eu"), "table ***_eu");
+        show("storeroom_eu");
+        for (text, shown) in [
+            ("table storeroom_eu", "table storeroom_eu"),
+            ("role storeroom", "role storeroom"),
+            ("with storeroom_and_more", "with ***"),
+        ] {
+            assert_eq!(hide(text), shown);
+        }
     }
 
     #[test]

@@ -16,14 +16,17 @@ _REALM, _TOKEN = "realm_id", "refresh_token"
 def settings_of(realm_id: str | None, settings: Mapping[str, str]) -> dict[str, Any]:
     """Return settings by keyword that name a company; None: the one that settings and environment name.
 
-    The environment has what is not in `settings`. A refresh token beside the realm id of another company is that
-    company's: it is taken away, so that the token store has the one that counts.
+    The environment has what is not in `settings`. A refresh token belongs to the company that the place names which
+    has the token, be it the settings or the environment. One of another company is taken away, so that the token store
+    has the one that counts. The core does likewise where a keyword names another company than the environment.
     """
     keywords = dict(_core.settings())
     found: dict[str, Any] = {keywords.get(name, name): value for name, value in settings.items()}
     if realm_id is None:
         return found
     variable = next(name for name, keyword in keywords.items() if keyword == _REALM)
-    if found.get(_REALM, os.environ.get(variable)) != realm_id:
+    of_environment = os.environ.get(variable)
+    owner = found.get(_REALM, of_environment) if _TOKEN in found else of_environment
+    if owner != realm_id:
         found[_TOKEN] = ""
     return found | {_REALM: realm_id}

@@ -7,8 +7,10 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 import uuid
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,10 @@ if sys.platform != "win32":
     import fcntl
 
 _ENDING = ".qbo-scratch"
+#: Directories that others remove before this process has locked them.
+_MAX_TRIES = 20
+#: Time for another process to remove what it has taken for a leftover.
+_WAIT_S = 0.005
 _NAME = re.compile(r"qbo_rs-\w+\.[0-9a-f]{32}" + re.escape(_ENDING))
 
 
@@ -26,7 +32,8 @@ _NAME = re.compile(r"qbo_rs-\w+\.[0-9a-f]{32}" + re.escape(_ENDING))
 def scratch(purpose: str) -> Iterator[Path]:
     """Make a directory of mode 0700 for the time of a block, and remove what killed processes have left.
 
-    A directory is locked as long as its process lives, so that others know that it is no leftover. A child of a fork
+    A directory is locked as long as its process lives, so that others know that it is no leftover, as `Scratch` of the
+    core does it. Where directories cannot be locked, what a killed process leaves stays. A child of a fork
     leaves it to its owner. Windows cannot lock a directory: what a killed process leaves stays there.
     """
     if sys.platform == "win32":
@@ -46,34 +53,55 @@ def scratch(purpose: str) -> Iterator[Path]:
 
 
 def _held_directory(parent: Path, purpose: str) -> tuple[Path, int]:
-    while True:
+    for _ in range(_MAX_TRIES):
         directory = parent / f"qbo_rs-{purpose}.{uuid.uuid4().hex}{_ENDING}"
         directory.mkdir(mode=0o700)
         # Before it is locked, another process may take it for a leftover and remove it.
-        lock = _locked(directory)
-        if lock is not None:
-            return directory, lock
+        if (opened := _opened(directory)) is not None:
+            # Where directories cannot be locked, none is taken for a leftover either.
+            if _lock(opened) is not _Lock.TAKEN and _is_still_at(opened, directory):
+                return directory, opened
+            os.close(opened)
+        time.sleep(_WAIT_S)
+    raise OSError(f"{parent}: another process removes the directories of this one")
 
 
-def _locked(directory: Path) -> int | None:
-    """Lock a directory; None if somebody else holds it, or has removed it."""
+class _Lock(Enum):
+    HELD = "held"
+    TAKEN = "taken"
+    NONE = "none"
+
+
+def _lock(opened: int) -> _Lock:
     try:
-        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _Lock.TAKEN
+    except OSError:
+        return _Lock.NONE
+    return _Lock.HELD
+
+
+def _opened(directory: Path) -> int | None:
+    """Open a directory; None if it is gone, or belongs to somebody else."""
+    try:
+        return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return None
+
+
+def _is_still_at(opened: int, directory: Path) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(lock), directory.lstat()):
-            return lock
+        return os.path.samestat(os.fstat(opened), directory.lstat())
     except OSError:
-        pass
-    os.close(lock)
-    return None
+        return False
 
 
 def _remove_leftovers(parent: Path) -> None:
     for path in parent.iterdir():
-        if _NAME.fullmatch(path.name) and (lock := _locked(path)) is not None:
+        if not _NAME.fullmatch(path.name) or (opened := _opened(path)) is None:
+            continue
+        if _lock(opened) is _Lock.HELD and _is_still_at(opened, path):
             # Those of other users cannot be removed, nor read.
             shutil.rmtree(path, ignore_errors=True)
-            os.close(lock)
+        os.close(opened)

@@ -10,9 +10,6 @@ from qbo_rs import _core
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-#: Shorter texts occur by chance in too many places.
-MIN_SECRET_LENGTH = 4
-
 
 def secrets_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the values of secret settings: those given by keyword, and those of the environment."""
@@ -23,8 +20,5 @@ def secrets_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
-    """Return the text with ``***`` in place of each secret; a longer one first, since it may hold a shorter one."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= MIN_SECRET_LENGTH:
-            text = text.replace(secret, "***")
-    return text
+    """Return the text with ``***`` in place of these secrets, in whatever form, and of those that the core holds."""
+    return _core.hide(text, list(secrets))

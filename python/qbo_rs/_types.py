@@ -37,7 +37,7 @@ AccountStatus = Literal["ok", "partial", "failed", "needs_reauth", "held"]
 another sync reads it."""
 
 IN_STEP: AccountStatus = "ok"
-"""The only outcome that is no failure, if no record was set aside."""
+"""The only outcome of a company that is no failure; with a record that was set aside, it is one all the same."""
 
 EntityOutcome = Literal["ok", "failed", "unavailable"]
 """The outcome of an entity's sync; ``unavailable``: the company's plan or country does not have it, no failure."""

@@ -74,13 +74,24 @@ impl EnvFile {
 
     /// Returns the settings. The environment goes before the file.
     pub(super) fn settings(&self) -> Settings {
-        let in_environment = |name: &str| {
-            let value = std::env::var(name).ok();
-            value.filter(|value| !value.trim().is_empty())
+        self.beside(|name| std::env::var(name).ok())
+    }
+
+    /// Returns the settings of an environment, and of the file those that it lacks. A refresh token is of no use
+    /// for another company than that of its own place.
+    fn beside(&self, environment: impl Fn(&str) -> Option<String>) -> Settings {
+        let in_environment =
+            |name: &str| environment(name).filter(|value| !value.trim().is_empty());
+        let is_of_another = |named: String| {
+            let own = self.values.get("QBO_REALM_ID");
+            own.is_some_and(|own| own.trim() != named.trim())
         };
-        Settings::from_lookup(|name| {
-            in_environment(name).or_else(|| self.values.get(name).cloned())
-        })
+        let in_file = |name: &str| {
+            let realm_id = || in_environment("QBO_REALM_ID");
+            let is_left = name == "QBO_REFRESH_TOKEN" && realm_id().is_some_and(is_of_another);
+            self.values.get(name).filter(|_| !is_left).cloned()
+        };
+        Settings::from_lookup(|name| in_environment(name).or_else(|| in_file(name)))
     }
 
     /// Returns the error. Where a setting is missing and a file is there that nobody asked for, it says so.
@@ -212,6 +223,26 @@ mod tests {
                 ("QBO_REALM_ID", "9")
             ]
         );
+    }
+
+    #[test]
+    fn a_token_of_a_file_is_left_if_the_environment_names_another_company() {
+        let file = EnvFile {
+            values: read("QBO_REALM_ID=9\nQBO_REFRESH_TOKEN=of nine\n").unwrap(),
+            ..EnvFile::none()
+        };
+        for (named, token) in [
+            (None, Some("of nine")),
+            (Some(" 9 "), Some("of nine")),
+            (Some("8"), None),
+        ] {
+            let environment = |name: &str| {
+                let named = named.filter(|_| name == "QBO_REALM_ID");
+                named.map(str::to_owned)
+            };
+            let found = file.beside(environment).secret("QBO_REFRESH_TOKEN");
+            assert_eq!(found.as_ref().map(|found| found.expose()), token);
+        }
     }
 
     #[test]

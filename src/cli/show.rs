@@ -76,6 +76,11 @@ pub(super) fn table(report: &ShowReport, width: usize) -> String {
     let (count, entity, schema) = (report.rows.len(), report.entity, &report.schema);
     // Writing to a string cannot fail.
     let text = match (count, report.has_more) {
+        (0, _) if !report.is_filtered && !report.archives.is_empty() => say!(
+            "the table of {entity} in the schema {schema} is empty",
+            entity,
+            schema
+        ),
         (0, _) if !report.is_filtered => say!(
             "the table of {entity} in the schema {schema} is empty; a backfill reads what was last changed in its range, \
              `qbo-rs sync {entity}` reads all",

@@ -99,7 +99,7 @@ fn unchanged(report: &Report, ending: &Ending) -> Option<String> {
     }
     let names = names.join(", ");
     Some(say!(
-        "no record was last changed in this range, which is what a range counts: {names}",
+        "no record whose last change is in this range: {names}; older ones belong to earlier ranges",
         names
     ))
 }

@@ -29,7 +29,7 @@ impl Args for VerifyArguments {
                     .long("books")
                     .action(ArgAction::SetTrue)
                     .help(
-                        "Compare the books with reports, as of the last day of the range (--end belongs to it)",
+                        "Compare the books with reports of the days of the range, as of the last one (--end belongs to it)",
                     ),
             )
             .arg(

@@ -80,6 +80,9 @@ impl Settings {
             .ok_or_else(|| unknown_setting(name))?;
         match non_empty(value) {
             Some(value) => {
+                if spec.name == "QBO_REALM_ID" {
+                    self.leave_the_token_of_another(&value);
+                }
                 self.put(spec, value);
                 self.given.insert(spec.name);
             }
@@ -93,6 +96,31 @@ impl Settings {
             self.values.remove("DATABASE_URL");
         }
         Ok(())
+    }
+
+    /// Forgets the environment's refresh token if the environment names another company than the one that is
+    /// named for this call: redeemed for that one, it would be lost to its own.
+    fn leave_the_token_of_another(&mut self, realm_id: &str) {
+        let is_another = |known: &String| known != realm_id;
+        if !self.is_given("QBO_REFRESH_TOKEN")
+            && self.values.get("QBO_REALM_ID").is_some_and(is_another)
+        {
+            self.values.remove("QBO_REFRESH_TOKEN");
+            self.secrets.remove("QBO_REFRESH_TOKEN");
+        }
+    }
+
+    /// Returns the settings for a company: without a refresh token if that is another one's, or nobody says
+    /// whose it is.
+    ///
+    /// # Errors
+    /// As for [`realm_id`](Self::realm_id).
+    pub(crate) fn of_company(&self, realm_id: &str) -> Result<Self> {
+        let mut settings = self.clone();
+        if settings.realm_id()?.as_deref() != Some(realm_id) {
+            settings.set("QBO_REFRESH_TOKEN", "")?;
+        }
+        Ok(settings)
     }
 
     /// Returns true if a keyword or a flag names the setting.
@@ -295,6 +323,43 @@ mod tests {
         ("QBO_REFRESH_TOKEN", "hush"),
         ("QBO_REALM_ID", "9"),
     ];
+
+    #[test]
+    fn a_token_is_used_for_the_company_of_the_place_that_has_it() {
+        let token = |given: &[(&str, &str)], environment: &[(&str, &str)]| {
+            let mut settings = settings(environment);
+            for (name, value) in given {
+                settings.set(name, value).unwrap();
+            }
+            settings.get("QBO_REFRESH_TOKEN").map(str::to_owned)
+        };
+        let of_nine = &CONNECTION;
+        let unclaimed = &CONNECTION[..4];
+        for (given, environment, expected) in [
+            (&[][..], &of_nine[..], Some("hush")),
+            (&[("realm_id", "9")], of_nine, Some("hush")),
+            (&[("realm_id", "8")], of_nine, None),
+            (
+                &[("realm_id", "8"), ("refresh_token", "eight")],
+                of_nine,
+                Some("eight"),
+            ),
+            (
+                &[("refresh_token", "eight"), ("realm_id", "8")],
+                of_nine,
+                Some("eight"),
+            ),
+            (&[("refresh_token", "new")], of_nine, Some("new")),
+            // Whoever names the company names it for the only token that there is.
+            (&[("realm_id", "8")], unclaimed, Some("hush")),
+        ] {
+            assert_eq!(token(given, environment).as_deref(), expected, "{given:?}");
+        }
+        for (realm_id, has_token) in [("9", true), ("8", false)] {
+            let of_company = settings(of_nine).of_company(realm_id).unwrap();
+            assert_eq!(of_company.get("QBO_REFRESH_TOKEN").is_some(), has_token);
+        }
+    }
 
     #[test]
     fn everything_missing_is_named_at_once() {

@@ -69,7 +69,7 @@ mod tests {
             let whole = line.clone();
             let place = place.index(line.len());
             line[place] ^= 1 << bit;
-            // A flip in the checksum's own name leaves the content as it is; the name is one that no line has.
+            // A flip in the name of the checksum changes nothing of the content, but makes a name that no line has.
             let content = whole.len() - BEGIN.len() - DIGITS - END.len();
             prop_assert!(check(&line) != Ok(true));
             prop_assert!(place >= content || check(&line).is_err());

@@ -21,6 +21,7 @@ use super::address::{Address, ESCAPES};
 use super::database_error;
 use crate::config::{PostgresAddress, PostgresConfig, SslMode};
 use crate::error::{Error, Result};
+use crate::held_secrets;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -30,6 +31,9 @@ const BUSY_PAUSES_MS: [u64; 6] = [250, 500, 1000, 1500, 2000, 2750];
 /// Opens a pool and tests it with one connection.
 pub(crate) async fn open_pool(config: &PostgresConfig, connections: usize) -> Result<Pool> {
     let (wire, tls) = wire_config(config)?;
+    for name in [wire.get_user(), wire.get_dbname()].into_iter().flatten() {
+        held_secrets::show(name);
+    }
     let manager_config = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };

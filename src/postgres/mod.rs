@@ -27,7 +27,7 @@ pub(crate) use self::raw_table::{DEFAULT_SCHEMA, VIEWS_MARK};
 use crate::error::{Error, chain};
 
 /// Returns an error with the server's message in one line. It contains neither parameters nor the
-/// connection string.
+/// connection string, nor what the process keeps secret: what answers at the address may repeat the password.
 pub(crate) fn database_error(error: tokio_postgres::Error) -> Error {
     let sqlstate = error.code().map(|code| code.code().to_owned());
     let reason = match error.as_db_error() {

@@ -23,6 +23,7 @@ use crate::app::calendar;
 use crate::config::SETTINGS;
 use crate::domain::instant::format_instant;
 use crate::domain::{ENTITIES, RangeBound, Zone, chunk_range_in as cut};
+use crate::held_secrets;
 
 /// The exit code of a process that panicked, as Rust has it.
 const PANICKED: i32 = 101;
@@ -81,6 +82,13 @@ fn secret_settings() -> Vec<&'static str> {
         .filter(|spec| spec.is_secret)
         .map(|spec| spec.name)
         .collect()
+}
+
+/// Returns a text of others without these secrets and those that the core holds: `***` stands in their place.
+#[pyfunction]
+fn hide(text: &str, secrets: Vec<String>) -> String {
+    let _held: Vec<_> = secrets.into_iter().map(held_secrets::hold).collect();
+    held_secrets::hide(text).into_owned()
 }
 
 /// Runs a verb: takes a call in JSON and returns the report in JSON. Waits without the GIL.
@@ -149,6 +157,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(entities, module)?)?;
     module.add_function(wrap_pyfunction!(settings, module)?)?;
     module.add_function(wrap_pyfunction!(secret_settings, module)?)?;
+    module.add_function(wrap_pyfunction!(hide, module)?)?;
     module.add_function(wrap_pyfunction!(call, module)?)?;
     module.add_function(wrap_pyfunction!(call_async, module)?)?;
     module.add_function(wrap_pyfunction!(columns::landing_stream, module)?)?;

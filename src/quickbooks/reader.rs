@@ -162,7 +162,7 @@ impl<'s> SpanReader<'s> {
         }
     }
 
-    /// Waits until the pipeline has taken the page before the last. A page that had to wait before it is
+    /// Waits until the pipeline has taken the page that waits for it. A page that had to wait before it is
     /// handed over would hold memory, and a kill would lose it.
     async fn wait_for_room(&self) -> Result<()> {
         // Nobody else sends, so the room stays.

@@ -116,7 +116,7 @@ fn derived(source: &Source<'_>) -> Vec<ViewColumn> {
         derived.push(ViewColumn::new(
             "is_voided",
             "boolean",
-            "True if it was voided: PrivateNote begins with Voided and TotalAmt is 0, of a journal entry each line.",
+            "True if it was voided: PrivateNote begins with Voided, TotalAmt is 0 and, of a journal entry, every line is 0.",
             voided(source.entity.qbo_name, &note, total),
         ));
     }

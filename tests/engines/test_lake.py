@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -282,6 +283,24 @@ def test_parquet_of_another_entity_or_company_and_of_an_earlier_state_replaces_n
         qbo_rs.lake.write_parquet(uri, "invoices")
     assert qbo_rs.lake.read_manifest(uri) == written
     assert len(list(Path(uri).glob("*.parquet"))) == 2
+
+
+@pytest.mark.usefixtures("synced")
+def test_an_entity_is_the_same_by_any_of_its_names(uri, database):
+    parquet = f"{uri}-parquet"
+    for name in ("facturas", "invoices", "Invoice"):
+        qbo_rs.lake.write_delta(uri, name)
+        assert qbo_rs.lake.write_parquet(parquet, name).rows == len(stored())
+    manifest = json.loads((Path(parquet) / "manifest.json").read_text())
+    assert manifest["entity"] == "invoices"
+    target = DeltaTable(uri)
+    assert target.transaction_version(f"qbo_rs/{manifest['realm_id']}/invoices")
+    assert target.transaction_version(f"qbo_rs/{manifest['realm_id']}/Invoice") is None
+    # A database that was restored from a backup.
+    database.execute("DELETE FROM qbo.windows")
+    qbo_rs.backfill("invoices", "2024-01-01", "2024-06-01", "month").raise_for_failures()
+    with pytest.raises(qbo_rs.ConfigError, match="only up to 2024-06-01T00:00:00Z; sync it first"):
+        qbo_rs.lake.write_delta(uri, "facturas")
 
 
 @pytest.mark.usefixtures("synced")

@@ -92,7 +92,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "chance", "clock", "columns", "domain", "durable", "error", "port",
         ],
     ),
-    ("postgres", &["config", "domain", "error"]),
+    ("postgres", &["config", "domain", "error", "held_secrets"]),
     (
         "sink",
         &[
@@ -189,8 +189,18 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "python",
         &[
-            "app", "cli", "columns", "config", "demo", "domain", "error", "landing", "logging",
-            "port", "unbroken",
+            "app",
+            "cli",
+            "columns",
+            "config",
+            "demo",
+            "domain",
+            "error",
+            "held_secrets",
+            "landing",
+            "logging",
+            "port",
+            "unbroken",
         ],
     ),
 ];

@@ -10,6 +10,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+#[cfg(target_os = "linux")]
+use crate::files;
 use crate::support::{
     Database, a_minute_ago, app, assert_complete, change, connect, everything, living, request,
     small_sandbox, syncing_app, truth, until, whole_range,
@@ -131,6 +133,44 @@ async fn an_archive_that_is_stopped_while_it_reads_is_idle_for_the_server_which_
     relay.abort();
     let rows = "SELECT count(*) FROM raw.qb_items";
     assert_eq!(database.number(rows).await, 15_041);
+    database.drop().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_of_long_records_has_few_of_them_in_memory() {
+    const RECORDS: u64 = 64;
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let backfill = whole_range(&["items"], "800d", 1000);
+    assert_complete(&app.backfill(&backfill).await.unwrap());
+    let home = tempfile::tempdir().unwrap();
+    let peak_of_archive = |name: &str| {
+        let file = home.path().join(name);
+        let out = ["--before", "2026-11-01", "--out", file.to_str().unwrap()];
+        let line = [&["db", "archive", "items"], &out[..]].concat();
+        let archive = files::command(&sandbox, Some(&database), home.path(), &line).spawn();
+        let (peak, ended) = files::peak_of(archive.unwrap());
+        assert!(ended.status.success(), "{}", files::text(&ended));
+        peak
+    };
+    // Records of 1 MB.
+    let more = format!(
+        "INSERT INTO raw.qb_items
+        SELECT (jsonb_populate_record(item, jsonb_build_object('id', 'x' || n,
+            'payload', payload || jsonb_build_object('Note', repeat('abcdefgh', 131072))))).*
+        FROM raw.qb_items AS item, generate_series(1, {RECORDS}) AS n WHERE id = '1'"
+    );
+    let of_short = peak_of_archive("short.jsonl.zst");
+    let back = LoadRequest::new(home.path().join("short.jsonl.zst"));
+    assert_complete(&app.load(&back).await.unwrap());
+    database.client.batch_execute(&more).await.unwrap();
+    let of_long = peak_of_archive("long.jsonl.zst");
+    assert!(of_short > 0, "{of_short} MB");
+    assert!(
+        of_long < of_short + RECORDS / 2,
+        "{of_long} MB, and {of_short} MB of short ones"
+    );
     database.drop().await;
 }
 

@@ -785,6 +785,31 @@ async fn processes_of_many_companies_send_no_read_beyond_the_cap_of_the_month() 
     database.drop().await;
 }
 
+/// Somebody has loaded another company into the schema that is named after this one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_company_whose_own_schema_another_one_has_is_told_so() {
+    let database = Database::create().await;
+    let (_sandbox, app, realms) = companies(3, &database).await;
+    let sync = |realm_id: &String| everything(&["items"]).accounts([realm_id.clone()]);
+    let first = app.sync(&sync(&realms[0])).await.unwrap();
+    assert_eq!(first.accounts[0].schema, "raw");
+    let own = format!("raw_{}", realms[2]);
+    let mut other = app.clone();
+    other.settings.set("QBO_REALM_ID", &realms[1]).unwrap();
+    let load = whole_range(&["items"], "year", 1000).schema(&own);
+    assert_complete(&other.backfill(&load).await.unwrap());
+    let request = sync(&realms[2]);
+    let within_a_minute = tokio::time::timeout(Duration::from_secs(60), app.sync(&request));
+    let report = within_a_minute.await.expect("it ends").unwrap();
+    let error = report.accounts[0].error.as_deref().unwrap();
+    let says = format!(
+        "'{own}' holds company {}, not {}: check QBO_REALM_ID first",
+        realms[1], realms[2]
+    );
+    assert!(error.contains(&says), "{error}");
+    database.drop().await;
+}
+
 /// A defect that shows when an entity of one company has been synced.
 struct Defect(String);
 

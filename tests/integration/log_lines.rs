@@ -2,6 +2,8 @@
 
 use qbo_sandbox::Sandbox;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::bombs::sandbox_of;
 use crate::command::{Ended, RANGE, extract, run};
@@ -206,6 +208,55 @@ async fn no_text_of_others_shows_a_secret_that_the_process_holds_whatever_it_loo
             .collect();
         assert_eq!(found, Vec::<&&str>::new(), "{told}: {shown}");
     }
+}
+
+/// Refuses a login with words that repeat its password.
+async fn refuse_login(mut stream: TcpStream) -> std::io::Result<()> {
+    let length = stream.read_u32().await?;
+    stream.read_exact(&mut vec![0; length as usize - 4]).await?;
+    stream.write_all(b"R\0\0\0\x08\0\0\0\x03").await?;
+    assert_eq!(stream.read_u8().await?, b'p');
+    let length = stream.read_u32().await?;
+    let mut password = vec![0; length as usize - 4];
+    stream.read_exact(&mut password).await?;
+    let password = String::from_utf8_lossy(&password);
+    let password = password.trim_end_matches('\0');
+    let fields = format!("SFATAL\0C28P01\0Mno role \"{password}\"\0Dgiven: {password}\0\0");
+    stream.write_u8(b'E').await?;
+    stream
+        .write_u32(u32::try_from(fields.len()).unwrap() + 4)
+        .await?;
+    stream.write_all(fields.as_bytes()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_words_of_what_answers_as_the_database_show_a_password_that_is_no_name() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(refuse_login(stream));
+        }
+    });
+    for (login, shown) in [
+        ("ana:horsebattery", "no role \"***\" (given: ***)"),
+        ("ana:horse%40battery", "no role \"***\" (given: ***)"),
+        (
+            "warehouse:warehouse",
+            "no role \"warehouse\" (given: warehouse)",
+        ),
+    ] {
+        let url = format!("postgresql://{login}@127.0.0.1:{port}/books?sslmode=disable");
+        let ended = tokio::task::spawn_blocking(move || {
+            let directory = tempfile::tempdir().unwrap();
+            run(&["status"], directory.path(), &[("DATABASE_URL", &url)])
+        });
+        let ended = ended.await.unwrap();
+        let text = String::from_utf8_lossy(&ended.stderr);
+        assert!(text.contains(shown), "{text}");
+        assert!(!text.contains("battery"), "{text}");
+    }
+    server.abort();
 }
 
 #[test]

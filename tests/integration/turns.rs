@@ -12,8 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::support::{
-    Database, app, assert_complete, change, everything, slow_sandbox, small_sandbox, syncing_app,
-    until, whole_range,
+    Database, app, assert_complete, change, connect, everything, slow_sandbox, small_sandbox,
+    syncing_app, until, whole_range,
 };
 
 /// Reads every month by requests of its own, so that there is time to meet.
@@ -597,16 +597,22 @@ async fn a_run_that_ends_leaves_the_windows_that_another_run_has_taken_over() {
     let of_2025 = "qbo.windows WHERE window_start_utc = '2025-01-01Z' AND status = 'running'";
     until(&database, &format!("SELECT count(*) FROM {of_2025}")).await;
     let take = "UPDATE qbo.windows SET run_id = 'another' WHERE window_start_utc = '2025-01-01Z'";
-    database.client.batch_execute(take).await.unwrap();
+    // What the run that ends says of the window comes while the other one takes it over.
+    let other = connect(&database.url).await;
+    other
+        .batch_execute(&format!("BEGIN; {take}"))
+        .await
+        .unwrap();
     running.abort();
     let ended = "SELECT count(*) FROM qbo.runs WHERE status = 'interrupted'";
     until(&database, ended).await;
-    // The statement about the window may come after that about the run.
+    let waits = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%qbo.windows%'";
+    until(&database, waits).await;
+    other.batch_execute("COMMIT").await.unwrap();
     let idle = "SELECT count(*) FROM (SELECT bool_and(state = 'idle') AS is_idle FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()) AS all_of_them WHERE coalesce(is_idle, true)";
-    for _ in 0..3 {
-        until(&database, idle).await;
-    }
+    until(&database, idle).await;
     let left = format!("SELECT count(*) FROM {of_2025} AND run_id = 'another'");
     assert_eq!(database.number(&left).await, 1);
     database.drop().await;

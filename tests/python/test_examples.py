@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
@@ -46,7 +44,6 @@ def tour():
 
 
 def test_the_notebook_runs(database, tmp_path):
-    pytest.importorskip("pandas")
     notebook = tour()
     assert (notebook["nbformat"], {cell["cell_type"] for cell in notebook["cells"]}) == (4, {"markdown", "code"})
     (tmp_path / "tour.py").write_text("\n\n".join(cells_of(notebook)))
@@ -58,7 +55,6 @@ def test_the_notebook_shows_tables_calendars_and_progress(database, tmp_path, mo
     import nbclient
     import nbformat
 
-    pytest.importorskip("pandas")
     monkeypatch.setenv("DATABASE_URL", database.url)
     notebook = nbformat.read(EXAMPLES / "tour.ipynb", 4)
     resources = {"metadata": {"path": str(tmp_path)}}

@@ -348,7 +348,8 @@ def test_an_event_that_cannot_be_stored_is_set_aside_and_its_neighbours_are_kept
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 @pytest.mark.parametrize("files", [256, 1024])
 def test_signed_webhooks_are_answered_beside_hostile_clients(files, serve):
-    """Every one within a second, or within four times what a twin takes that nobody attacks, if that is longer.
+    """Every one within a second, or within four times what a twin takes that nobody attacks, if that is longer,
+    and within ten in any case: the twin shares the machine with the attack.
 
     So the load of the machine decides nothing. `make bench-hostile` does this with a thousand, and asks for a second.
     """
@@ -371,7 +372,7 @@ def test_signed_webhooks_are_answered_beside_hostile_clients(files, serve):
         slowest, of_twin = (max(answer.seconds for answer in asked) for asked in (answers, found.twin[path]))
         print(f"{path}: slowest answer {slowest * 1000:.0f} ms, of the twin {of_twin * 1000:.0f} ms")
         assert {answer.status for answer in (*answers, *found.twin[path])} == {200}, path
-        assert slowest < max(1, 4 * of_twin), path
+        assert slowest < min(max(1, 4 * of_twin), 10), path
     assert found.peak_mb < 200
     # The attack took place.
     for kind, number in clients.items():

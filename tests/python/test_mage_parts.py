@@ -248,7 +248,7 @@ def test_errors_of_custom_blocks_hold_no_secret(monkeypatch):
 
 
 def test_errors_that_mage_stores_hold_no_secret():
-    secrets = ("hush-hush", "hush-hush-2", "no")
+    secrets = ("hush-hush", "hush-hush-2", "no", "postgresql://ana:horse%40battery@host/books")
 
     def fail(error: Exception) -> str:
         error.__context__ = ValueError("caused by hush-hush")
@@ -261,6 +261,8 @@ def test_errors_that_mage_stores_hold_no_secret():
     ours = fail(qbo_rs.AuthError("refused: hush-hush"))
     assert "AuthError: refused: ***" in ours
     assert "hush" not in plain + ours
+    # A library that connects decodes the password of a URL, or shows it as it stands there.
+    assert fail(OSError("no login with horse@battery or horse%40battery")).endswith("no login with *** or ***\n")
 
 
 def test_a_killed_block_is_repeated_up_to_max_attempts_and_a_retry_counts_from_zero(tmp_path):
@@ -368,6 +370,7 @@ def test_books_that_differ_for_a_known_cause_are_not_said_to_agree(without_mage,
     days = {"fecha_inicio": "2020-01-01", "fecha_fin": "2025-12-31"}
     with qbo_rs.sandbox(books=150, limits=False) as sandbox:
         planted = sandbox.control("plant", kind="lost-link", entity="Payment")
+        moved = sandbox.control("plant", kind="moved")
         for name, value in (sandbox.environment | database.environment).items():
             without_mage.setenv(name, value)
         mage.sync_qbo()(entities="")
@@ -381,6 +384,9 @@ def test_books_that_differ_for_a_known_cause_are_not_said_to_agree(without_mage,
     [unlinked] = table[table["cause"] == "link_missing"].to_dict("records")
     assert unlinked["transaction"] == f"Payment {planted['id']}"
     assert (unlinked["account_id"], unlinked["amount"]) == ("", "")
+    # Nor does one that QuickBooks has on another day.
+    [other_day] = table[table["cause"] == "period_moved"].to_dict("records")
+    assert other_day["transaction"] == f"{moved['entity']} {moved['id']}"
     assert "agrees" not in set(table["cause"])
 
 

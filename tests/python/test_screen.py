@@ -10,13 +10,13 @@ import signal
 import struct
 import subprocess
 import termios
-import time
 
 import pyte
 import pytest
 from companies import UNLIMITED
 from conftest import COMMAND, VARIABLES, report_of
 from service import hold_after
+from waiting import until
 
 import qbo_rs
 
@@ -63,10 +63,14 @@ class Terminal:
 
     def wait_for(self, pattern):
         """Draw until a line of the screen matches."""
-        deadline = time.monotonic() + 30
-        while not any(re.search(pattern, line) for line in self.lines()):
-            assert time.monotonic() < deadline, self.lines()
+
+        def is_drawn():
+            if any(re.search(pattern, line) for line in self.lines()):
+                return True
             assert self.read(), self.lines()
+            return False
+
+        until(is_drawn, self.lines, every=0)
 
 
 def environment_of(qbo, database):

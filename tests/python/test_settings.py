@@ -12,6 +12,7 @@ from conftest import ROOT
 
 import qbo_rs
 from qbo_rs import _settings
+from qbo_rs.spark._options import References
 
 SETTING = re.compile(
     r'\b(?:setting|secret)\(\s*"(?P<variable>[A-Z_]+)",\s*(?:(?P<default>None|Some\("[^"]*"\)),\s*)?"(?P<help>[^"]*)",?\s*\)'
@@ -68,6 +69,12 @@ def test_the_page_of_the_settings_has_the_help_and_the_default_of_the_core():
     page = (ROOT / "docs/settings.md").read_text()
     rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`(.*?)` )?\| (.*) \|$", page, flags=re.MULTILINE)
     assert [Setting(*row) for row in rows] == registry()
+
+
+def test_a_stream_of_spark_ends_its_reads_as_early_as_the_core(monkeypatch):
+    monkeypatch.delenv("QBO_LAG_S", raising=False)
+    [default] = (known.default for known in registry() if known.variable == "QBO_LAG_S")
+    assert References().lag().total_seconds() == float(default)
 
 
 def test_each_key_has_the_type_of_its_values():

@@ -16,6 +16,7 @@ import pytest
 from companies import UNLIMITED
 from conftest import COMMAND, VARIABLES, keywords, report_of
 from service import hold_after
+from waiting import until
 
 import qbo_rs
 
@@ -300,11 +301,14 @@ def test_a_process_killed_in_a_refresh_leaves_a_connection_or_a_clear_error(qbo,
 
 def begun(qbo, refreshes, process):
     """Waits until QuickBooks has replaced the token for a process."""
-    deadline = time.monotonic() + 30
-    while qbo.stats()["refreshes"] == refreshes:
+
+    def is_replaced():
+        if qbo.stats()["refreshes"] != refreshes:
+            return True
         assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+        return False
+
+    until(is_replaced, every=0.005)
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
@@ -561,10 +565,8 @@ def test_processes_share_the_rate_limits_and_use_them_fully(store, tmp_path):
         environment = environment_of(qbo, store, dict.fromkeys(UNLIMITED))
         line = ("extract", "items", "--start", "2000-01-01", "--end", "2026-01-01", "--strict-windows")
         processes = [start((*line, "--out", str(tmp_path / f"{number}")), environment, tmp_path) for number in range(4)]
-        deadline = time.monotonic() + 60
-        while not all(any((tmp_path / f"{number}").rglob("*.zst")) for number in range(4)):
-            assert time.monotonic() < deadline, "a process got no answer"
-            time.sleep(0.05)
+        landed = [tmp_path / f"{number}" for number in range(4)]
+        until(lambda: all(any(out.rglob("*.zst")) for out in landed), "a process got no answer", 60)
         begin, earlier = time.monotonic(), qbo.stats()["data_requests"]
         time.sleep(seconds)
         end, stats = time.monotonic(), qbo.stats()
@@ -589,9 +591,7 @@ def test_an_open_circuit_breaker_is_shared_between_processes(store, tmp_path):
         # The first answer lets the other windows be read side by side.
         qbo.fault("unavailable", on="query", nth=2, times=0)
         process = start((*line, "--out", str(tmp_path / "m")), environment, tmp_path)
-        deadline = time.monotonic() + 60
-        while account(environment, tmp_path)["breaker"]["state"] != "open":
-            assert time.monotonic() < deadline
+        until(lambda: account(environment, tmp_path)["breaker"]["state"] == "open", limit=60)
         before = qbo.stats()["data_requests"]
         assert "circuit open since" in run(("auth", "status"), environment, tmp_path).stdout
         assert qbo.stats()["data_requests"] - before <= 1

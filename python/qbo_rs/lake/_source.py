@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from qbo_rs._status import EntityStatus
+
 
 @dataclass(frozen=True)
 class Source:
@@ -27,6 +29,7 @@ class Source:
 
     realm_id: str
     entity: str
+    """Our name of it, by whichever name it was asked for: a table knows its rows by this one."""
     until: datetime
     """Instant up to which every change is in the rows: where the first gap begins. The ledger was read before them."""
     path: Path
@@ -61,7 +64,7 @@ def source_of(entity: str, schema: str, settings: Mapping[str, Any], *, with_del
         ConfigError: The entity was never loaded into the schema.
 
     """
-    realm_id, until = _ledger(entity, schema, settings)
+    known, until = _ledger(entity, schema, settings)
     with scratch("lake") as folder:
         path = folder / "rows.arrow"
         rows = table(entity, schema=schema, with_deleted=with_deleted, **settings)
@@ -71,12 +74,12 @@ def source_of(entity: str, schema: str, settings: Mapping[str, Any], *, with_del
             with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, columns, options=options) as writer:
                 for batch in reader:
                     writer.write_batch(batch.replace_schema_metadata(None).cast(columns))
-        yield Source(realm_id, entity, until, path)
+        yield Source(known.realm_id, known.entity, until, path)
 
 
-def _ledger(entity: str, schema: str, settings: Mapping[str, Any]) -> tuple[str, datetime]:
+def _ledger(entity: str, schema: str, settings: Mapping[str, Any]) -> tuple[EntityStatus, datetime]:
     known = status(entity, schema=schema, **settings).entities
     if not known or not known[0].committed:
         raise ConfigError(f"entity: '{entity}' was never loaded into the schema '{schema}'")
     # Stretches that follow the first gap are in the rows, but do not make them complete.
-    return known[0].realm_id, known[0].committed[0].end
+    return known[0], known[0].committed[0].end

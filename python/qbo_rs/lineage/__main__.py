@@ -34,14 +34,14 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] not in _COMMANDS:
         sys.stderr.write(f"error: the commands with events are {', '.join(_COMMANDS)}\n")
         return _USAGE
+    if not is_configured():
+        os.execv(sys.executable, _command(arguments))  # noqa: S606 - the command of this package
     flags = _flags(arguments)
     refused = [f"--{flag}" for flag in ("every", "env-file") if flag in flags]
     refused += [_ENV_FILE] if os.environ.get(_ENV_FILE) else []
     if refused:
         sys.stderr.write(f"error: {refused[0]} does not go with events; docs/lineage.md says what to do instead\n")
         return _USAGE
-    if not is_configured():
-        os.execv(sys.executable, _command(arguments))  # noqa: S606 - the command of this package
     try:
         with client_needed():
             importlib.import_module("qbo_rs.lineage._events")

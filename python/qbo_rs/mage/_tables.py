@@ -108,7 +108,8 @@ def reports_table(report: ReportsReport) -> Any:
 def books_table(report: BooksReport) -> Any:
     """Make the table of a tie-out, with one row per account that differs, and cause.
 
-    A transaction that changes no account has a row, too, and so has a company of which nothing differs: ``agrees``.
+    A transaction that no such row is about has one, too: it changes no account, or others make up for it, or it is of
+    another day. So has a company of which nothing differs: ``agrees``.
     """
     rows: list[dict[str, Any]] = []
     for books in report.books:
@@ -119,11 +120,12 @@ def books_table(report: BooksReport) -> Any:
             for account in books.different
             for part in account.causes
         ]
+        told = {(row["account_id"], row["cause"]) for row in found}
         blank = company | {"account_id": "", "name": ""}
         found += [
             blank | {"cause": each.cause, "amount": "", "transaction": f"{each.entity} {each.id}"}
             for each in books.transactions
-            if not each.lines
+            if not any((line.account_id, each.cause) in told for line in each.lines)
         ]
         rows += found
         if books.agrees:

@@ -272,7 +272,7 @@ impl Syncer {
     }
 
     /// Waits until it is a company's turn to be given a schema, in the order in which companies have begun;
-    /// `None` if it has one. Whatever its tables wait for, such a company holds up no other.
+    /// `None` if it has one: such a company waits for none here, and holds up none.
     async fn place_among_new(&self, realm_id: &str) -> Result<Option<MutexGuard<'_, ()>>> {
         let (mut place, mut look) = (
             pin!(self.schema_choice.lock()),
@@ -302,29 +302,42 @@ impl Syncer {
         entities: &[EntitySpec],
         schema: &mut String,
     ) -> Result<(Arc<Source>, ConnectionStatus, PostgresSink)> {
-        let _in_order = self.place_among_new(realm_id).await?;
-        let mut settings = self.app.settings.clone();
-        if settings.realm_id()?.as_deref() != Some(realm_id) {
-            // The refresh token in the settings belongs to another company.
-            settings.set("QBO_REFRESH_TOKEN", "")?;
-        }
-        let mut config = settings.qbo_of(realm_id)?;
+        let in_order = self.place_among_new(realm_id).await?;
+        let mut config = self.app.settings.of_company(realm_id)?.qbo_of(realm_id)?;
         // Shorter than for a backfill, because the next sync comes soon.
         config.oauth.retry = impatient(config.oauth.retry);
         let (source, connection) = Company::open_at(&self.backend, &config, &self.app.progress)
             .await?
             .into_parts();
         connection.has_token().await?;
-        let sink = loop {
-            *schema = self.schemas.schema_for(realm_id).await?;
+        let sink = self.open_sink(realm_id, entities, schema).await?;
+        drop(in_order);
+        Ok((source, connection, sink))
+    }
+
+    /// Prepares the schema of a company.
+    async fn open_sink(
+        &self,
+        realm_id: &str,
+        entities: &[EntitySpec],
+        schema: &mut String,
+    ) -> Result<PostgresSink> {
+        loop {
+            let chosen = self.schemas.schema_for(realm_id).await?;
+            let is_first_try = *schema != chosen;
+            *schema = chosen;
             let (db, postgres) = (self.db.clone(), &self.postgres);
             let sink = PostgresSink::new(db, schema, postgres, RunRecords::Changes)?;
+            if !is_first_try {
+                // It is not another process that came before: its own schema has records of another company.
+                sink.prepare(realm_id, entities).await?;
+                return Ok(sink);
+            }
             // Another process may have given `raw` to another company since: then this one has its own.
             if sink.prepare_if_free(realm_id, entities).await? {
-                break sink;
+                return Ok(sink);
             }
-        };
-        Ok((source, connection, sink))
+        }
     }
 
     async fn try_company(

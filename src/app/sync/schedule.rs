@@ -172,11 +172,15 @@ impl Scheduled<'_> {
     /// Takes note that a sync has ended, also if it has panicked: its company is due again.
     fn ended(&mut self, ended: Result<(Id, CompanySync), JoinError>) -> Option<CompanySync> {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        self.busy.remove(&id);
+        let realm_id = self.busy.remove(&id).unwrap_or_default();
         match ended {
             Ok((_, company)) => Some(company),
             Err(error) => {
-                warn!(phase = "load", event = "sync_not_recorded", "{error}");
+                warn!(
+                    phase = "load",
+                    event = "sync_not_recorded",
+                    "company {realm_id}: {error}"
+                );
                 None
             }
         }

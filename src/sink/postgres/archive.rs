@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
+use std::pin::pin;
 
 use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Portal, Row, Transaction};
 
 use super::{PostgresSink, obstacles};
 use crate::domain::{EntitySpec, Mask};
@@ -24,8 +26,9 @@ use crate::store::Schemas;
 /// The server hears nothing while a large file is written to a slow disk.
 const WAIT_FOR_DISK: &str = "SET LOCAL idle_in_transaction_session_timeout = '10min'";
 
-/// Rows that are read at a time: they need not all fit into memory, and a process that is stopped between two
-/// pieces is idle for the server, which ends its transaction. Within one it would wait for its client for ever.
+/// Rows that are asked for at a time: a process that is stopped between two pieces is idle for the server, which
+/// ends its transaction. Within one the server waits for its client for ever, however slow the disk is. Of a piece,
+/// a row at a time is in memory, for one may have 31 MB.
 const PIECE: i32 = 100;
 
 /// Number of archived records of one entity.
@@ -127,16 +130,13 @@ impl PostgresSink {
             let moved = transaction.bind(&statement, &[&before, &archive_id]).await;
             let moved = moved.map_err(database_error)?;
             let mut count = 0_i64;
+            let mut write = |row: &Row| write_line(&mut writer, &realm_id, entity, row, mask);
             loop {
-                let rows = transaction.query_portal(&moved, PIECE).await;
-                let rows = rows.map_err(database_error)?;
-                for row in &rows {
-                    write_line(&mut writer, &realm_id, entity, row, mask)?;
-                    count += 1;
-                }
-                if rows.is_empty() {
+                let rows = write_piece(&transaction, &moved, &mut write).await?;
+                if rows == 0 {
                     break;
                 }
+                count += rows;
             }
             let end = END.replace("{table}", &table_name(&self.schema, entity));
             transaction.change(&end, params![archive_id, count]).await?;
@@ -156,6 +156,22 @@ impl PostgresSink {
             Err(error) => Err(error.with_note(&uncertain(path))),
         }
     }
+}
+
+/// Writes the next rows of a portal as they come, and returns how many there were.
+async fn write_piece(
+    transaction: &Transaction<'_>,
+    portal: &Portal,
+    write: &mut impl FnMut(&Row) -> Result<()>,
+) -> Result<i64> {
+    let rows = transaction.query_portal_raw(portal, PIECE).await;
+    let mut rows = pin!(rows.map_err(database_error)?);
+    let mut written = 0;
+    while let Some(row) = rows.try_next().await.map_err(database_error)? {
+        write(&row)?;
+        written += 1;
+    }
+    Ok(written)
 }
 
 fn delete(schema: &str, entity: &EntitySpec) -> String {

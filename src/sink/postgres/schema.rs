@@ -57,11 +57,11 @@ fn raw_table(schema: &str, entity: &EntitySpec) -> String {
         .replace("{table}", &quote_identifier(&entity.table()))
 }
 
-/// The choice of a schema for a company. It decides about a schema that another company has, and of which
-/// nothing is committed.
+/// The choice of a schema for a company, which matters if another company has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SchemaChoice {
-    /// Somebody has named it for this company: it is taken from the other one.
+    /// Somebody has named it for this company: it is taken from the other one if nothing of it is committed, else
+    /// refused.
     Named,
     /// It seemed to be free: it is left to the other one.
     Free,
