@@ -155,7 +155,7 @@ class WindowReport:
     """End of the read if the window reaches into the present, UTC."""
     path: str | None = None
     """Landing file, if there is one."""
-    skip_reason: Literal["committed", "future", "unavailable", "planned"] | None = None
+    skip_reason: Literal["committed", "future", "unread", "unavailable", "planned"] | None = None
     """Why it was not read, if it was skipped; ``planned``: a dry run, and it would be read."""
     failure: FailureKind | None = None
     """Kind of the failure, if it failed."""

@@ -274,6 +274,14 @@ fn notes(run: &RunReport, out: &mut String) {
             "{entity}: {count} of {windows} lie in the future", entity, count, windows);
         let _ = writeln!(out, "{text}");
     }
+    if let unread @ 1.. = skipped(SkipReason::Unread) {
+        let count = number(unread);
+        let text = say!(count unread;
+            "{entity}: {count} of {windows} has an empty file that does not say up to when it was read; `qbo-rs extract --resume` reads it again",
+            "{entity}: {count} of {windows} have empty files that do not say up to when they were read; `qbo-rs extract --resume` reads them again",
+            entity, count, windows);
+        let _ = writeln!(out, "{text}");
+    }
     // Records of an archive are no read: such a window is "read until" its begin.
     let is_read = |window: &&WindowReport| window.read_until > Some(window.window().start);
     let read = run.windows.iter().find(is_read);

@@ -28,6 +28,8 @@ pub enum SkipReason {
     Committed,
     /// It lies in the future.
     Future,
+    /// Its landing file holds nothing, and does not say up to when it was read.
+    Unread,
     /// The company does not have the entity.
     Unavailable,
     /// This is a dry run: the window would be read.

@@ -342,9 +342,13 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
                 // Records of an archive have been read, although no time has.
                 Some(instant) if instant <= window.start && self.open.rows == 0 => {
                     self.release_window(window).await;
+                    let reason = match instant == window.start {
+                        true => SkipReason::Unread,
+                        false => SkipReason::Future,
+                    };
                     let skipped = WindowReport {
                         read_until,
-                        ..WindowReport::skipped(window, SkipReason::Future)
+                        ..WindowReport::skipped(window, reason)
                     };
                     let report = self.close_window(skipped);
                     self.send(Event::WindowEnded(report));

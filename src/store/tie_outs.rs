@@ -88,7 +88,7 @@ INSERT INTO qbo.tie_outs (realm_id, schema_name, basis, as_of, compared_from, st
 VALUES ($1, $2, $3, $4::text::date, $5::text::date, $6, $7, $8, $9::text::numeric, $10, $11, $12)";
 
 /// A comparison takes the place of earlier ones of its own day or an earlier one: balances go on from day to day.
-/// What an earlier one found of a later day still holds. Of those that are left, what is not ok comes first.
+/// What an earlier one found of a later day still holds. Nothing is told of a schema that is gone. Of those that are left, what is not ok comes first.
 const LATEST: &str = "
 SELECT DISTINCT ON (realm_id, schema_name, basis) realm_id, schema_name, basis, as_of::text AS as_of, checked_utc,
     status, accounts, transactions, unexplained::text AS unexplained, cardinality(unverified)::bigint AS unverified,
@@ -97,7 +97,7 @@ FROM (
     SELECT *, max(as_of) OVER (PARTITION BY realm_id, schema_name, basis ORDER BY checked_utc DESC, tie_out_id DESC
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS compared_since
     FROM qbo.tie_outs
-    WHERE $1::text IS NULL OR schema_name = $1
+    WHERE ($1::text IS NULL OR schema_name = $1) AND to_regnamespace(quote_ident(schema_name)) IS NOT NULL
 ) AS outcomes
 WHERE compared_since IS NULL OR compared_since < as_of
 ORDER BY realm_id, schema_name, basis, status IN ('ok', 'reports_agree'), as_of DESC";

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use qbo_rs::app::{ExtractRequest, LoadRequest};
-use qbo_rs::domain::{PageSize, Window, WindowStatus, chunk_range};
+use qbo_rs::domain::{PageSize, SkipReason, Window, WindowStatus, chunk_range};
 use qbo_rs::error::Error;
 use qbo_rs::landing::find_files;
 use qbo_sandbox::Blemish;
@@ -207,8 +207,12 @@ async fn a_window_without_records_claims_no_time_that_was_not_read_although_its_
         .await;
     let window = loaded.unwrap().runs[0].windows[0].clone();
     assert_eq!(
-        (window.status, window.read_until),
-        (WindowStatus::Skipped, Some(window.start))
+        (window.status, window.skip_reason, window.read_until),
+        (
+            WindowStatus::Skipped,
+            Some(SkipReason::Unread),
+            Some(window.start)
+        )
     );
     database.drop().await;
 }

@@ -823,6 +823,8 @@ async fn a_comparison_ends_only_differences_of_its_own_day_or_an_earlier_one() {
     insert_outcome(&database, ("raw", "2026-03-31", 2), "0").await;
     assert_eq!(shown("raw").await, std::slice::from_ref(&october));
     // Another schema has books of its own.
+    let made = database.client.batch_execute("CREATE SCHEMA raw_other");
+    made.await.unwrap();
     insert_outcome(&database, ("raw_other", "2026-11-30", 3), "0").await;
     assert_eq!(shown("raw").await, [october]);
     assert_eq!(
@@ -836,6 +838,10 @@ async fn a_comparison_ends_only_differences_of_its_own_day_or_an_earlier_one() {
     assert_eq!(shown("raw").await, [(day("2026-03-31"), "7".to_owned())]);
     insert_outcome(&database, ("raw", "2026-11-29", 6), "0").await;
     assert_eq!(shown("raw").await, [(day("2026-11-29"), "0".to_owned())]);
+    // A schema that is gone has no books that could be compared again.
+    let dropped = database.client.batch_execute("DROP SCHEMA raw_other");
+    dropped.await.unwrap();
+    assert_eq!(shown("raw_other").await, []);
     database.drop().await;
 }
 

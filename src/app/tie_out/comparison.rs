@@ -1,5 +1,7 @@
 //! The order of a tie-out: few requests while the books agree, more only where they do not.
 
+use std::cmp::Reverse;
+
 use chrono::NaiveDate;
 
 use super::certain::Certain;
@@ -18,6 +20,9 @@ use crate::domain::reports::Basis;
 use crate::error::{Error, Result};
 use crate::sink::postgres::Books;
 use crate::store::KeptTieOut;
+
+/// Reasons for which records are not in the ledger that a comparison names.
+const MAX_REASONS: usize = 10;
 
 /// The note of a comparison on cash basis.
 pub(super) const REPORTS_ALONE: &str = "cash basis: records do not say when income counts as paid, so that only the \
@@ -192,9 +197,17 @@ impl<'c> Comparison<'c> {
                 ));
             }
             self.note_unread();
-            for (reason, count) in self.findings.not_posted() {
+            let mut not_posted: Vec<_> = self.findings.not_posted().into_iter().collect();
+            not_posted.sort_by_key(|(_, count)| Reverse(*count));
+            for (reason, count) in not_posted.iter().take(MAX_REASONS) {
                 self.reports.note(format!(
                     "not in the ledger, see gl_unbalanced: {count}: {reason}"
+                ));
+            }
+            // A reason may name the place of a fault in its record, so that there is one for each.
+            if let more @ 1.. = not_posted.len().saturating_sub(MAX_REASONS) {
+                self.reports.note(format!(
+                    "not in the ledger for {more} other reasons, see gl_unbalanced"
                 ));
             }
         }
