@@ -74,14 +74,17 @@ pub(crate) fn open_documents_of(
 }
 
 /// Returns reported documents by the entity of the record that has the id, where the report's word says none:
-/// words are translated (reports.md F).
-pub(super) fn by_entity(report: &OpenDocuments, entries: &[Entry]) -> OpenDocuments {
+/// words are translated (reports.md F). `entries` are those on accounts on which the parties of the report owe.
+pub(super) fn by_entity<'e>(
+    report: &OpenDocuments,
+    entries: impl Iterator<Item = &'e Entry>,
+) -> OpenDocuments {
     let is_known =
         |word: &str| ENTITIES.iter().any(|it| it.qbo_name == word) || has_no_entity(word);
     let unknown = report.keys().filter(|((word, _), _)| !is_known(word));
     let unknown: HashSet<&str> = unknown.map(|((_, id), _)| id.as_str()).collect();
     let mut entities: HashMap<&str, BTreeSet<&str>> = HashMap::new();
-    for entry in entries.iter().filter(|it| unknown.contains(it.id.as_str())) {
+    for entry in entries.filter(|it| unknown.contains(it.id.as_str())) {
         entities.entry(&entry.id).or_default().insert(&entry.entity);
     }
     let named = |word: &str, id: &str| -> Option<String> {

@@ -134,7 +134,10 @@ pub(crate) fn compare_parties(
     differences: &[TransactionDifference],
 ) -> PartyComparison {
     let records = open_documents(chart, owed.entries, owed.settlements, kind, day);
-    let report = by_entity(report, owed.entries);
+    let accounts: HashSet<&str> = chart.owed_by(kind).collect();
+    let owing = owed.entries.iter();
+    let owing = owing.filter(|entry| accounts.contains(entry.account_id.as_str()));
+    let report = by_entity(report, owing);
     let mut known = Known::of(kind, day, differences, &owed);
     let unknown = known.add_moved(under_others(&report, &records));
     let mut parties: BTreeMap<&str, Open<'_>> = BTreeMap::new();

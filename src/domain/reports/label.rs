@@ -69,7 +69,7 @@ const WITHOUT_ENTITY: &[&str] = &[
 ];
 
 /// Words for payments of tax. Where the company has such records, they are of the entity TaxPayment.
-const TAX_PAYMENTS: &[&str] = &["Tax Payment", "GST Payment", "Global Tax"];
+const TAX_PAYMENTS: &[&str] = &["Tax Payment", "GST Payment", "Global Tax Payment"];
 
 /// Returns whether reports call payments of tax so.
 pub(crate) fn is_tax_payment(label: &str) -> bool {
