@@ -38,6 +38,7 @@ mod step;
 mod strangers;
 mod uncaptured;
 mod whole;
+mod xml;
 
 use std::sync::{Arc, OnceLock};
 

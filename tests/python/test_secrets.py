@@ -17,8 +17,19 @@ from test_tokens import consent, environment_of, finish, redirect_of, run, start
 import qbo_rs
 
 KEY = base64.b64encode(b"a key of thirty-two bytes, really"[:32]).decode()
+NEW_KEY = base64.b64encode(b"another key of thirty-two bytes!"[:32]).decode()
 SERVICE_KEY = "the key of all callers"
 VERIFIER = "the verifier token of webhooks"
+MASK_KEY = "the key of all masked values"
+#: Services of messages that nobody answers: an error may name them, and not what stands in their addresses.
+SLACK, HOOK, MAIL = "T0HIDDEN/B0HIDDEN/slackhidden", "hook-hidden-word", "mail-hidden-word"
+ALERTS = {
+    "QBO_ALERT_SLACK_URL": f"http://127.0.0.1:9/services/{SLACK}",
+    "QBO_ALERT_WEBHOOK_URL": f"http://127.0.0.1:9/in?key={HOOK}",
+    "QBO_ALERT_SMTP_URL": f"smtp://alerts:{MAIL}@127.0.0.1:9",
+    "QBO_ALERT_MAIL_FROM": "books@example.com",
+    "QBO_ALERT_MAIL_TO": "people@example.com",
+}
 FAULTS = [
     "throttle",
     "error",
@@ -47,8 +58,13 @@ def secrets_of(qbo, database):
         "authorization code": "XAB00",
         "database password": database.settings["pg_password"],
         "token key": KEY,
+        "next token key": NEW_KEY,
         "key of the service": SERVICE_KEY,
         "verifier token": VERIFIER,
+        "mask key": MASK_KEY,
+        "address of Slack": SLACK,
+        "address of the webhook of alerts": HOOK,
+        "password of the mail server": MAIL,
     }
 
 
@@ -92,6 +108,12 @@ def verbs(window, directory):
         ("sync", "items"),
         ("status",),
         ("rejects",),
+        ("show", "items"),
+        ("check",),
+        ("check", "--json"),
+        ("reports", "TrialBalance", "--start", "2025-01-01", "--end", "2025-01-31"),
+        ("verify", "--books", "--end", "2025-12-31"),
+        ("db", "ledger"),
         ("db", "archive", "items", "--before", "2025-01-01", "--out", str(directory / "old.jsonl")),
     ]
 
@@ -150,7 +172,8 @@ def test_no_secret_is_written_anywhere(home, database, tmp_path):
 
     with qbo_rs.sandbox(customers=5, items=9, invoices=5, others=0, limits=False, rotate_after_s=0) as qbo:
         protection = {"QBO_API_KEY": SERVICE_KEY, "QBO_WEBHOOK_VERIFIER_TOKEN": VERIFIER}
-        environment = environment_of(qbo, store, database.environment, quick, protection)
+        masked = {"QBO_MASK": "Item.Description:hash", "QBO_MASK_KEY": MASK_KEY}
+        environment = environment_of(qbo, store, database.environment, quick, protection, masked, ALERTS)
         secrets = secrets_of(qbo, database)
         window = ("--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "quarter")
         logs = [("--log-level", "trace", "--log-format", form) for form in ("json", "human")]
@@ -171,6 +194,11 @@ def test_no_secret_is_written_anywhere(home, database, tmp_path):
             written.extend(served(environment, log, tmp_path))
         login = start(("auth", "login", "--paste", *logs[1]), environment, tmp_path)
         told(answer(login))
+        own = {"QBO_NEW_TOKEN_KEY": KEY} if home == "file" else {"QBO_NEW_CLIENT_SECRET": secrets["client secret"]}
+        for keys in ({"QBO_NEW_TOKEN_KEY": NEW_KEY}, {"QBO_TOKEN_KEY": NEW_KEY} | own):
+            rekeyed = run(("auth", "rekey", *logs[0]), environment | keys, tmp_path)
+            assert rekeyed.returncode == 0, rekeyed.stderr
+            told(rekeyed)
         told(run(("backfill", "items", *window), environment | {"QBO_CLIENT_SECRET": "wrong"}, tmp_path))
         told(run(("backfill", "items", *window), environment | {"PG_PASSWORD": "wrong"}, tmp_path))
         renew()
