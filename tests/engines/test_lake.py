@@ -266,7 +266,8 @@ def test_parquet_is_named_by_a_manifest_only_when_it_is_whole(synced, uri):
     assert (Path(uri) / "half.parquet").exists()
 
 
-def test_no_other_user_can_read_what_is_written(synced, tmp_path):
+@pytest.mark.usefixtures("synced")
+def test_no_other_user_can_read_what_is_written(tmp_path):
     there = tmp_path / "open"
     there.mkdir(mode=0o755)
     before = os.umask(0o022)
