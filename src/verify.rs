@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
+use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use tracing::{debug, info};
 
@@ -71,6 +72,14 @@ impl Comparison {
         compared.map(|found| found.renamed_references).sum()
     }
 
+    /// Returns the number of records that were edited after the end of all that was compared.
+    pub(crate) fn changed_later(&self) -> u64 {
+        self.compared
+            .values()
+            .map(|found| found.changed_later)
+            .sum()
+    }
+
     /// Returns the windows that differ.
     pub(crate) fn into_different(self) -> Vec<WindowDifference> {
         let compared = self.compared.into_values();
@@ -132,6 +141,9 @@ async fn compare_suspects(
     deep: bool,
     (meter, progress, run): (&Meter, &dyn Progress, RunName<'_>),
 ) -> Result<()> {
+    let Some(end) = windows.last().map(|window| window.end) else {
+        return Ok(());
+    };
     let mut done = HashSet::new();
     let mut pending: BTreeSet<usize> = suspects.into_iter().collect();
     while !pending.is_empty() {
@@ -140,7 +152,7 @@ async fn compare_suspects(
         for together in groups.chunks(GROUPS_AT_A_TIME) {
             let compared = together.iter().map(|group| {
                 let group = &windows[group.clone()];
-                compare_group(sides, entity, group, deep, meter)
+                compare_group(sides, entity, (group, end), deep, meter)
             });
             let compared = try_join_all(compared).await?;
             for (index, found) in together.iter().cloned().flatten().zip(compared.concat()) {
@@ -268,14 +280,14 @@ fn announce(comparison: &Comparison, suspects: &[usize]) {
 
 /// Compares the versions of the records in adjacent windows and, if `deep` is set, their contents.
 /// The windows are read together: a record belongs to the window of the time by which its side counts
-/// it.
+/// it. What was changed after `end` is no difference.
 ///
 /// # Errors
 /// Errors of either side.
 async fn compare_group(
     (source, table): (&impl RecordIndex, &impl RecordIndex),
     entity: &EntitySpec,
-    windows: &[Window],
+    (windows, end): (&[Window], DateTime<Utc>),
     deep: bool,
     meter: &Meter,
 ) -> Result<Vec<WindowDifference>> {
@@ -308,7 +320,7 @@ async fn compare_group(
         match source.keys(entity, nothing, &extra, meter).await {
             Ok(elsewhere) => differences
                 .iter_mut()
-                .for_each(|found| found.settle_extra(&elsewhere, &in_table)),
+                .for_each(|found| found.settle_extra(&elsewhere, &in_table, end)),
             Err(error) if error.ends_run() => return Err(error),
             // They stay differences.
             Err(error) => debug!(

@@ -73,7 +73,7 @@ def _jsonable(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 def _without_blanks(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Leave out what the core leaves out if there is nothing to say."""
-    rare = ("archived", "renamed_references", "skip_reason", "unavailable", "warning", "failure")
+    rare = ("archived", "renamed_references", "changed_later", "skip_reason", "unavailable", "warning", "failure")
     return {name: value for name, value in _jsonable(fields).items() if name not in rare or value}
 
 
@@ -482,6 +482,8 @@ class Verification:
     """Number of records that ``qbo-rs db archive`` took out of the table, which is no difference."""
     renamed_references: int = 0
     """Records that differ only by names inside references, which is no difference; known if ``deep`` was set."""
+    changed_later: int = 0
+    """Records that were edited after the range, and are in the table as they were before, which is no difference."""
     unavailable: str | None = None
     """Why nothing could be compared, if the company does not have the entity."""
 

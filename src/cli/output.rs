@@ -218,6 +218,7 @@ pub(super) fn verification(report: &VerificationReport) -> String {
             rejects,
             repaired,
             renamed_references,
+            changed_later,
             archived,
             requests,
             unavailable,
@@ -266,6 +267,13 @@ pub(super) fn verification(report: &VerificationReport) -> String {
                 "{records} record differs only by names inside references, which is no difference",
                 "{records} records differ only by names inside references, which is no difference",
                 records = number(*renamed_references));
+            let _ = writeln!(out, "  {text}");
+        }
+        if *changed_later > 0 {
+            let text = say!(count *changed_later;
+                "{records} record was edited after the range, which is no difference",
+                "{records} records were edited after the range, which is no difference",
+                records = number(*changed_later));
             let _ = writeln!(out, "  {text}");
         }
         for difference in different {

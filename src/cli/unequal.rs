@@ -109,6 +109,7 @@ mod tests {
             repaired: 0,
             archived: 0,
             renamed_references: 0,
+            changed_later: 0,
             read_until: None,
             requests: 1,
             unavailable: unavailable.map(str::to_owned),

@@ -92,6 +92,10 @@ pub struct WindowDifference {
     /// Number of records that differ by names in references alone, which is no difference.
     #[serde(skip)]
     pub renamed_references: u64,
+    /// Number of records that were edited after the end of all that was compared, and are in the table
+    /// in the version of before, which is no difference.
+    #[serde(skip)]
+    pub changed_later: u64,
     /// Number of records that were added to `table`, less those taken from it, because QuickBooks
     /// counts them at other times than they say.
     #[serde(skip)]
@@ -146,29 +150,43 @@ impl WindowDifference {
             stale: ids(stale.collect()),
             extra: ids(extra),
             renamed_references: renamed.count() as u64,
+            changed_later: 0,
             moved: i64::try_from(said_times.len()).unwrap_or(i64::MAX),
             said_times,
         }
     }
 
     /// Takes the records out of `extra` that QuickBooks has in the same version, at another time than
-    /// they say. `at_source` holds the source's versions of those ids.
-    pub(crate) fn settle_extra(&mut self, at_source: &[RecordKey], in_table: &[RecordKey]) {
+    /// they say, and those that were edited after `end`, the end of all that is compared: the table need
+    /// not have that version yet. `at_source` holds the source's versions of those ids.
+    pub(crate) fn settle_extra(
+        &mut self,
+        at_source: &[RecordKey],
+        in_table: &[RecordKey],
+        end: DateTime<Utc>,
+    ) {
         let mut versions: HashMap<&str, Vec<&RecordKey>> = HashMap::new();
         for key in at_source {
             versions.entry(&key.id).or_default().push(key);
         }
-        let is_at_source = |held: &&RecordKey| {
-            let versions = versions.get(held.id.as_str()).into_iter().flatten();
-            versions.copied().any(|key| key.is_same_version(held))
+        let is_at_source = |held: &RecordKey, test: &dyn Fn(&RecordKey) -> bool| {
+            let mut versions = versions.get(held.id.as_str()).into_iter().flatten();
+            versions.any(|key| test(key))
         };
-        let settled: HashSet<&str> = in_table
-            .iter()
-            .filter(is_at_source)
-            .map(|held| held.id.as_str())
-            .collect();
+        let (mut elsewhere, mut later) = (HashSet::new(), HashSet::new());
+        for held in in_table {
+            if is_at_source(held, &|key| key.is_same_version(held)) {
+                elsewhere.insert(held.id.as_str());
+            } else if is_at_source(held, &|key| key.place >= end && key.supersedes(held)) {
+                later.insert(held.id.as_str());
+            }
+        }
         let before = self.extra.len();
-        self.extra.retain(|id| !settled.contains(id.as_str()));
+        let count =
+            |ids: &HashSet<&str>| self.extra.iter().filter(|id| ids.contains(&***id)).count();
+        self.changed_later += count(&later) as u64;
+        self.extra
+            .retain(|id| !elsewhere.contains(id.as_str()) && !later.contains(id.as_str()));
         let settled = before - self.extra.len();
         self.table -= settled as u64;
         self.moved -= i64::try_from(settled).unwrap_or(i64::MAX);
@@ -238,6 +256,10 @@ pub struct Verification {
     /// difference; known only if contents were compared.
     #[serde(skip_serializing_if = "is_zero")]
     pub renamed_references: u64,
+    /// Number of records that were edited after the range, and are in the table in the version of
+    /// before, which is no difference; known where records were compared.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub changed_later: u64,
     /// Instant up to which was compared, if the range reaches into the present.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_until: Option<DateTime<Utc>>,
@@ -312,10 +334,24 @@ mod tests {
         ];
         // QuickBooks still has a record that it counts elsewhere in the same version.
         let mut settled = WindowDifference::between(window, &source, &in_table);
-        settled.settle_extra(&[key("gone", 150, 1)], &in_table);
+        settled.settle_extra(&[key("gone", 150, 1)], &in_table, at(200));
         assert_eq!((settled.extra.len(), settled.table), (1, 3));
-        settled.settle_extra(&[key("gone", 150, 0)], &in_table);
+        settled.settle_extra(&[key("gone", 150, 0)], &in_table, at(200));
         assert_eq!((settled.extra.len(), settled.table), (0, 2));
+        assert_eq!(settled.changed_later, 0);
+        // It was edited after the end of all that is compared, and not before.
+        for (found, end, is_later) in [
+            (key("gone", 250, 1), 200, true),
+            (key("gone", 250, 1), 250, true),
+            (key("gone", 250, 1), 251, false),
+            (key("other", 250, 1), 200, false),
+        ] {
+            let mut settled = WindowDifference::between(window, &source, &in_table);
+            settled.settle_extra(&[found], &in_table, at(end));
+            assert_eq!(settled.extra.is_empty(), is_later, "{end}");
+            assert_eq!(settled.changed_later, u64::from(is_later));
+            assert_eq!(settled.table, 3 - u64::from(is_later));
+        }
         let difference = WindowDifference::between(window, &source, &in_table);
         assert_eq!((difference.source, difference.table), (4, 3));
         assert_eq!(difference.missing, ["new"]);

@@ -8,7 +8,7 @@
 use tokio_postgres::{Client, GenericClient};
 
 use super::{
-    Columns, Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params, server,
+    Columns, Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params, rights, server,
     table_exists,
 };
 use crate::error::{Error, Result};
@@ -279,19 +279,10 @@ async fn pending(client: &(impl GenericClient + Sync)) -> Result<Vec<&'static Mi
 }
 
 fn not_allowed(error: tokio_postgres::Error) -> Error {
-    match database_error(error) {
-        Error::Database {
-            reason,
-            sqlstate: Some(state),
-            ..
-        } if state == "42501" => Error::config(
-            "database",
-            format!(
-                "{reason}: this role may not create the tables of the schema qbo; let an owner run `qbo-rs db migrate`"
-            ),
-        ),
-        other => other,
-    }
+    rights::explained(database_error(error), "database", || {
+        "this role may not create the tables of the schema qbo; let an owner run `qbo-rs db migrate`"
+            .to_owned()
+    })
 }
 
 #[cfg(test)]

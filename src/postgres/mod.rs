@@ -9,6 +9,7 @@ pub(crate) mod copy_text;
 pub(crate) mod migrations;
 mod query;
 mod raw_table;
+pub(crate) mod rights;
 pub(crate) mod server;
 pub(crate) mod survey;
 

@@ -164,6 +164,7 @@ impl<'a> Findings<'a> {
             }
         }
         let is_complete = fault.is_none() && announced.is_ok_and(|announced| announced <= received);
+        let is_complete = is_complete && !members.says_nothing_of_rows();
         match (positions.is_empty(), is_complete) {
             (true, true) => self.empty += 1,
             (true, false) => {
@@ -337,6 +338,8 @@ mod tests {
             format!(",{{}},{}", group("Invoice", 5)),
             ",{},null".to_owned(),
             ",{},{\"maxResults\":4}".to_owned(),
+            ",{},{\"totalCount\":0}".to_owned(),
+            ",{},{\"startPosition\":1}".to_owned(),
             ",{},{\"startPosition\":1,\"totalCount\":\"two\"}".to_owned(),
             ",{},{\"Fault\":{\"Error\":[{\"Message\":\"m\",\"code\":\"5020\"}]}}".to_owned(),
         ] {

@@ -1,12 +1,13 @@
 //! Entitlements: what the plan of a company holds (qbo-facts 13.6). QuickBooks answers about them in XML
 //! only, below a path of their own. The raw table holds them as JSON.
 
-use roxmltree::{Document, Node};
+use roxmltree::Node;
 use serde_json::{Map, Value};
 
 use super::classify::classify_failure;
 use super::envelope::{misunderstood, unreadable_body};
 use super::fault::Fault;
+use super::xml;
 use crate::domain::{EntitySpec, Payload};
 use crate::http::Response;
 use crate::quickbooks::client::Verdict;
@@ -15,6 +16,9 @@ const ROOT: &str = "EntitlementsResponse";
 
 /// Elements that can stand several times (facts: `[0..n]`). They are arrays also where there is one.
 const REPEATED: [&str; 2] = ["Entitlement", "Thresholds"];
+
+/// Largest answer that is read. Intuit's has a few KB: about a hundred entitlements of 100 bytes.
+const MAX_BYTES: usize = 256 << 10;
 
 /// The deepest element that is read. Intuit's answer has three levels.
 const MAX_DEPTH: usize = 64;
@@ -25,7 +29,7 @@ pub(super) fn read_entitlements(entity: &EntitySpec, response: &Response) -> Ver
         Ok(text) => text,
         Err(error) => return misunderstood(error),
     };
-    let document = match Document::parse(text) {
+    let document = match xml::parse(text, MAX_BYTES) {
         Ok(document) => document,
         Err(error) => return unreadable_body(response, error, Some(entity)),
     };

@@ -183,6 +183,9 @@ fn read_members(
         None if received == 0 && total_count.is_some_and(|count| count > 0) => {
             return Err(format!("it counts {total_count:?} rows and holds none"));
         }
+        None if members.says_nothing_of_rows() => {
+            return Err("it holds no rows, and does not say that there are none".to_owned());
+        }
         _ => {}
     }
     let rows = rows.into_iter().map(Row::unread);
@@ -435,6 +438,10 @@ mod tests {
             // Counters that do not fit the rows.
             r#"{"startPosition":1,"maxResults":2}"#.to_owned(),
             r#"{"totalCount":5}"#.to_owned(),
+            // Counters that say nothing of the rows: the answer to a count is none to this.
+            r#"{"totalCount":0}"#.to_owned(),
+            r#"{"startPosition":1}"#.to_owned(),
+            r#"{"maxResults":null}"#.to_owned(),
             r#"{"maxResults":-1}"#.to_owned(),
             r#"{"maxResults":[]}"#.to_owned(),
             format!(r#"{{"Customer":[{ROW}],"maxResults":2}}"#),

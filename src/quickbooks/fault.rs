@@ -3,12 +3,12 @@
 
 use serde_json::Value;
 
+use super::xml;
 use crate::quickbooks::scrub::scrub;
 
 /// Longest body that is searched for a fault; the HTTP client reads no more of one that is no success.
 const MAX_BYTES: usize = 256 << 10;
-/// The same for XML: the time that the parser takes for one tag grows with the square of its
-/// attributes (roxmltree issue 153). Intuit's faults have less than 1 KB.
+/// The same for XML. Intuit's faults have less than 1 KB.
 const MAX_XML_BYTES: usize = 32 << 10;
 
 /// A fault, its texts scrubbed of token material.
@@ -31,9 +31,6 @@ impl Fault {
             return None;
         }
         let text = std::str::from_utf8(body).ok()?.trim_start();
-        if text.starts_with('<') && text.len() > MAX_XML_BYTES {
-            return None;
-        }
         if text.starts_with('<') {
             Self::from_xml(text)
         } else {
@@ -62,7 +59,7 @@ impl Fault {
     }
 
     fn from_xml(text: &str) -> Option<Self> {
-        let document = roxmltree::Document::parse(text).ok()?;
+        let document = xml::parse(text, MAX_XML_BYTES).ok()?;
         let find = |name| {
             document
                 .descendants()

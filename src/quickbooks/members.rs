@@ -80,6 +80,13 @@ impl<'a> Members<'a> {
             .try_fold(0, |sum: u64, count| Ok(sum.saturating_add(count?)))
     }
 
+    /// Returns true if there is something, but neither rows nor a number of them: QuickBooks says "none"
+    /// by an empty object, or by `maxResults` of 0.
+    pub(super) fn says_nothing_of_rows(&self) -> bool {
+        let has_number = self.all("maxResults").any(|value| value.get() != "null");
+        !self.0.is_empty() && !has_number && self.0.iter().all(|(key, _)| is_counter(key))
+    }
+
     /// Returns the rows of a query: those under the entity's key, or, if there are none, those under
     /// the only other key that holds records.
     pub(super) fn rows(&self, entity: &EntitySpec) -> Result<Vec<&'a RawValue>, String> {

@@ -39,6 +39,7 @@ mod step;
 mod strangers;
 mod uncaptured;
 mod whole;
+mod xml;
 
 use std::sync::{Arc, OnceLock};
 

@@ -14,7 +14,8 @@ use super::fault::Fault;
 use super::members::Members;
 use super::scrub::trace_id;
 use crate::domain::reports::{
-    Basis, ParsedReport, ReportAnswer, ReportRequest, check_report, find_report, parse_report,
+    Basis, ParsedReport, Refusal, ReportAnswer, ReportRequest, check_report, find_report,
+    parse_report,
 };
 use crate::error::{Error, Result};
 use crate::http::Response;
@@ -159,7 +160,11 @@ fn read_answer(response: &Response) -> Verdict<(Response, ParsedReport)> {
     }
     match parse_report(&response.body) {
         Ok(parsed) => Verdict::Done((response.clone(), parsed)),
-        Err(reason) => misunderstood(reason),
+        Err(Refusal::Unreadable(reason)) => misunderstood(reason),
+        // The same question would get the same answer; a shorter one may not.
+        Err(Refusal::TooLarge(reason)) => Verdict::Fatal(Error::TooLarge {
+            reason: format!("answer of QuickBooks refused: {reason}"),
+        }),
     }
 }
 

@@ -210,6 +210,9 @@ fn rows_of<'a>(
     let key = entity.answer_key;
     let rows = match holder.only(key)? {
         Some(list) => rows_in(list).ok_or_else(|| format!("its {key} holds no rows"))?,
+        None if is_response && holder.says_nothing_of_rows() => {
+            return Err("it holds no rows, and does not say that there are none".to_owned());
+        }
         None if is_response && holder.0.iter().all(|(name, _)| is_counter(name)) => Vec::new(),
         None => return Err(format!("it holds no {key}")),
     };
@@ -272,6 +275,9 @@ mod tests {
             r#"{"TaxClassification":"none"}"#,
             r#"{"QueryResponse":{"TaxCode":[]}}"#,
             r#"{"QueryResponse":{"maxResults":3}}"#,
+            r#"{"QueryResponse":{"totalCount":0}}"#,
+            r#"{"QueryResponse":{"startPosition":1}}"#,
+            r#"{"QueryResponse":{"maxResults":null}}"#,
             r#"{"TaxClassification":[{"Id":"1","Name":"Food"},{"Id":"1","Name":"Books"}]}"#,
             r#"{"QueryResponse":{"TaxClassification":[{"Id":"1"}],"totalCount":2}}"#,
             r#"{"QueryResponse":{"Fault":{"Error":[{"Message":"x","code":"4001"}]}}}"#,

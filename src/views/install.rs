@@ -12,7 +12,7 @@ use super::{ViewStyle, all_views, definition, fivetran, sources};
 use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::postgres::{
-    Db, PIN_SEARCH_PATH, Query, database_error, migrations, quote_identifier, server,
+    Db, PIN_SEARCH_PATH, Query, database_error, migrations, quote_identifier, rights, server,
 };
 
 /// Tries of a change that another command was in the way of: they wait for each other, and Postgres ends one.
@@ -224,7 +224,7 @@ fn explained(error: Error, into: &str) -> Error {
             "; a new version of the view has other columns: keep the definition of what depends on \
              it, drop that, run this command again, and create it anew"
         }
-        Some("42501") => {
+        _ if rights::is_refused(&error) => {
             "; let the owner of the views and of the raw tables run this command, or grant this role \
              CREATE on the database"
         }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -263,6 +265,33 @@ def test_parquet_is_named_by_a_manifest_only_when_it_is_whole(synced, uri):
     assert not Path(first.files[0]).exists()
     assert Path(second.files[0]).exists()
     assert (Path(uri) / "half.parquet").exists()
+
+
+@pytest.mark.usefixtures("synced")
+def test_no_other_user_can_read_what_is_written(tmp_path):
+    there = tmp_path / "open"
+    there.mkdir(mode=0o755)
+    before = os.umask(0o022)
+    try:
+        for name in ("parquet", "there"):
+            folder = there if name == "there" else tmp_path / name / "deep"
+            for _ in range(2):
+                qbo_rs.lake.write_parquet(f"file://{folder}", "invoices")
+        qbo_rs.lake.write_delta(str(tmp_path / "lake" / "delta"), "invoices")
+        qbo_rs.lake.write_delta(f"file://{tmp_path / 'lake' / 'other'}", "invoices")
+    finally:
+        os.umask(before)
+    assert _mode(there) == 0o755
+    files = [path for folder in (there, tmp_path / "parquet") for path in folder.rglob("*") if path.is_file()]
+    assert len(files) == 6
+    assert {_mode(path) for path in files} == {0o600}
+    made = [tmp_path / "parquet", tmp_path / "parquet" / "deep", tmp_path / "lake", *(tmp_path / "lake").iterdir()]
+    assert len(made) == 5
+    assert {_mode(path) for path in made} == {0o700}
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def test_parquet_of_another_entity_or_company_and_of_an_earlier_state_replaces_nothing(synced, uri, database):

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use qbo_rs::domain::WindowStatus;
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::command::{Ended, extract};
+use crate::command::{Ended, extract, measured};
 use crate::files::{command, text};
 use crate::support::{Database, app, assert_complete, change, request, truth, whole_range};
 
@@ -79,6 +79,75 @@ fn bombs_cost_little_memory_and_time() {
         let ended = extract(&sandbox, directory.path(), "month", &[]);
         assert_eq!(ended.code, Some(0), "{bomb}: {}", ended.stderr);
     }
+}
+
+/// Limits of a command that gives up at once.
+const IMPATIENT: [(&str, &str); 2] = [("QBO_TIMEOUT_S", "20"), ("QBO_RETRY_FOR_S", "0.1")];
+
+/// Runs a command that gets the normal answer with a flood in it, and then without.
+fn is_flooded(sandbox: &Sandbox, line: &[&str], flood: &Value, more: &[(&str, &str)]) {
+    let mut rule = flood.clone();
+    rule["fault"] = json!("flood");
+    rule["times"] = json!(0);
+    change(sandbox, "fault", rule);
+    let directory = tempfile::tempdir().unwrap();
+    let more = [&IMPATIENT[..], more].concat();
+    let Ended {
+        code,
+        stderr,
+        peak_kb,
+        elapsed,
+    } = measured(sandbox, directory.path(), line, &more);
+    println!("{flood}: {} MB, {elapsed:.1?}", peak_kb >> 10);
+    assert_eq!(code, Some(1), "{flood}: {stderr}");
+    assert!(
+        (1000..MAX_PEAK_KB).contains(&peak_kb),
+        "{flood}: {peak_kb} KB"
+    );
+    assert!(elapsed < Duration::from_secs(20), "{flood}: {elapsed:?}");
+    change(sandbox, "clear-faults", json!({}));
+    let ended = measured(sandbox, directory.path(), line, &more);
+    assert_eq!(ended.code, Some(0), "{flood}: {}", ended.stderr);
+}
+
+#[test]
+fn entitlements_of_any_size_and_form_cost_little_memory_and_time() {
+    let sandbox = sandbox_of(1, 1);
+    for flood in [
+        json!({"find": "</PlanName>", "put": "<a/>", "mb": 24}),
+        json!({"find": "</PlanName>", "put": "<a>", "mb": 24}),
+        json!({"find": "<QboCompany", "put": " a#=\"\"", "mb": 1}),
+    ] {
+        let out = tempfile::tempdir().unwrap();
+        let file = out.path().join("plan.jsonl");
+        let range = ["--start", "2024-01-01", "--end", "2025-01-01", "--out"];
+        let line = [
+            &["extract", "entitlements"],
+            &range[..],
+            &[file.to_str().unwrap()],
+        ]
+        .concat();
+        is_flooded(&sandbox, &line, &flood, &[]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_of_any_size_and_form_cost_little_memory_and_time() {
+    let (sandbox, database) = (sandbox_of(5, 5), Database::create().await);
+    for flood in [
+        json!({"find": "\"Row\":[", "put": "{},", "mb": 24}),
+        json!({"find": "\"Row\":[", "put": "[],", "mb": 24}),
+        json!({"find": "\"Column\":[", "put": "{},", "mb": 24}),
+        json!({"find": "\"ColData\":[", "put": "{},", "mb": 24}),
+        json!({"find": "\"Option\":[", "put": "0,", "mb": 24}),
+        json!({"find": "\"Row\":[", "put": "{\"Header\":{\"ColData\":[{}]},\"Rows\":{\"Row\":[{}]}},", "mb": 24}),
+    ] {
+        let range = ["--start", "2025-01-01", "--end", "2025-01-31"];
+        let line = [&["reports", "TrialBalance"], &range[..]].concat();
+        let url = [("DATABASE_URL", &*database.url)];
+        is_flooded(&sandbox, &line, &flood, &url);
+    }
+    database.drop().await;
 }
 
 #[test]

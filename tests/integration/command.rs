@@ -31,19 +31,30 @@ pub(crate) fn extract(
     chunk: &str,
     more: &[(&str, &str)],
 ) -> Ended {
+    let landing = directory.join("landing");
+    let out = ["--out", landing.to_str().unwrap(), "--chunk", chunk];
+    let year = [
+        "extract",
+        "customers",
+        "--start",
+        "2024-01-01",
+        "--end",
+        "2025-01-01",
+    ];
+    measured(sandbox, directory, &[&year[..], &out].concat(), more)
+}
+
+/// Runs the command, and looks at its memory.
+pub(crate) fn measured(
+    sandbox: &Sandbox,
+    directory: &Path,
+    arguments: &[&str],
+    more: &[(&str, &str)],
+) -> Ended {
     let stderr = directory.join("stderr");
     let started_at = Instant::now();
     let mut child = Command::new(command())
-        .args([
-            "extract",
-            "customers",
-            "--start",
-            "2024-01-01",
-            "--end",
-            "2025-01-01",
-        ])
-        .args(["--chunk", chunk, "--out"])
-        .arg(directory.join("landing"))
+        .args(arguments)
         .env_clear()
         .envs(sandbox.environment())
         .env("XDG_STATE_HOME", directory.join("state"))

@@ -4,8 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use chrono::DateTime;
 use qbo_rs::Error;
-use qbo_rs::app::{App, ArchiveRequest, MigrateRequest, StatusRequest, VerifyRequest};
+use qbo_rs::app::{
+    App, ArchiveRequest, BooksRequest, MigrateRequest, StatusRequest, VerifyRequest,
+};
 use qbo_sandbox::Sandbox;
 
 use crate::support::{
@@ -563,10 +566,39 @@ async fn a_trigger_of_a_role_that_does_not_own_the_table_is_refused_and_never_ca
     database.drop().await;
 }
 
+/// Asserts that an archive is refused as bad settings are.
+async fn archive_refused(app: &App) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("old.jsonl");
+    let before = DateTime::parse_from_rfc3339("2025-01-01T00:00:00Z").unwrap();
+    let request = ArchiveRequest::new(["items"], before.into(), path.clone());
+    let error = app.archive(&request).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Config { .. }) && !path.exists(),
+        "{error:?}"
+    );
+    error.to_string()
+}
+
+/// Asserts that a comparison of the books is refused as bad settings are, before anything was asked of
+/// QuickBooks.
+async fn books_refused(sandbox: &Sandbox, app: &App) -> String {
+    let before = sandbox.stats().data_requests;
+    let request = BooksRequest::new("2025-01-31".parse().unwrap());
+    let error = app.verify_books(&request).await.unwrap_err();
+    assert!(matches!(error, Error::Config { .. }), "{error:?}");
+    assert_eq!(sandbox.stats().data_requests, before);
+    error.to_string()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_without_a_right_of_the_database_is_told_which() {
     let (sandbox, database, app) = parts().await;
-    app.migrate(&MigrateRequest::default()).await.unwrap();
+    assert_complete(
+        &app.backfill(&whole_range(&["items"], "year", 1000))
+            .await
+            .unwrap(),
+    );
     let public = "REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC";
     let role = database
         .with_role(&format!(
@@ -591,9 +623,19 @@ async fn a_role_without_a_right_of_the_database_is_told_which() {
         database.client.batch_execute(&revoke).await.unwrap();
         let said = refused(&sandbox, &mine, "items").await;
         assert!(said.contains(&format!("GRANT {grant} TO")), "{said}");
+        for said in [
+            archive_refused(&mine).await,
+            books_refused(&sandbox, &mine).await,
+        ] {
+            assert!(said.contains(&format!("GRANT {grant} TO")), "{said}");
+        }
         let grant = format!("GRANT {right} TO {role}");
         database.client.batch_execute(&grant).await.unwrap();
     }
+    // An archive takes rows away, which a load never does.
+    let said = archive_refused(&mine).await;
+    let grant = format!("GRANT DELETE ON \"raw\".\"qb_items\" TO \"{role}\"");
+    assert!(said.contains(&grant), "{said}");
     let drop = "DROP TABLE raw.qb_items; GRANT TEMPORARY ON DATABASE {database} TO PUBLIC";
     let other = database.with_role(drop).await;
     let said = refused(&sandbox, &mine, "items").await;

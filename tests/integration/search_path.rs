@@ -2,15 +2,16 @@
 //! none of them is called by the role that loads.
 
 use qbo_rs::app::{
-    ArchiveRequest, BooksRequest, ExtractRequest, LedgerRequest, LoadRequest, RejectsRequest,
-    StatusRequest, VerifyRequest,
+    App, ArchiveRequest, BooksRequest, ExtractRequest, LedgerRequest, LoadRequest, RejectsRequest,
+    ReportsRequest, ShowRequest, StatusRequest, VerifyRequest, ViewStyle, ViewsRequest,
 };
 use qbo_rs::domain::{Chunk, Window};
+use qbo_rs::server::{Server, ServerOptions};
 use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::json;
 
 use crate::support::{
-    Database, a_minute_ago, assert_complete, change, everything, small_sandbox, syncing_app,
+    Database, a_minute_ago, assert_complete, change, everything, small_sandbox, syncing_app, until,
     whole_range,
 };
 
@@ -158,8 +159,53 @@ async fn nothing_that_others_have_made_is_called() {
     let directory = tempfile::tempdir().unwrap();
     let archive = ArchiveRequest::new(entities, before, directory.path().join("old.jsonl"));
     app.archive(&archive).await.unwrap();
-
     assert_nothing_was_called(database, &role).await;
+}
+
+/// Lets a service do a job, and answer callers.
+async fn is_served(app: &App, database: &Database) {
+    let options = ServerOptions {
+        address: "127.0.0.1:0".parse().unwrap(),
+        api_key: None,
+        verifier_token: None,
+        entities: vec!["items".to_owned()],
+        workers: 1,
+        every: None,
+        per_address: None,
+    };
+    let server = Server::start(app.clone(), options).await.unwrap();
+    let url = format!("http://{}", server.address().unwrap());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let ended = tokio::spawn(server.run(async move {
+        let _ = stopped.await;
+    }));
+    let client = reqwest::Client::new();
+    let job = client
+        .post(format!("{url}/api/qbo/sync/"))
+        .header("content-type", "application/json")
+        .body("{}");
+    assert_eq!(job.send().await.unwrap().status(), 202);
+    until(
+        database,
+        "SELECT count(*) FROM qbo.jobs WHERE status = 'done'",
+    )
+    .await;
+    for path in [
+        "/",
+        "/readyz",
+        "/healthz?deep",
+        "/metrics",
+        "/api/qbo/status",
+        "/api/qbo/jobs",
+    ] {
+        let answer = client.get(format!("{url}{path}")).send().await.unwrap();
+        assert!(
+            answer.status().as_u16() < 500 || path == "/healthz?deep",
+            "{path}: {answer:?}"
+        );
+    }
+    stop.send(()).unwrap();
+    ended.await.unwrap();
 }
 
 /// What is made is found before the system's own here: functions of the same parameters, and tables of
@@ -195,6 +241,12 @@ async fn nothing_that_others_have_made_is_called_though_it_is_found_first() {
 
     let items = whole_range(&["items"], "year", 1000);
     assert_complete(&app.backfill(&items).await.unwrap());
+    // Tables in place of views are kept fresh by triggers of every load.
+    for tables in [None, Some(true)] {
+        app.views(&ViewsRequest::default().materialize(tables))
+            .await
+            .unwrap();
+    }
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("items.jsonl");
     let range = Window::parse("2018-01-01", "2026-01-01").unwrap();
@@ -212,5 +264,19 @@ async fn nothing_that_others_have_made_is_called_though_it_is_found_first() {
     app.verify_books(&books).await.unwrap();
     let status = StatusRequest::default().validate(true);
     assert!(!app.status(&status).await.unwrap().entities.is_empty());
+    let shown = app.show(&ShowRequest::new("items")).await.unwrap();
+    assert!(!shown.rows.is_empty());
+    let days = ["2025-01-01", "2025-03-31"].map(|day| day.parse().unwrap());
+    for _ in 0..2 {
+        let reports = ReportsRequest::new(["TrialBalance", "GeneralLedger"], days[0], days[1]);
+        let reports = app.reports(&reports).await.unwrap();
+        assert!(reports.is_complete(), "{reports:?}");
+    }
+    let fivetran = ViewsRequest::default().style(ViewStyle::Fivetran);
+    app.views(&fivetran).await.unwrap();
+    app.views(&ViewsRequest::default().materialize(Some(false)))
+        .await
+        .unwrap();
+    is_served(&app, &database).await;
     assert_nothing_was_called(database, &role).await;
 }

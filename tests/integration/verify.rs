@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use chrono::{DateTime, TimeDelta};
 use qbo_rs::app::{App, ArchiveRequest, MigrateRequest, StatusRequest, VerifyRequest};
-use qbo_rs::domain::{ENTITIES, Level, Reason, Verification, WindowReport};
+use qbo_rs::domain::{ENTITIES, Level, Reason, Verification, Window, WindowReport};
 use qbo_rs::port::{Progress, RunName};
 use qbo_sandbox::{Blemish, Sandbox};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{Database, app, assert_complete, small_sandbox, truth, whole_range};
+use crate::support::{Database, app, assert_complete, change, small_sandbox, truth, whole_range};
 
 pub(crate) fn verify_request(entities: &[&str], chunk: &str) -> VerifyRequest {
     let range = whole_range(entities, chunk, 1000);
@@ -72,6 +73,46 @@ async fn a_fresh_copy_has_no_differences_and_is_cheap_to_compare() {
     let load = |count: &AtomicUsize| count.load(Ordering::Relaxed);
     let seen = (load(&compared.of), load(&compared.windows));
     assert_eq!(seen, (8, 8), "the comparison shows how far it is");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_was_edited_after_the_range_is_no_difference_of_it() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let whole = whole_range(&["items"], "quarter", 1000);
+    assert_complete(&app.backfill(&whole).await.unwrap());
+    // As far as the first of them: their old versions belong to the range.
+    let end = DateTime::parse_from_rfc3339("2025-12-01T00:00:00Z").unwrap();
+    for second in 0..4 {
+        let at = (end + TimeDelta::seconds(second)).to_rfc3339();
+        let edit = json!({"entity": "Item", "id": (second + 1).to_string(), "at": at});
+        change(&sandbox, "edit", edit);
+    }
+    let range = Window::parse("2024-01-01", "2025-12-01").unwrap();
+    for deep in [false, true] {
+        for chunk in ["quarter", "800d"] {
+            let request = VerifyRequest::new(["items"], range)
+                .chunk(chunk.parse().unwrap())
+                .deep(deep);
+            let report = app.verify(&request).await.unwrap();
+            let run = &report.runs[0];
+            assert!(report.is_ok(), "{run:?}");
+            assert_eq!((run.source, run.changed_later), (run.table, 4));
+            let json = serde_json::to_value(&report).unwrap();
+            assert_eq!(json["runs"][0]["changed_later"], 4);
+            let repaired = app.verify(&request.repair(true)).await.unwrap();
+            assert!(repaired.is_ok() && repaired.runs[0].repaired == 0);
+        }
+    }
+    // Within the range they are stale, and one that was deleted is extra.
+    change(&sandbox, "delete", json!({"entity": "Item", "id": "10"}));
+    let report = app.verify(&verify_request(&["items"], "quarter").deep(true));
+    let report = report.await.unwrap();
+    assert_eq!(ids(&report.runs[0], |d| &d.stale), ["1", "2", "3", "4"]);
+    assert_eq!(report.runs[0].changed_later, 0);
+    let request = VerifyRequest::new(["items"], range).deep(true);
+    assert!(app.verify(&request).await.unwrap().is_ok());
     database.drop().await;
 }
 

@@ -17,8 +17,25 @@ from test_tokens import consent, environment_of, finish, redirect_of, run, start
 import qbo_rs
 
 KEY = base64.b64encode(b"a key of thirty-two bytes, really"[:32]).decode()
+NEW_KEY = base64.b64encode(b"another key of thirty-two bytes!"[:32]).decode()
 SERVICE_KEY = "the key of all callers"
 VERIFIER = "the verifier token of webhooks"
+MASK_KEY = "the key of all the masked values of the books"
+#: Services of messages that nobody answers: an error may name them, and not what stands in their addresses.
+SLACK, HOOK, MAIL = "T0HIDDEN/B0HIDDEN/slackhidden", "hook-hidden-word", "mail-hidden-word"
+ALERTS = {
+    "QBO_ALERT_SLACK_URL": f"http://127.0.0.1:9/services/{SLACK}",
+    "QBO_ALERT_WEBHOOK_URL": f"http://127.0.0.1:9/in?key={HOOK}",
+    "QBO_ALERT_SMTP_URL": f"smtp://alerts:{MAIL}@127.0.0.1:9",
+    "QBO_ALERT_MAIL_FROM": "books@example.com",
+    "QBO_ALERT_MAIL_TO": "people@example.com",
+}
+PROTECTION = {
+    "QBO_API_KEY": SERVICE_KEY,
+    "QBO_WEBHOOK_VERIFIER_TOKEN": VERIFIER,
+    "QBO_MASK": "Item.Description:hash",
+    "QBO_MASK_KEY": MASK_KEY,
+}
 FAULTS = [
     "throttle",
     "error",
@@ -47,8 +64,13 @@ def secrets_of(qbo, database):
         "authorization code": "XAB00",
         "database password": database.settings["pg_password"],
         "token key": KEY,
+        "next token key": NEW_KEY,
         "key of the service": SERVICE_KEY,
         "verifier token": VERIFIER,
+        "mask key": MASK_KEY,
+        "address of Slack": SLACK,
+        "address of the webhook of alerts": HOOK,
+        "password of the mail server": MAIL,
     }
 
 
@@ -77,6 +99,16 @@ def answer(login):
     return finish(login)
 
 
+def twice_rekeyed(environment, log, cwd):
+    """Return what two runs say, which put the stored tokens under another key and back under their own."""
+    key = environment.get("QBO_TOKEN_KEY")
+    own = {"QBO_NEW_TOKEN_KEY": key} if key else {"QBO_NEW_CLIENT_SECRET": environment["QBO_CLIENT_SECRET"]}
+    for keys in ({"QBO_NEW_TOKEN_KEY": NEW_KEY}, {"QBO_TOKEN_KEY": NEW_KEY} | own):
+        ended = run(("auth", "rekey", *log), environment | keys, cwd)
+        assert ended.returncode == 0, ended.stderr
+        yield ended.stdout + ended.stderr
+
+
 def verbs(window, directory):
     landing = str(directory / "landing")
     return [
@@ -92,6 +124,12 @@ def verbs(window, directory):
         ("sync", "items"),
         ("status",),
         ("rejects",),
+        ("show", "items"),
+        ("check",),
+        ("check", "--json"),
+        ("reports", "TrialBalance", "--start", "2025-01-01", "--end", "2025-01-31"),
+        ("verify", "--books", "--end", "2025-12-31"),
+        ("db", "ledger"),
         ("db", "archive", "items", "--before", "2025-01-01", "--out", str(directory / "old.jsonl")),
     ]
 
@@ -149,8 +187,7 @@ def test_no_secret_is_written_anywhere(home, database, tmp_path):
         environment["QBO_REFRESH_TOKEN"] = qbo.control("refresh-token")["refresh_token"]
 
     with qbo_rs.sandbox(customers=5, items=9, invoices=5, others=0, limits=False, rotate_after_s=0) as qbo:
-        protection = {"QBO_API_KEY": SERVICE_KEY, "QBO_WEBHOOK_VERIFIER_TOKEN": VERIFIER}
-        environment = environment_of(qbo, store, database.environment, quick, protection)
+        environment = environment_of(qbo, store, database.environment, quick, PROTECTION, ALERTS)
         secrets = secrets_of(qbo, database)
         window = ("--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "quarter")
         logs = [("--log-level", "trace", "--log-format", form) for form in ("json", "human")]
@@ -171,6 +208,7 @@ def test_no_secret_is_written_anywhere(home, database, tmp_path):
             written.extend(served(environment, log, tmp_path))
         login = start(("auth", "login", "--paste", *logs[1]), environment, tmp_path)
         told(answer(login))
+        written.extend(twice_rekeyed(environment, logs[0], tmp_path))
         told(run(("backfill", "items", *window), environment | {"QBO_CLIENT_SECRET": "wrong"}, tmp_path))
         told(run(("backfill", "items", *window), environment | {"PG_PASSWORD": "wrong"}, tmp_path))
         renew()

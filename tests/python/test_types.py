@@ -43,7 +43,7 @@ ACCOUNT = {"realm_id": "9341", "schema": "raw", "status": "ok", "error": None, "
 REPORTS = [
     (qbo_rs.Report, {"runs": [RUN], "connection": CONNECTION}),
     (qbo_rs.Landing, RUN),
-    (qbo_rs.VerificationReport, {"runs": [VERIFICATION, VERIFICATION | {"renamed_references": 2}]}),
+    (qbo_rs.VerificationReport, {"runs": [VERIFICATION, VERIFICATION | {"renamed_references": 2, "changed_later": 1}]}),
     (qbo_rs.SyncReport, {"accounts": [ACCOUNT | {"entities": [ENTITY, ABSENT]}]}),
     (qbo_rs.Report, {"runs": [RUN], "connection": CONNECTION | {"warning": "connect it again"}}),
 ]

@@ -16,6 +16,7 @@ from qbo_rs._empty import schema_of
 from qbo_rs._types import format_instant
 from qbo_rs.exceptions import RetriableError
 from qbo_rs.lake._difference import GONE, difference
+from qbo_rs.lake._private import make_directory_of
 from qbo_rs.lake._source import source_of
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def write_delta(
     """
     options = dict(storage_options or {})
     columns = schema_of(entity).remove_metadata()
+    make_directory_of(uri)
     for _ in range(_ATTEMPTS):
         DeltaTable.create(uri, columns, mode="ignore", partition_by=["realm_id"], storage_options=options)
         # Before the rows are read: whatever is committed after this is seen as a conflict.

@@ -15,6 +15,7 @@ from pyarrow import fs
 
 from qbo_rs._types import format_instant, parse_instant
 from qbo_rs.exceptions import ConfigError
+from qbo_rs.lake._private import make_directory, make_file
 from qbo_rs.lake._source import source_of
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def write_parquet(
 
     """
     store, folder = _open(uri, filesystem)
-    store.create_dir(folder, recursive=True)
+    make_directory(store, folder)
     with source_of(entity, schema, settings, with_deleted=with_deleted) as source:
         _check(_read(store, folder), source)
         name = f"{datetime.now(timezone.utc):{_STAMP}}-{uuid.uuid4().hex}"
@@ -134,6 +135,7 @@ def _check(known: dict[str, Any], source: Source) -> None:
 
 def _write_rows(store: fs.FileSystem, path: str, source: Source) -> int:
     rows = 0
+    make_file(store, path)
     with (
         source.batches() as batches,
         store.open_output_stream(path) as file,
@@ -150,6 +152,7 @@ def _replace(store: fs.FileSystem, folder: str, name: str, content: bytes) -> No
     manifest = f"{folder}/{MANIFEST}"
     if isinstance(store, fs.LocalFileSystem):
         draft = f"{folder}/{name}.json"
+        make_file(store, draft)
         with store.open_output_stream(draft) as file:
             file.write(content)
         store.move(draft, manifest)

@@ -155,6 +155,7 @@ impl Effects {
             | FaultKind::ReportEmpty
             | FaultKind::Lifetimes
             | FaultKind::Rewrite
+            | FaultKind::Flood
             | FaultKind::Change => {
                 return Replacement::None;
             }
@@ -165,6 +166,7 @@ impl Effects {
     pub(crate) fn malform(&self, answer: Answer) -> Answer {
         match &self.rule {
             Some(rule) if rule.fault == FaultKind::Rewrite => malformed::rewrite(rule, answer),
+            Some(rule) if rule.fault == FaultKind::Flood => malformed::flood(rule, answer),
             Some(rule) if rule.fault.is_bomb() => {
                 let mut answer = answer;
                 answer.status = rule.status.unwrap_or(answer.status);

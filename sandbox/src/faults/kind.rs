@@ -104,6 +104,8 @@ pub(crate) enum FaultKind {
     Lifetimes,
     /// The answer is normal, except that a text in its body is replaced.
     Rewrite,
+    /// The answer is normal, except that a text stands in it many times.
+    Flood,
     /// The answer is normal, and the company changes after it.
     Change,
 }
@@ -267,6 +269,10 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     (
         "rewrite",
         "the answer is normal, except that the text find in its body is put; status, content_type",
+    ),
+    (
+        "flood",
+        "the answer is normal, except that put stands mb megabytes long behind the first find in its body; each # in it is its number",
     ),
     (
         "change",

@@ -36,6 +36,28 @@ pub(super) fn rewrite(rule: &FaultRule, mut answer: Answer) -> Answer {
     answer
 }
 
+/// Returns an answer with the text of a `flood` rule, many times. An answer without the place stays as it
+/// is.
+pub(super) fn flood(rule: &FaultRule, mut answer: Answer) -> Answer {
+    let body = String::from_utf8_lossy(&answer.body);
+    let Some(at) = body.find(&rule.find).map(|at| at + rule.find.len()) else {
+        return answer;
+    };
+    let (before, behind) = body.split_at(at);
+    let size = (rule.mb as usize) << 20;
+    let mut flooded = String::with_capacity(body.len() + size + rule.put.len());
+    flooded.push_str(before);
+    for number in 0_u64.. {
+        if rule.put.is_empty() || flooded.len() - before.len() >= size {
+            break;
+        }
+        flooded.push_str(&rule.put.replace('#', &number.to_string()));
+    }
+    flooded.push_str(behind);
+    answer.body = flooded.into_bytes();
+    answer
+}
+
 /// Returns the changed body, or `None` for a fault that changes no bodies.
 fn changed(rule: &FaultRule, mut body: Fields) -> Option<Fields> {
     match rule.fault {
@@ -311,6 +333,24 @@ mod tests {
         assert_eq!(groups("cdc-missing,entity=Vendor"), [bill, item]);
         assert_eq!(groups("cdc-merged"), ["Bill Item maxResults startPosition"]);
         assert!(body("cdc-merged", CDC).contains(r#""maxResults":2"#));
+    }
+
+    #[test]
+    fn a_flood_stands_at_its_place() {
+        let rule = r##"{"fault":"flood","find":"Bill\":[","put":"{\"N\":#},","mb":1}"##;
+        let flooded = flood(
+            &FaultRule::parse(rule).unwrap(),
+            Answer::json_text(200, QUERY.to_owned()),
+        );
+        let flooded = String::from_utf8(flooded.body).unwrap();
+        assert!(flooded.starts_with(r#"{"QueryResponse":{"Bill":[{"N":0},{"N":1},{"N":2},"#));
+        assert!(flooded.ends_with(
+            r#"},{"Id":"1","A":1.00},{"Id":"2"}],"startPosition":1,"maxResults":2},"time":"t"}"#
+        ));
+        assert!((1 << 20..(1 << 20) + 300).contains(&flooded.len()));
+        let elsewhere = FaultRule::parse("flood,find=Item,put=x,mb=1").unwrap();
+        let answer = flood(&elsewhere, Answer::json_text(200, QUERY.to_owned()));
+        assert_eq!(answer.body, QUERY.as_bytes());
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub struct FaultRule {
     /// Speed of `trickle` in bytes per second.
     #[serde(default = "default_bytes_per_s")]
     pub(super) bytes_per_s: u64,
-    /// Unpacked size of `gzip-bomb` and of `announced` in megabytes.
+    /// Unpacked size of `gzip-bomb` and of `announced`, and size of `flood`, in megabytes.
     #[serde(default = "default_mb")]
     pub(super) mb: u64,
     /// Key of the rows for `other-key`, member of the header for `report-header`, or key of the column for
@@ -100,10 +100,10 @@ pub struct FaultRule {
     /// Value of `lifetimes`, `report-header` or `report-column`. Without it the members are missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) value: Option<Value>,
-    /// Text that `rewrite` replaces.
+    /// Text that `rewrite` replaces, or behind which `flood` begins.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) find: String,
-    /// Text that `rewrite` puts in its place.
+    /// Text that `rewrite` puts in its place, or that `flood` repeats.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) put: String,
     /// Content type of `rewrite`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{Local, TimeDelta};
 
 use super::database::Found;
-use super::fix::{as_owner, fix_of, is_refused, reading_right};
+use super::fix::{as_owner, fix_of, reading_right};
 use super::pause::{lift_pause, paused};
 use super::report::CheckLine;
 use super::requests::Requests;
@@ -20,6 +20,7 @@ use crate::language::{Language, number_in};
 use crate::port::Source as _;
 use crate::postgres::migrations::Steps;
 use crate::postgres::quote_identifier;
+use crate::postgres::rights::is_refused;
 use crate::quickbooks::CompanyAnswer;
 use crate::store::token_store::ConnectionSummary;
 use crate::store::{StateBackend, StatusReader};

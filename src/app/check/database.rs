@@ -1,12 +1,13 @@
 //! The lines about the database. It is only read.
 
-use super::fix::{as_owner, fix_of, is_refused, reading_right};
+use super::fix::{as_owner, fix_of, reading_right};
 use super::report::CheckLine;
 use super::within_database as within;
 use crate::config::Settings;
 use crate::domain::ENTITIES;
 use crate::error::Result;
 use crate::postgres::migrations::{Steps, steps};
+use crate::postgres::rights::is_refused;
 use crate::postgres::survey::{DatabaseFacts, check, grant_in};
 use crate::postgres::{Db, place};
 use crate::sink::postgres::survey;

@@ -2,6 +2,7 @@
 
 use crate::config::Settings;
 use crate::error::{Error, Recovery};
+use crate::postgres::rights::is_refused;
 use crate::postgres::{host_flags, quote_identifier};
 
 /// Returns a command or a setting that helps, if the text of the error does not say it all.
@@ -60,11 +61,6 @@ pub(super) fn reading_right(error: &Error, role: &str) -> Option<String> {
             "GRANT USAGE ON SCHEMA qbo TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA qbo TO {role};"
         ))
     })
-}
-
-/// Returns true if the role lacks a right.
-pub(super) fn is_refused(error: &Error) -> bool {
-    matches!(error, Error::Database { sqlstate: Some(state), .. } if state == "42501")
 }
 
 /// Returns a statement for somebody who may do it.

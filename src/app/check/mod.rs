@@ -22,6 +22,7 @@ use self::requests::Requests;
 use super::App;
 use super::request::{default_schema, setters};
 use crate::error::{Error, Result};
+use crate::postgres::rights::is_refused;
 use crate::postgres::{quote_identifier, user_of};
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
@@ -112,7 +113,7 @@ impl App {
     /// Returns the error of a reader; that of a role which may not read with the statements that let it.
     #[must_use]
     pub fn with_reading_right(&self, schema: &str, error: Error) -> Error {
-        let config = fix::is_refused(&error).then(|| self.settings.postgres());
+        let config = is_refused(&error).then(|| self.settings.postgres());
         let Some(role) = config.and_then(|config| user_of(&config.ok()?)) else {
             return error;
         };

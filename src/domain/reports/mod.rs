@@ -1,6 +1,7 @@
 //! Reports of QuickBooks (Reports API, version 2): which there are, and what an answer says. Pure.
 
 mod answer;
+mod bounds;
 mod cells;
 mod check;
 mod find;
@@ -18,6 +19,7 @@ pub use self::answer::Basis;
 #[cfg(test)]
 pub(crate) use self::answer::{Cell, Column, Section};
 pub(crate) use self::answer::{ReportAnswer, ReportRow, RowKind};
+pub(crate) use self::bounds::Refusal;
 pub(crate) use self::cells::{ReportCell, report_cells};
 pub(crate) use self::check::check_report;
 pub(crate) use self::find::find_report;

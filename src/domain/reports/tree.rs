@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::domain::instant::parse_record_time;
 
 use super::answer::{Basis, Cell, Column, ReportAnswer, ReportRow, RowKind, Section};
+use super::bounds::{self, Refusal};
 
 /// The text of the row that says that rows were left out.
 const CUT: &str = "unable to display more data";
@@ -69,14 +70,15 @@ impl ParsedReport {
     }
 }
 
+/// The parts of an answer, before they are read.
 #[derive(Deserialize)]
 struct Body<'a> {
-    #[serde(rename = "Header")]
-    header: Map<String, Value>,
+    #[serde(rename = "Header", borrow)]
+    header: &'a RawValue,
     #[serde(rename = "Columns", borrow, default)]
-    columns: Option<ColumnList<'a>>,
+    columns: Option<&'a RawValue>,
     #[serde(rename = "Rows", borrow, default)]
-    rows: Option<Rows<'a>>,
+    rows: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize, Default)]
@@ -143,18 +145,20 @@ struct RawCell<'a> {
 /// Parses an answer.
 ///
 /// # Errors
-/// If it is not the JSON of a report; the text says why.
-pub(crate) fn parse_report(body: &[u8]) -> Result<ParsedReport, String> {
-    let body: Body<'_> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let header = ReportHeader(body.header);
+/// If it is not the JSON of a report, or would take too much memory; the text says why.
+pub(crate) fn parse_report(body: &[u8]) -> Result<ParsedReport, Refusal> {
+    let body: Body<'_> = serde_json::from_slice(body)?;
+    bounds::check(body.header, body.columns, body.rows)?;
+    let header = ReportHeader(serde_json::from_str(body.header.get())?);
     let name = header.text("ReportName");
-    let name = name.ok_or("its Header has no ReportName")?.to_owned();
-    let columns = columns(body.columns.unwrap_or_default(), &name)?;
+    let name = name.ok_or_else(|| "its Header has no ReportName".to_owned())?;
+    let name = name.to_owned();
+    let columns = columns(read(body.columns)?, &name)?;
     let mut walk = Walk {
         width: columns.len(),
         ..Walk::default()
     };
-    walk.nodes(body.rows.unwrap_or_default())?;
+    walk.nodes(read(body.rows)?)?;
     let is_cut = walk.is_cut
         || walk.count * columns.len() >= NEARLY_TOO_MANY
         || (name == "JournalReport" && walk.ends_open);
@@ -177,6 +181,14 @@ pub(crate) fn parse_report(body: &[u8]) -> Result<ParsedReport, String> {
     Ok(ParsedReport { answer, header })
 }
 
+/// Reads a part of an answer, which may be absent.
+fn read<'a, T: Deserialize<'a> + Default>(part: Option<&'a RawValue>) -> Result<T, Refusal> {
+    match part {
+        Some(part) => Ok(serde_json::from_str(part.get())?),
+        None => Ok(T::default()),
+    }
+}
+
 /// Returns the text of a value: what a string says, or the number or word that stands in its place.
 fn text(value: Option<&RawValue>) -> Result<String, String> {
     let Some(value) = value.map(RawValue::get) else {
@@ -195,7 +207,7 @@ fn text(value: Option<&RawValue>) -> Result<String, String> {
 }
 
 /// Returns the columns that cells line up with. A column with parts stands for them.
-fn columns(list: ColumnList<'_>, report: &str) -> Result<Vec<Column>, String> {
+fn columns(list: ColumnList<'_>, report: &str) -> Result<Vec<Column>, Refusal> {
     let mut columns = Vec::new();
     add_columns(list, "", &mut columns)?;
     // The two columns of a trial balance, where nothing names them but titles, which are translated.
@@ -216,7 +228,7 @@ fn columns(list: ColumnList<'_>, report: &str) -> Result<Vec<Column>, String> {
     Ok(columns)
 }
 
-fn add_columns(list: ColumnList<'_>, above: &str, out: &mut Vec<Column>) -> Result<(), String> {
+fn add_columns(list: ColumnList<'_>, above: &str, out: &mut Vec<Column>) -> Result<(), Refusal> {
     for column in list.columns {
         let (title, kind) = (text(column.title)?, text(column.kind)?);
         let mut named = None;
@@ -226,6 +238,7 @@ fn add_columns(list: ColumnList<'_>, above: &str, out: &mut Vec<Column>) -> Resu
             }
         }
         let key = format!("{above}{}", named.unwrap_or_else(|| key_of(&title, &kind)));
+        bounds::check_column(out.len(), &key)?;
         match column.parts {
             Some(parts) if !parts.columns.is_empty() => {
                 add_columns(parts, &format!("{key}."), out)?;
@@ -257,22 +270,24 @@ struct Walk {
     is_cut: bool,
     /// The last row with data has no sum behind it.
     ends_open: bool,
+    /// Memory of the paths of all rows.
+    paths: usize,
 }
 
 impl Walk {
-    fn nodes(&mut self, rows: Rows<'_>) -> Result<(), String> {
+    fn nodes(&mut self, rows: Rows<'_>) -> Result<(), Refusal> {
         for node in rows.rows.unwrap_or_default() {
             self.node(node)?;
         }
         Ok(())
     }
 
-    fn node(&mut self, node: Node<'_>) -> Result<(), String> {
+    fn node(&mut self, node: Node<'_>) -> Result<(), Refusal> {
         let group = Some(text(node.group)?).filter(|group| !group.is_empty());
         let is_section = node.header.is_some() || node.rows.is_some() || node.summary.is_some();
         if let Some(cells) = node.cells {
             let group = group.clone().filter(|_| !is_section);
-            self.row(RowKind::Data, group, self.cells(cells)?);
+            self.row(RowKind::Data, group, self.cells(cells)?)?;
         }
         if !is_section {
             return Ok(());
@@ -295,11 +310,11 @@ impl Walk {
             id: label.id,
         });
         if let Some(cells) = header {
-            self.row(RowKind::Header, None, cells);
+            self.row(RowKind::Header, None, cells)?;
         }
         self.nodes(node.rows.unwrap_or_default())?;
         if let Some(cells) = summary {
-            self.row(RowKind::Summary, None, cells);
+            self.row(RowKind::Summary, None, cells)?;
         }
         self.path.pop();
         Ok(())
@@ -322,7 +337,12 @@ impl Walk {
     }
 
     /// Adds a row, unless it is blank or says that the answer was cut.
-    fn row(&mut self, kind: RowKind, group: Option<String>, cells: Vec<Cell>) {
+    fn row(
+        &mut self,
+        kind: RowKind,
+        group: Option<String>,
+        cells: Vec<Cell>,
+    ) -> Result<(), Refusal> {
         self.count += 1;
         if kind == RowKind::Data {
             let mut filled = cells
@@ -330,23 +350,37 @@ impl Walk {
                 .filter(|cell| !cell.value.is_empty() || cell.id.is_some());
             let (first, more) = (filled.next(), filled.next());
             match (first, more) {
-                (None, _) => return,
+                (None, _) => return Ok(()),
                 // A memo may have the same words, in a row that says more.
                 (Some(only), None) if only.id.is_none() && says_cut(&only.value) => {
                     self.is_cut = true;
-                    return;
+                    return Ok(());
                 }
                 _ => {}
             }
         }
         self.ends_open = kind == RowKind::Data;
+        self.paths += self.path.iter().map(size_of_section).sum::<usize>();
+        bounds::check_paths(self.paths)?;
         self.rows.push(ReportRow {
             path: self.path.clone(),
             kind,
             group,
             cells,
         });
+        Ok(())
     }
+}
+
+/// Returns the memory of one step of a path.
+fn size_of_section(section: &Section) -> usize {
+    let texts = [
+        section.group.as_ref(),
+        section.id.as_ref(),
+        Some(&section.label),
+    ];
+    let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+    size_of::<Section>() + texts
 }
 
 fn says_cut(text: &str) -> bool {

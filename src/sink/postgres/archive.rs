@@ -99,6 +99,7 @@ impl PostgresSink {
         }
         remove_leftovers_in(directory_of(path));
         let mut connection = self.db.connection().await?;
+        server::check(&mut connection).await?;
         migrations::apply(&mut connection).await?;
         let realm_id = Schemas::new(self.db.clone())
             .company_of(&self.schema)
@@ -112,6 +113,8 @@ impl PostgresSink {
         transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
         transaction.batch(END_WHEN_IDLE).await?;
         let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
+        obstacles::check_schema(&*transaction, &self.schema).await?;
+        obstacles::check_removal(&*transaction, &self.schema, &tables).await?;
         obstacles::check_calls(&*transaction, &self.schema, &tables).await?;
         let mut writer = LandingWriter::create(path)?;
         // The directory of the next command may be another one.

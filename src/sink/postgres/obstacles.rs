@@ -55,6 +55,42 @@ pub(super) async fn check_calls(
     refuse(client, schema, tables, calls).await
 }
 
+/// Refuses tables from which the role may not take rows.
+///
+/// # Errors
+/// [`Error::Config`] with the rights that are missing.
+pub(super) async fn check_removal(
+    client: &(impl GenericClient + Sync),
+    schema: &str,
+    tables: &[String],
+) -> Result<()> {
+    let select = "
+        SELECT current_user::text AS role, c.relname::text AS table_name, string_agg(wanted, ', ') AS missing
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        CROSS JOIN unnest(ARRAY['SELECT', 'UPDATE', 'DELETE']) AS wanted
+        WHERE n.nspname = $1 AND c.relname = ANY($2) AND NOT CASE wanted
+            WHEN 'DELETE' THEN has_table_privilege(c.oid, wanted)
+            ELSE has_any_column_privilege(c.oid, wanted) END
+        GROUP BY c.relname ORDER BY c.relname LIMIT 1";
+    let rows = client.rows(select, params![schema, tables]).await?;
+    let Some(row) = rows.first() else {
+        return Ok(());
+    };
+    let table: String = row.column("table_name")?;
+    let rights = missing_rights(
+        row.column("role")?,
+        row.column("missing")?,
+        &qualified(schema, &table),
+    );
+    Err(Error::config(format!("{schema}.{table}"), rights))
+}
+
+/// Says which rights on a table a role lacks.
+fn missing_rights(role: &str, rights: &str, table: &str) -> String {
+    let role = quote_identifier(role);
+    format!("the role {role} may not {rights}; the owner runs: GRANT {rights} ON {table} TO {role}")
+}
+
 fn qualified(schema: &str, table: &str) -> String {
     format!("{}.{}", quote_identifier(schema), quote_identifier(table))
 }
@@ -120,9 +156,7 @@ fn obstacles(row: &Row, schema: &str, table: &str) -> Result<Vec<String>> {
         ));
     }
     if let Some(rights) = names("missing_rights")? {
-        found.push(format!(
-            "the role {role} may not {rights}; the owner runs: GRANT {rights} ON {name} TO {role}"
-        ));
+        found.push(missing_rights(row.column("role")?, &rights, &name));
     }
     Ok(found)
 }

@@ -16,7 +16,7 @@ use crate::domain::{ENTITIES, EntityKind, EntitySpec};
 use crate::error::{Error, Result};
 use crate::postgres::{
     Columns, END_WHEN_IDLE, OpenTransaction, PIN_SEARCH_PATH, Query, database_error,
-    is_live_before, params, quote_identifier, server, table_exists, table_name,
+    is_live_before, params, quote_identifier, rights, server, table_exists, table_name,
 };
 
 const TABLE: &str = "qb_reports";
@@ -86,20 +86,12 @@ pub(crate) struct LandedAnswer {
 }
 
 fn may_not_create(error: Error, schema: &str) -> Error {
-    match error {
-        Error::Database {
-            reason,
-            sqlstate: Some(state),
-            ..
-        } if state == "42501" => {
-            let reason = format!(
-                "{reason}: this role may not create {schema}.{TABLE}; let an owner of the schema run the statements of \
-                 `qbo-rs db ddl`, and grant this role the use of the table (docs/loading.md, Rights)"
-            );
-            Error::config("schema", reason)
-        }
-        other => other,
-    }
+    rights::explained(error, "schema", || {
+        format!(
+            "this role may not create {schema}.{TABLE}; let an owner of the schema run the statements of \
+             `qbo-rs db ddl`, and grant this role the use of the table (docs/loading.md, Rights)"
+        )
+    })
 }
 
 /// Returns the SQL that creates the table of answers.

@@ -10,7 +10,8 @@ use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::postgres::migrations;
 use crate::postgres::{
-    Columns, PIN_SEARCH_PATH, Query, database_error, params, quote_identifier, server, table_name,
+    Columns, PIN_SEARCH_PATH, Query, database_error, params, quote_identifier, rights, server,
+    table_name,
 };
 
 const RAW_TABLE: &str = include_str!("sql/raw_table.sql");
@@ -152,22 +153,13 @@ fn schema_flag(schema: &str) -> String {
 
 /// Says who can create what is missing.
 fn may_not_create(error: Error, schema: &str) -> Error {
-    match error {
-        Error::Database {
-            reason,
-            sqlstate: Some(state),
-            ..
-        } if state == "42501" => Error::config(
-            "schema",
-            format!(
-                "{reason}: this role may not create the tables that are missing in {schema}; let \
-                 their owner run `qbo-rs db migrate{}` and grant this role their use \
-                 (docs/loading.md, Rights)",
-                schema_flag(schema)
-            ),
-        ),
-        other => other,
-    }
+    rights::explained(error, "schema", || {
+        format!(
+            "this role may not create the tables that are missing in {schema}; let their owner run \
+             `qbo-rs db migrate{}` and grant this role their use (docs/loading.md, Rights)",
+            schema_flag(schema)
+        )
+    })
 }
 
 /// Tables that lack the column of deletions and that the role may change.

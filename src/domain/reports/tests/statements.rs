@@ -242,13 +242,64 @@ fn values_keep_their_digits_and_what_is_no_report_is_refused() {
         ),
         (deep(), "recursion limit"),
     ] {
-        let error = parse_report(body.as_bytes()).unwrap_err();
-        assert!(error.contains(reason), "{error}");
+        match parse_report(body.as_bytes()) {
+            Err(Refusal::Unreadable(error)) => assert!(error.contains(reason), "{error}"),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
-/// A report whose sections are nested without an end.
+/// A report whose sections are nested much too deeply.
 fn deep() -> String {
-    let open = r#"{"Rows":{"Row":["#.repeat(100_000);
-    format!(r#"{{"Header":{{"ReportName":"CashFlow"}},"Rows":{{"Row":[{open}"#)
+    let (open, close) = (r#"{"Rows":{"Row":["#.repeat(100_000), "]}}".repeat(100_000));
+    format!(r#"{{"Header":{{"ReportName":"CashFlow"}},"Rows":{{"Row":[{open}{close}]}}}}"#)
+}
+
+#[test]
+fn an_answer_of_which_much_more_would_be_made_than_its_text_is_refused() {
+    let refused = |columns: &str, rows: &str, more: &str| {
+        let body = format!(
+            r#"{{"Header":{{"ReportName":"CashFlow"{more}}},"Columns":{{"Column":[{columns}]}},"Rows":{{"Row":[{rows}]}}}}"#
+        );
+        match parse_report(body.as_bytes()) {
+            Err(Refusal::TooLarge(reason)) => reason,
+            Err(Refusal::Unreadable(reason)) => panic!("unreadable: {reason}"),
+            Ok(_) => String::new(),
+        }
+    };
+    let many = |part: &str, count: usize| vec![part; count].join(",");
+    let below = |key: &str, part: &str| {
+        format!(r#"{{"ColTitle":"{key}","Columns":{{"Column":[{part}]}}}}"#)
+    };
+    let section = |label: &str, rows: &str| {
+        format!(r#"{{"Header":{{"ColData":[{{"value":"{label}"}}]}},"Rows":{{"Row":[{rows}]}}}}"#)
+    };
+    let row = r#"{"ColData":[{"value":"1"}]}"#;
+    let (column, long) = (r#"{"ColTitle":"a"}"#, "k".repeat(1500));
+    for (columns, rows, more, reason) in [
+        (column, many("{}", 1_100_000), "", "rows and cells"),
+        (column, many("[]", 1_100_000), "", "rows and cells"),
+        (&*many("{}", 110_000), String::new(), "", "its columns"),
+        (&*many("{}", 20_001), String::new(), "", "20000 columns"),
+        (
+            &*below(&long, &below(&long, column)),
+            String::new(),
+            "",
+            "key of a column",
+        ),
+        (column, section(&long, &many(row, 60_000)), "", "sections"),
+        (
+            column,
+            String::new(),
+            &*format!(r#","Option":[{}]"#, many("0", 40_000)),
+            "Header",
+        ),
+    ] {
+        assert!(refused(columns, &rows, more).contains(reason), "{reason}");
+    }
+    // As much as QuickBooks sends at most.
+    let cells = format!(r#"{{"ColData":[{}]}}"#, many(r#"{"value":"1"}"#, 4));
+    let most = section(&"k".repeat(100), &many(&cells, 100_000));
+    assert_eq!(refused(&many(column, 4), &most, ""), "");
+    assert_eq!(refused(&many(column, 12_000), "", ""), "");
 }

@@ -35,12 +35,15 @@ impl<'d> Books<'d> {
     /// Checks that the records are those of a company.
     ///
     /// # Errors
-    /// [`Error::Config`] if they are those of another one, or if nothing was ever loaded into the database;
+    /// [`Error::Config`] if they are those of another one, if nothing was ever loaded into the database, or
+    /// if the role lacks a right;
     /// [`Error::Database`].
     pub(crate) async fn check_company(&self, realm_id: &str) -> Result<()> {
         if !self.db.has_table("qbo", "schema_realms").await? {
             return Err(no_accounts(self.schema));
         }
+        // Before QuickBooks is asked for anything.
+        server::check(&mut *self.db.connection().await?).await?;
         let found = Schemas::new(self.db.clone())
             .company_of(self.schema)
             .await?;

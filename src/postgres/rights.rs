@@ -1,0 +1,23 @@
+//! Statements that the server refuses because the role lacks a right.
+
+use crate::error::Error;
+
+/// `insufficient_privilege`.
+const REFUSED: &str = "42501";
+
+/// Returns true if the role lacks a right.
+pub(crate) fn is_refused(error: &Error) -> bool {
+    matches!(error, Error::Database { sqlstate: Some(state), .. } if state == REFUSED)
+}
+
+/// Adds to such an error who can do what this role may not do. Any other error stays as it is.
+pub(crate) fn explained(error: Error, setting: &str, advice: impl FnOnce() -> String) -> Error {
+    match error {
+        Error::Database {
+            reason,
+            sqlstate: Some(state),
+            ..
+        } if state == REFUSED => Error::config(setting, format!("{reason}: {}", advice())),
+        other => other,
+    }
+}
