@@ -49,10 +49,12 @@ class Engine(NamedTuple):
 def serve(workers: int, environment: dict[str, str], companies: int) -> Iterator[Engine]:
     """Start so many processes of the service at each sync; they divide the companies by their turns."""
     spent = 0.0
+    # New companies are due at once, and not again while the others are copied. Later, all are due.
+    intervals = iter(["1h", "1s"])
 
     def sync() -> float:
         nonlocal spent
-        line = [COMMAND, "serve", *ENTITIES, "--port", "0", "--every", "1s", "--log-level", "error"]
+        line = [COMMAND, "serve", *ENTITIES, "--port", "0", "--every", next(intervals), "--log-level", "error"]
         with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as database:
             since = database.execute("SELECT clock_timestamp()").fetchone()[0]
             begin = time.monotonic()

@@ -93,7 +93,7 @@ async fn a_record_that_was_edited_after_the_range_is_no_difference_of_it() {
     for deep in [false, true] {
         for chunk in ["quarter", "800d"] {
             let request = VerifyRequest::new(["items"], range)
-                .chunk(chunk.parse().unwrap())
+                .chunk(chunk.parse::<qbo_rs::domain::Chunk>().unwrap())
                 .deep(deep);
             let report = app.verify(&request).await.unwrap();
             let run = &report.runs[0];
