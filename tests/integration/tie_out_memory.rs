@@ -246,7 +246,7 @@ async fn two_comparisons_at_once_keep_each_difference_once() {
         }
         held.commit().await.unwrap();
     };
-    let all = async { tokio::join!(both, release) };
+    let all = Box::pin(async { tokio::join!(both, release) });
     let ended = tokio::time::timeout(Duration::from_mins(1), all).await;
     ended.expect("both comparisons wait for each other, and then end");
     assert_eq!(world.database.number(twice).await, 0);

@@ -7,9 +7,9 @@ mod phrase;
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 
-pub(crate) use self::company::{
-    books_findings, books_reason, connection_findings, is_held_up, is_long_pause,
-};
+#[cfg(feature = "cli")]
+pub(crate) use self::company::books_reason;
+pub(crate) use self::company::{books_findings, connection_findings, is_held_up, is_long_pause};
 pub use self::everywhere::CompanyFinding;
 pub(crate) use self::everywhere::entity_findings;
 #[cfg(feature = "cli")]
