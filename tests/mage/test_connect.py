@@ -83,7 +83,8 @@ def test_a_company_is_connected_without_a_shell(bare_mage, qbo, database):
     found = {
         line["check"]: (line["status"], line["message"]) for line in messages(checked) if line["event"] == "checked"
     }
-    assert found["keys of the Intuit app"] == ("ok", "✔ keys of the Intuit app: from Mage Secrets")
+    keys = "✔ keys of the Intuit app: from Mage Secrets | claves de la aplicación de Intuit: de Mage Secrets"
+    assert found["keys of the Intuit app"] == ("ok", keys)
     assert found["connection"][1].startswith("✔ connection: works; ends after 100 days without use")
     assert found["QuickBooks"][0] == "ok"
     assert company in found["QuickBooks"][1]

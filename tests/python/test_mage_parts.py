@@ -208,9 +208,11 @@ def test_lines_begin_with_their_counts_and_show_both_times():
     failed = {"event": "window_failed", "phase": "extract"} | window
     line, _ = _lines.rewritten("9341 invoices [a, b): failed: the API answered 500", failed, clock)
     assert line.startswith("FAILED · invoices 2024-10 · the API answered 500 · ")
-    line, _ = _lines.rewritten("9341 invoices [a, b): failed: stopped before it was done", failed, clock)
-    assert line.startswith("FAILED · invoices 2024-10 · stopped before it was done · ")
-    assert line.endswith(" Guayaquil | se detuvo antes de terminar")
+    line, _ = _lines.rewritten(
+        "9341 invoices [a, b): failed: stopped before it was done; committed windows stay", failed, clock
+    )
+    assert line.startswith("FAILED · invoices 2024-10 · stopped before it was done; ")
+    assert line.endswith(" Guayaquil | se detuvo antes de terminar; los tramos confirmados se conservan")
     line, _ = _lines.rewritten("9341 invoices: 3 windows", done | {"event": "run_finished", "phase": "load"}, clock)
     assert line == "1,230 rows · invoices · 1,200 inserted, 30 updated, 0 unchanged · 3 windows, 2 requests, 5 ms"
     one = done | {"event": "run_finished", "rows": 1, "windows": 1, "requests": 1}

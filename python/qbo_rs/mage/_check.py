@@ -75,7 +75,9 @@ class Finding:
         name = SPANISH_NAMES.get(self.check) or _core.in_spanish(self.check)
         texts = [spanish or _core.in_spanish(text) for text, _, spanish in (found, step)]
         spanish = f"{name}: {texts[0]}" + (f" -> {texts[1]}" if texts[1] else "")
-        return f"{MARKS[self.status]} {english}" + (f"{BAR}{spanish}" if spanish != english else "")
+        # A name alone needs no line of its own.
+        is_same = texts == [found[0], step[0]]
+        return f"{MARKS[self.status]} {english}" + ("" if is_same else f"{BAR}{spanish}")
 
 
 def check_qbo() -> Block:
