@@ -279,13 +279,15 @@ def test_a_command_that_is_stopped_is_told_as_aborted(receiver, qbo):
     ("address", "expected"),
     [
         ("postgresql://me:p%40ss@db.example:6543/books?sslmode=require", ("postgres://db.example:6543", "books")),
-        ("postgres://me:p@ss@db/books", ("postgres://db:5432", "books")),
-        ("host=db port=6000 dbname='books' password='it''s'", ("postgres://db:6000", "books")),
+        ("host=db port=6000 dbname='books' password='it\\'s'", ("postgres://db:6000", "books")),
         ("postgresql:///books?host=/run/postgresql", ("postgres:///run/postgresql:5432", "books")),
         # Postgres takes the name of the user.
         ("postgresql://books:pass@db", ("postgres://db:5432", "books")),
         ("postgresql://db?user=books", ("postgres://db:5432", "books")),
         ("host=db user=books", ("postgres://db:5432", "books")),
+        # The core refuses these, so nothing is written anywhere.
+        ("postgres://me:p@ss@db/books", ("postgres://", "")),
+        ("host=db dbname='books' password='it''s'", ("postgres://", "")),
     ],
 )
 def test_a_database_is_named_without_user_and_password(address, expected, monkeypatch):
