@@ -439,3 +439,24 @@ fn a_payment_for_another_customer_is_explained_only_within_a_family() {
         assert_eq!(named, Vec::<String>::new(), "{payer} for {owner}");
     }
 }
+
+#[test]
+fn a_lost_document_of_a_sub_customer_explains_the_payment_of_its_parent_that_names_it() {
+    let payment = [("1", "107.00"), ("2", "-107.00")];
+    let entries = record("Payment", "2", "2031-03-01", &payment);
+    let mut invoice = reported("Invoice", "1", "2031-02-01", &SALE);
+    for line in &mut invoice.lines {
+        line.party = Some("78".to_owned());
+    }
+    let shown = [invoice, reported("Payment", "2", "2031-03-01", &payment)];
+    let known = compare(&entries, &shown);
+    assert_eq!(causes(&known), [Some(Cause::NotLanded)]);
+    let found = |unsettled: &[&str]| {
+        let (parties, named) = compare_unsettled(&entries, (&[], unsettled), vec![], &known);
+        let open = parties.iter().filter(|(_, amount)| !amount.is_zero());
+        (open.count(), named)
+    };
+    assert_eq!(found(&["2"]), (0, vec![]));
+    // It does not name it.
+    assert_eq!(found(&[]), (2, vec![]));
+}
