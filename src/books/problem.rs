@@ -31,7 +31,7 @@ impl Problem {
     }
 }
 
-/// Whoever does not say that the record is at fault, does not know it.
+/// A reason of which nothing says that the record is at fault.
 impl From<String> for Problem {
     fn from(reason: String) -> Self {
         Self {

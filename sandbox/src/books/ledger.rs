@@ -189,7 +189,7 @@ impl<'c> Builder<'c> {
                 by_key.insert((txn.entity.to_owned(), txn.id.clone()), documents.len());
                 documents.push(Document {
                     txn: at,
-                    foreign: *total,
+                    foreign: total.abs(),
                     home: control.amount,
                     settled_foreign: 0,
                     settled_home: 0,

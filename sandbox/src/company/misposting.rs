@@ -1,4 +1,4 @@
-//! What the records of a company post otherwise than its books say: the sum of all planted errors.
+//! Transactions that records post otherwise than the books say: the sum of all planted errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Refusal, Request, answer};
 use crate::company::Company;
 
-pub(super) const ACCOUNTING: [&str; 14] = [
+pub(super) const ACCOUNTING: [&str; 15] = [
     "Invoice",
     "CreditMemo",
     "SalesReceipt",
@@ -24,6 +24,7 @@ pub(super) const ACCOUNTING: [&str; 14] = [
     "Transfer",
     "JournalEntry",
     "InventoryAdjustment",
+    "TaxPayment",
 ];
 
 pub(super) fn try_ask(
@@ -152,6 +153,8 @@ pub(super) struct Recomputed<'c> {
     documents: HashMap<(String, String), [i128; 4]>,
     /// Quantity and cost of the last purchase of each item.
     bought: HashMap<String, (i128, i128)>,
+    /// The receivable of each customer; empty if it has none of its own.
+    receivables: HashMap<String, String>,
     items: HashMap<String, Value>,
 }
 
@@ -193,6 +196,15 @@ impl<'c> Recomputed<'c> {
             stock: HashMap::new(),
             documents: HashMap::new(),
             bought: HashMap::new(),
+            receivables: records("Customer")
+                .iter()
+                .map(|it| {
+                    (
+                        it["Id"].as_str().unwrap().to_owned(),
+                        reference(it, "ARAccountRef"),
+                    )
+                })
+                .collect(),
             items: items.collect(),
         };
         recomputed.add_journal(&records);
@@ -200,12 +212,10 @@ impl<'c> Recomputed<'c> {
         for entity in ACCOUNTING {
             for record in records(entity) {
                 let id = record["Id"].as_str().unwrap().parse().unwrap();
-                all.push((
-                    record["TxnDate"].as_str().unwrap().to_owned(),
-                    id,
-                    entity,
-                    record,
-                ));
+                let date = record["TxnDate"].as_str();
+                let date = date.or(record["PaymentDate"].as_str());
+                let date = date.map(str::to_owned);
+                all.push((date.unwrap(), id, entity, record));
             }
         }
         all.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
@@ -361,6 +371,15 @@ impl<'c> Recomputed<'c> {
         }
     }
 
+    /// Returns the receivable that the record names, or that of its customer.
+    fn own_receivable(&self, record: &Value) -> Option<String> {
+        let named = reference(record, "ARAccountRef");
+        let of_customer = self.receivables.get(&reference(record, "CustomerRef"));
+        let own = Some(named).filter(|it| !it.is_empty());
+        own.or_else(|| of_customer.cloned())
+            .filter(|it| !it.is_empty())
+    }
+
     fn record(&mut self, entity: &str, record: &Value) {
         let rate = Self::rate(record);
         let home = |sum: i128| rounded(sum * rate, 1_000_000_000);
@@ -370,6 +389,8 @@ impl<'c> Recomputed<'c> {
             "CAD" => "7",
             _ => "5",
         };
+        let own = self.own_receivable(record);
+        let receivable = own.as_deref().unwrap_or(receivable);
         let payable = if currency == "EUR" { "13" } else { "12" };
         let deposit = reference(record, "DepositToAccountRef");
         let (control, sign) = match entity {
@@ -388,6 +409,16 @@ impl<'c> Recomputed<'c> {
                 let check = reference(&record["CheckPayment"], "BankAccountRef");
                 let card = reference(&record["CreditCardPayment"], "CCAccountRef");
                 return self.payment(record, &format!("{check}{card}"), payable, -1);
+            }
+            "TaxPayment" => {
+                let paid = amount(&record["PaymentAmount"]);
+                let paid = if record["Refund"] == "true" {
+                    -paid
+                } else {
+                    paid
+                };
+                self.post(&reference(record, "PaymentAccountRef"), -paid);
+                return self.post("45", paid);
             }
             "Transfer" | "CreditCardPayment" => {
                 let sum = amount(&record["Amount"]);

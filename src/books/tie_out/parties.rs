@@ -174,9 +174,10 @@ pub(crate) fn compare_parties(
     compared.unlinked.extend(moved);
     for (id, open) in parties {
         let mut causes = known.causes(id);
-        if let Some((cause, amount)) = of_others.get(id) {
-            causes.insert(*cause, *amount);
+        for ((_, cause), amount) in of_others.iter().filter(|((party, _), _)| *party == id) {
+            *causes.entry(*cause).or_default() += *amount;
         }
+        causes.retain(|_, amount| !amount.is_zero());
         let party = PartyTieOut {
             kind,
             id: id.to_owned(),
@@ -217,7 +218,7 @@ fn named(
 }
 
 /// Amounts of customers, each with its cause.
-type OfOthers<'o> = BTreeMap<&'o str, (Cause, Decimal)>;
+type OfOthers<'o> = BTreeMap<(&'o str, Cause), Decimal>;
 
 /// Finds payments of a parent that settle nothing, while a document of a sub-customer stays open by the same
 /// amount, or the other way round: of strangers, an equal amount says nothing. Returns the payments, and the amounts by customer.
@@ -229,28 +230,32 @@ fn paid_for_others<'o>(
     let uneven = parties.iter().filter(|(_, open)| !open.is_even());
     let rest: Vec<(&str, &Key, Decimal)> = uneven
         .flat_map(|(id, open)| open.rest.iter().map(|(key, amount)| (*id, *key, *amount)))
-        .filter(|(_, key, _)| !known.keys.contains(*key))
         .collect();
+    // A document with a cause of its own explains a payment that names it.
+    let cause_of = |payment: &Key, document: &Key| match known.keys.contains(document) {
+        false => Some(Cause::LinkMissing),
+        true if known.explained.contains(payment) => known.by_key.get(document).copied(),
+        true => None,
+    };
     let is_payment = |key: &Key| {
         let entity = key.0.as_str();
         PAYMENTS.contains(&entity) || CREDITS.contains(&entity)
     };
     let (mut payments, mut amounts) = (Vec::new(), OfOthers::new());
-    for (payer, payment, paid) in rest.iter().filter(|(_, key, _)| is_payment(key)) {
-        let is_settled = |(owner, key, amount): &&(&str, &Key, Decimal)| {
-            !is_payment(key) && *amount == -*paid && is_related(payer, owner)
-        };
-        let mut settled = rest.iter().filter(is_settled);
+    let unnamed = |key: &Key| is_payment(key) && !known.keys.contains(key);
+    for (payer, payment, paid) in rest.iter().filter(|(_, key, _)| unnamed(key)) {
+        let mut settled = rest.iter().filter_map(|(owner, key, amount)| {
+            let fits = !is_payment(key) && *amount == -*paid && is_related(payer, owner);
+            let cause = cause_of(payment, key).filter(|_| fits)?;
+            Some((owner, cause))
+        });
         // Of several documents it is not known which.
-        if let (Some((owner, ..)), None) = (settled.next(), settled.next()) {
+        if let (Some((owner, cause)), None) = (settled.next(), settled.next()) {
             let is_lost = known.is_settled_by_lost(payer) || known.is_settled_by_lost(owner);
-            let cause = match is_lost {
-                true => Cause::NotLanded,
-                false => Cause::LinkMissing,
-            };
-            payments.extend((!is_lost).then_some(*payment));
+            let cause = if is_lost { Cause::NotLanded } else { cause };
+            payments.extend((cause == Cause::LinkMissing).then_some(*payment));
             for (party, amount) in [(*payer, *paid), (*owner, -*paid)] {
-                amounts.entry(party).or_insert((cause, Decimal::ZERO)).1 += amount;
+                *amounts.entry((party, cause)).or_default() += amount;
             }
         }
     }
@@ -326,6 +331,7 @@ struct Known<'d> {
     keys: BTreeSet<Key>,
     amounts: BTreeMap<(Key, &'d str), Decimal>,
     by_party: HashMap<&'d str, BTreeMap<Cause, Decimal>>,
+    by_key: HashMap<Key, Cause>,
     /// The payments whose records name a document that differs.
     explained: HashSet<&'d Key>,
     /// The transactions that were changed, and stand under another customer or vendor for it.
@@ -349,6 +355,7 @@ impl<'d> Known<'d> {
             keys: BTreeSet::new(),
             amounts: BTreeMap::new(),
             by_party: HashMap::new(),
+            by_key: HashMap::new(),
             explained: HashSet::new(),
             moved: HashMap::new(),
             settled_by_lost: HashSet::new(),
@@ -370,6 +377,7 @@ impl<'d> Known<'d> {
                     known.settled_by_lost.insert(line.party.as_str());
                 }
                 known.keys.insert(key.clone());
+                known.by_key.insert(key.clone(), cause);
                 let amount = line.amount * direction;
                 let party = line.party.as_str();
                 *known.amounts.entry((key.clone(), party)).or_default() += amount;

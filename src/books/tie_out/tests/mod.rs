@@ -1,6 +1,7 @@
 //! Each cause by an example with invented figures, and what must never count as agreed.
 
 mod accounts;
+mod families;
 mod open_documents;
 mod reports;
 mod transactions;

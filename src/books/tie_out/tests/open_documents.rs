@@ -1,17 +1,14 @@
 //! Open documents of customers.
 
-use std::collections::{BTreeMap, HashSet};
-
-use super::super::parties::PartyComparison;
 use super::*;
 
-const DETAIL: [&str; 3] = ["txn_type", "cust_name", "subt_open_bal"];
+pub(super) const DETAIL: [&str; 3] = ["txn_type", "cust_name", "subt_open_bal"];
 
 fn open_row(label: &str, id: &str, amount: &str) -> ReportRow {
     open_row_of("77", label, id, amount)
 }
 
-fn open_row_of(party: &str, label: &str, id: &str, amount: &str) -> ReportRow {
+pub(super) fn open_row_of(party: &str, label: &str, id: &str, amount: &str) -> ReportRow {
     let cells = vec![
         cell(label, Some(id)),
         cell("Ana", Some(party)),
@@ -42,7 +39,7 @@ fn settlement() -> Settlement {
     }
 }
 
-fn compare_open(
+pub(super) fn compare_open(
     entries: &[Entry],
     settlements: &[Settlement],
     rows: Vec<ReportRow>,
@@ -59,7 +56,7 @@ fn compare_known(
     compare_unsettled(entries, (settlements, &[]), rows, known)
 }
 
-fn compare_unsettled(
+pub(super) fn compare_unsettled(
     entries: &[Entry],
     (settlements, unsettled): (&[Settlement], &[&str]),
     rows: Vec<ReportRow>,
@@ -366,81 +363,4 @@ fn an_open_amount_of_a_row_without_a_transaction_is_refused() {
     assert!(read("").is_ok() && read("0.00").is_ok());
     let reason = read("5.00").unwrap_err();
     assert!(reason.contains("names no transaction"), "{reason}");
-}
-
-/// An invoice of 107.00 that the records have under customer 77 and the report under 78.
-fn of_another_customer(known: &[TransactionDifference]) -> PartyComparison {
-    let entries = record("Invoice", "1", "2031-02-01", &SALE);
-    let rows = vec![open_row_of("78", "Invoice", "1", "107.00")];
-    let report = open_documents_of(&answer(&DETAIL, rows), &chart()).unwrap();
-    let owed = Owed {
-        entries: &entries,
-        settlements: &[],
-        unsettled: &HashSet::new(),
-    };
-    let compared = (PartyKind::Customer, &report);
-    compare_parties(&chart(), owed, compared, day("2031-12-31"), known)
-}
-
-#[test]
-fn a_document_of_another_customer_is_named_and_unexplained_unless_it_was_changed() {
-    let found = of_another_customer(&[]);
-    let named = |of: &[TransactionDifference]| -> Vec<_> {
-        let named = of.iter();
-        named.map(|it| (it.id.clone(), it.cause)).collect()
-    };
-    assert_eq!(named(&found.unlinked), [("1".to_owned(), None)]);
-    assert_eq!(found.unlinked[0].date, day("2031-02-01"));
-    let unexplained = |found: &PartyComparison| -> Vec<_> {
-        let parties = found.parties.iter();
-        parties.map(|it| it.unexplained()).collect()
-    };
-    assert_eq!(unexplained(&found), [dec("-107.00"), dec("107.00")]);
-
-    let entries = record("Invoice", "1", "2031-02-01", &SALE);
-    let mut shown = reported("Invoice", "1", "2031-02-01", &SALE);
-    shown.changed_at = Some(at("2031-03-02T00:00:00Z"));
-    for line in &mut shown.lines {
-        line.party = Some("78".to_owned());
-    }
-    let known = compare(&entries, &[shown]);
-    let found = of_another_customer(&known);
-    assert_eq!(named(&found.unlinked), []);
-    assert_eq!(unexplained(&found), [dec("0"), dec("0")]);
-    let causes: Vec<_> = found.parties.iter().map(|it| it.causes.clone()).collect();
-    let of = |amount| BTreeMap::from([(Cause::ChangedSinceLanding, dec(amount))]);
-    assert_eq!(causes, [of("-107.00"), of("107.00")]);
-}
-
-/// A payment of a customer that names nothing, beside an invoice of another one. Returns what is unexplained of
-/// both, and the payments that are named.
-fn paid_by(payer: &str, owner: &str) -> (Vec<(String, Decimal)>, Vec<String>) {
-    let payment = [("1", "107.00"), ("2", "-107.00")];
-    let of = |party: &str, mut entries: Vec<Entry>| {
-        for entry in &mut entries {
-            entry.party = Some(("Customer".to_owned(), party.to_owned()));
-        }
-        entries
-    };
-    let entries = [
-        of(owner, record("Invoice", "1", "2031-02-01", &SALE)),
-        of(payer, record("Payment", "2", "2031-03-01", &payment)),
-    ]
-    .concat();
-    compare_open(&entries, &[], Vec::new())
-}
-
-#[test]
-fn a_payment_for_another_customer_is_explained_only_within_a_family() {
-    // 78 is a part of 77, and 80 of 78.
-    for (payer, owner) in [("77", "78"), ("78", "77"), ("77", "80")] {
-        let (parties, named) = paid_by(payer, owner);
-        assert!(parties.iter().all(|(_, it)| it.is_zero()), "{parties:?}");
-        assert_eq!(named, ["2"], "{payer} for {owner}");
-    }
-    for (payer, owner) in [("77", "79"), ("79", "78")] {
-        let (parties, named) = paid_by(payer, owner);
-        assert!(parties.iter().all(|(_, it)| !it.is_zero()), "{parties:?}");
-        assert_eq!(named, Vec::<String>::new(), "{payer} for {owner}");
-    }
 }

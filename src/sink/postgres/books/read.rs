@@ -43,7 +43,7 @@ pub(super) async fn read(
     Ok((lists, landed))
 }
 
-/// What is known of the tables at the instant of the rows.
+/// The facts about the tables at the instant of the rows.
 struct Sent {
     /// Names of entities that have no table.
     missing: Vec<&'static str>,
