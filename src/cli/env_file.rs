@@ -228,12 +228,12 @@ mod tests {
     #[test]
     fn a_token_of_a_file_is_left_if_the_environment_names_another_company() {
         let file = EnvFile {
-            values: read("QBO_REALM_ID=9\nQBO_REFRESH_TOKEN=of nine\n").unwrap(),
+            values: read("QBO_REALM_ID=9\nQBO_REFRESH_TOKEN=of-nine\n").unwrap(),
             ..EnvFile::none()
         };
         for (named, token) in [
-            (None, Some("of nine")),
-            (Some(" 9 "), Some("of nine")),
+            (None, Some("of-nine")),
+            (Some(" 9 "), Some("of-nine")),
             (Some("8"), None),
         ] {
             let environment = |name: &str| {

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 
 #[derive(Debug, Args)]
 struct RangeFlags {
-    /// Range of changes from: 2025-01-31, 2025-Q1, today, -30d
+    /// Changes from: 2025-01-31, 2025-Q1, today, -30d
     #[arg(
         long,
         alias = "fecha-inicio",

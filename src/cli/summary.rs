@@ -99,7 +99,7 @@ fn unchanged(report: &Report, ending: &Ending) -> Option<String> {
     }
     let names = names.join(", ");
     Some(say!(
-        "no record whose last change is in this range: {names}; older ones belong to earlier ranges",
+        "no record last changed in this range: {names}; older ones are in earlier ranges",
         names
     ))
 }
