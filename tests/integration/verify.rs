@@ -107,8 +107,8 @@ async fn a_record_that_was_edited_after_the_range_is_no_difference_of_it() {
     }
     // Within the range they are stale, and one that was deleted is extra.
     change(&sandbox, "delete", json!({"entity": "Item", "id": "10"}));
-    let report = app.verify(&verify_request(&["items"], "quarter").deep(true));
-    let report = report.await.unwrap();
+    let whole = verify_request(&["items"], "quarter").deep(true);
+    let report = app.verify(&whole).await.unwrap();
     assert_eq!(ids(&report.runs[0], |d| &d.stale), ["1", "2", "3", "4"]);
     assert_eq!(report.runs[0].changed_later, 0);
     let request = VerifyRequest::new(["items"], range).deep(true);
