@@ -279,9 +279,10 @@ async fn pending(client: &(impl GenericClient + Sync)) -> Result<Vec<&'static Mi
 }
 
 fn not_allowed(error: tokio_postgres::Error) -> Error {
-    rights::explained(database_error(error), "database", || {
-        "this role may not create the tables of the schema qbo; let an owner run `qbo-rs db migrate`"
-            .to_owned()
+    rights::explained(database_error(error), "database", |reason| {
+        format!(
+            "{reason}: this role may not create the tables of the schema qbo; let an owner run `qbo-rs db migrate`"
+        )
     })
 }
 

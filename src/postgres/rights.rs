@@ -10,14 +10,18 @@ pub(crate) fn is_refused(error: &Error) -> bool {
     matches!(error, Error::Database { sqlstate: Some(state), .. } if state == REFUSED)
 }
 
-/// Adds to such an error who can do what this role may not do. Any other error stays as it is.
-pub(crate) fn explained(error: Error, setting: &str, advice: impl FnOnce() -> String) -> Error {
+/// Adds to the words of such an error who can do what this role may not do. Any other error stays as it is.
+pub(crate) fn explained(
+    error: Error,
+    setting: &str,
+    with_advice: impl FnOnce(String) -> String,
+) -> Error {
     match error {
         Error::Database {
             reason,
             sqlstate: Some(state),
             ..
-        } if state == REFUSED => Error::config(setting, format!("{reason}: {}", advice())),
+        } if state == REFUSED => Error::config(setting, with_advice(reason)),
         other => other,
     }
 }

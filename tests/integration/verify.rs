@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, TimeDelta};
 use qbo_rs::app::{App, ArchiveRequest, MigrateRequest, StatusRequest, VerifyRequest};
-use qbo_rs::domain::{ENTITIES, Level, Reason, Verification, Window, WindowReport};
+use qbo_rs::domain::{Chunk, ENTITIES, Level, Reason, Verification, Window, WindowReport};
 use qbo_rs::port::{Progress, RunName};
 use qbo_sandbox::{Blemish, Sandbox};
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ async fn a_record_that_was_edited_after_the_range_is_no_difference_of_it() {
     for deep in [false, true] {
         for chunk in ["quarter", "800d"] {
             let request = VerifyRequest::new(["items"], range)
-                .chunk(chunk.parse::<qbo_rs::domain::Chunk>().unwrap())
+                .chunk(chunk.parse::<Chunk>().unwrap())
                 .deep(deep);
             let report = app.verify(&request).await.unwrap();
             let run = &report.runs[0];
@@ -107,8 +107,8 @@ async fn a_record_that_was_edited_after_the_range_is_no_difference_of_it() {
     }
     // Within the range they are stale, and one that was deleted is extra.
     change(&sandbox, "delete", json!({"entity": "Item", "id": "10"}));
-    let report = app.verify(&verify_request(&["items"], "quarter").deep(true));
-    let report = report.await.unwrap();
+    let whole = verify_request(&["items"], "quarter").deep(true);
+    let report = app.verify(&whole).await.unwrap();
     assert_eq!(ids(&report.runs[0], |d| &d.stale), ["1", "2", "3", "4"]);
     assert_eq!(report.runs[0].changed_later, 0);
     let request = VerifyRequest::new(["items"], range).deep(true);

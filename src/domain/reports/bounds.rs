@@ -50,15 +50,13 @@ pub(super) fn check(
             "its Header has more than {most} KB"
         )));
     }
-    let lists = [
-        (columns, MAX_COLUMN_PARTS, "columns"),
-        (rows, MAX_PARTS, "rows and cells"),
-    ];
-    for (json, most, what) in lists {
-        if json.is_some_and(|json| parts_of(json) > most) {
-            let reason = format!("its {what} have more than {most} parts");
-            return Err(Refusal::TooLarge(reason));
-        }
+    if columns.is_some_and(|json| parts_of(json) > MAX_COLUMN_PARTS) {
+        let reason = format!("its columns have more than {MAX_COLUMN_PARTS} parts");
+        return Err(Refusal::TooLarge(reason));
+    }
+    if rows.is_some_and(|json| parts_of(json) > MAX_PARTS) {
+        let reason = format!("its rows and cells have more than {MAX_PARTS} parts");
+        return Err(Refusal::TooLarge(reason));
     }
     Ok(())
 }

@@ -86,9 +86,9 @@ pub(crate) struct LandedAnswer {
 }
 
 fn may_not_create(error: Error, schema: &str) -> Error {
-    rights::explained(error, "schema", || {
+    rights::explained(error, "schema", |reason| {
         format!(
-            "this role may not create {schema}.{TABLE}; let an owner of the schema run the statements of \
+            "{reason}: this role may not create {schema}.{TABLE}; let an owner of the schema run the statements of \
              `qbo-rs db ddl`, and grant this role the use of the table (docs/loading.md, Rights)"
         )
     })

@@ -153,9 +153,9 @@ fn schema_flag(schema: &str) -> String {
 
 /// Says who can create what is missing.
 fn may_not_create(error: Error, schema: &str) -> Error {
-    rights::explained(error, "schema", || {
+    rights::explained(error, "schema", |reason| {
         format!(
-            "this role may not create the tables that are missing in {schema}; let their owner run \
+            "{reason}: this role may not create the tables that are missing in {schema}; let their owner run \
              `qbo-rs db migrate{}` and grant this role their use (docs/loading.md, Rights)",
             schema_flag(schema)
         )
