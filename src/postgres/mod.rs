@@ -12,6 +12,7 @@ mod raw_table;
 pub(crate) mod rights;
 pub(crate) mod server;
 pub(crate) mod survey;
+mod tls;
 
 pub(crate) use self::cleaned::cleaned_json;
 pub(crate) use self::connect::{database_name, host_flags, place, user_of};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use qbo_rs::app::{App, BackfillRequest, LastRun, Service, StatusRequest};
 use qbo_rs::domain::{CompanyStatus, Finding, Level, PageSize, Reason, SkipReason};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -228,7 +229,7 @@ async fn a_sync_mends_a_killed_run_only_if_it_has_read_its_range() {
     database.drop().await;
 }
 
-/// Waits for the first window that a sync commits.
+/// Waits until a sync has its turn.
 async fn until_a_sync_reads(database: &Database) {
     until(database, "SELECT count(*) FROM qbo.sync_turns").await;
 }
@@ -467,8 +468,11 @@ async fn the_status_page_takes_no_sync_that_goes_on_for_trouble_and_knows_one_th
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_knows_of_a_sync_that_goes_on_and_of_what_a_stopped_one_left() {
-    let (sandbox, database) = (slow_sandbox(), Database::create().await);
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = syncing_app(&sandbox, &database);
+    // It is at its first requests until it is stopped.
+    let silence = json!({"fault": "hang", "contains": "Vendor", "times": 0});
+    change(&sandbox, "fault", silence);
     let running = tokio::spawn({
         let app = app.clone();
         async move { app.sync(&everything(&["items", "terms", "vendors"])).await }
@@ -484,6 +488,7 @@ async fn the_status_knows_of_a_sync_that_goes_on_and_of_what_a_stopped_one_left(
     assert_eq!(sync.entities, ["items", "terms", "vendors"]);
     assert_eq!(sync.pid, i64::from(std::process::id()));
     running.abort();
+    change(&sandbox, "clear-faults", json!({}));
     until(
         &database,
         "SELECT (NOT EXISTS (SELECT FROM qbo.sync_turns))::int::bigint",
@@ -587,7 +592,7 @@ async fn a_run_is_one_of_this_process_from_the_instant_at_which_others_see_it() 
 async fn a_run_that_ends_leaves_the_windows_that_another_run_has_taken_over() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
-    let fault = serde_json::json!({"fault": "hang", "contains": "Time >= '2025-", "times": 0});
+    let fault = json!({"fault": "hang", "contains": "Time >= '2025-", "times": 0});
     change(&sandbox, "fault", fault);
     let request = whole_range(&["items"], "year", 1000).strict_windows(true);
     let running = tokio::spawn({
