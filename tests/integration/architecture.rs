@@ -614,7 +614,7 @@ fn every_behaviour_of_the_sandbox_names_tests_that_exist() {
 fn every_promise_names_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut code = rust_text();
-    for directory in ["tests/python", "tests/mage", "tests/spark"] {
+    for directory in ["tests/python", "tests/mage", "tests/spark", "tests/engines"] {
         for entry in std::fs::read_dir(root.join(directory)).unwrap() {
             code.push_str(&std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default());
         }
