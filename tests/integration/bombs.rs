@@ -116,13 +116,21 @@ fn is_flooded(sandbox: &Sandbox, line: &[&str], flood: &Value, more: &[(&str, &s
 fn entitlements_of_any_size_and_form_cost_little_memory_and_time() {
     let sandbox = sandbox_of(1, 1);
     for flood in [
-        json!({"find": "</PlanName>", "put": "<a/>", "mb": 24}),
-        json!({"find": "</PlanName>", "put": "<a>", "mb": 24}),
+        json!({"find": "</PlanName>", "put": "<a/>", "mb": 16}),
+        json!({"find": "</PlanName>", "put": "<a>", "mb": 16}),
         json!({"find": "<QboCompany", "put": " a#=\"\"", "mb": 1}),
     ] {
         let out = tempfile::tempdir().unwrap();
         let file = out.path().join("plan.jsonl");
-        let range = ["--start", "2024-01-01", "--end", "2025-01-01", "--out"];
+        let range = [
+            "--start",
+            "2024-01-01",
+            "--end",
+            "2025-01-01",
+            "--chunk",
+            "year",
+            "--out",
+        ];
         let line = [
             &["extract", "entitlements"],
             &range[..],
