@@ -112,7 +112,9 @@ async fn a_record_that_was_edited_after_the_range_is_no_difference_of_it() {
     assert_eq!(ids(&report.runs[0], |d| &d.stale), ["1", "2", "3", "4"]);
     assert_eq!(report.runs[0].changed_later, 0);
     let request = VerifyRequest::new(["items"], range).deep(true);
-    assert!(app.verify(&request).await.unwrap().is_ok());
+    let report = app.verify(&request).await.unwrap();
+    assert_eq!(ids(&report.runs[0], |d| &d.extra), ["10"]);
+    assert_eq!(report.runs[0].changed_later, 4);
     database.drop().await;
 }
 

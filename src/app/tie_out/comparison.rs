@@ -373,7 +373,7 @@ impl<'c> Comparison<'c> {
                 let balances = (balances, self.findings.end);
                 let differences = &self.findings.differences;
                 let checked = check_open_documents((kind, &open), balances, chart, differences);
-                let said = checked.map(|said| Vec::from_iter(said)).map_err(describe);
+                let said = checked.map(Vec::from_iter).map_err(describe);
                 self.note_all(said.map(|said| said.into_iter().map(describe).collect()));
             }
             let found = self.work(move |findings| findings.compare_parties(kind, &open));

@@ -1,4 +1,4 @@
-//! How much of an answer is taken: what is made of it needs more memory than its text, and a text of tiny
+//! Bounds of an answer: what is made of it needs more memory than its text, and a text of tiny
 //! parts needs most.
 
 use serde_json::value::RawValue;

@@ -276,7 +276,7 @@ impl Generator {
         let unapplied = match self.one_in(25) {
             true => self.rng.random_range(1..9_000),
             // What a parent pays more stays on the receivable that it has named.
-            false if payer != party && first % 4 == 0 => 1_205,
+            false if payer != party && first.is_multiple_of(4) => 1_205,
             false => 0,
         };
         let account = match currency {
@@ -301,7 +301,7 @@ impl Generator {
 
     /// Returns the number of the customer that pays: every other invoice of a job is paid by its parent.
     fn payer_of(party: u32, document: usize) -> u32 {
-        let parent = tables::parent_of(party).filter(|_| document % 2 == 0);
+        let parent = tables::parent_of(party).filter(|_| document.is_multiple_of(2));
         parent.unwrap_or(party)
     }
 
