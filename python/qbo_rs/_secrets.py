@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+#: Shorter texts occur by chance in too many places.
+MIN_SECRET_LENGTH = 4
+
+
 def secrets_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the values of secret settings: those given by keyword, and those of the environment."""
     keywords = dict(_core.settings())
@@ -20,5 +24,14 @@ def secrets_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
-    """Return the text with ``***`` in place of these secrets, in whatever form, and of those that the core holds."""
-    return _core.hide(text, list(secrets))
+    """Return the text with ``***`` in place of these secrets, and of those that the core holds.
+
+    The core finds them in any form, from eight characters on. Shorter ones are found as they are: in its own texts the
+    core would blank out words by them.
+    """
+    secrets = sorted(secrets, key=len, reverse=True)
+    text = _core.hide(text, secrets)
+    for secret in secrets:
+        if len(secret) >= MIN_SECRET_LENGTH:
+            text = text.replace(secret, "***")
+    return text
