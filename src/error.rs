@@ -253,6 +253,13 @@ pub enum Error {
     Internal(String),
 }
 
+/// Returns a text of others in one line: its lines become sentences of one, and what else would change a terminal is
+/// escaped.
+fn quoted(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    one_line(&lines.collect::<Vec<_>>().join(" ")).into_owned()
+}
+
 /// An error and its causes, in one line. Libraries differ in whether a text repeats its cause's.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -290,23 +297,23 @@ impl Error {
     /// A [`Error::Config`] about `setting`.
     pub fn config(setting: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Config {
-            setting: one_line(&setting.into()).into_owned(),
-            reason: one_line(&reason.into()).into_owned(),
+            setting: quoted(&setting.into()),
+            reason: quoted(&reason.into()),
         }
     }
 
     /// A [`Error::Decode`] about `what`.
     pub fn decode(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         Self::Decode {
-            what: one_line(&what.into()).into_owned(),
-            reason: one_line(&hide(&reason.to_string())).into_owned(),
+            what: quoted(&what.into()),
+            reason: quoted(&hide(&reason.to_string())),
         }
     }
 
     /// An [`Error::Database`] in the words of the server.
     pub(crate) fn database(reason: &str, sqlstate: Option<String>, source: Option<Cause>) -> Self {
         Self::Database {
-            reason: one_line(&hide(reason)).into_owned(),
+            reason: quoted(&hide(reason)),
             sqlstate,
             source,
         }
@@ -324,8 +331,8 @@ impl Error {
     /// A [`Error::Landing`] about `path`.
     pub fn landing(path: &std::path::Path, reason: impl std::fmt::Display) -> Self {
         Self::Landing {
-            path: one_line(&path.display().to_string()).into_owned(),
-            reason: one_line(&reason.to_string()).into_owned(),
+            path: quoted(&path.display().to_string()),
+            reason: quoted(&reason.to_string()),
             is_of_place: false,
         }
     }
@@ -347,8 +354,8 @@ impl Error {
             StorageFull,
         ];
         Self::Landing {
-            path: one_line(&path.display().to_string()).into_owned(),
-            reason: one_line(reason).into_owned(),
+            path: quoted(&path.display().to_string()),
+            reason: quoted(reason),
             is_of_place: of_places.contains(&error.kind()),
         }
     }
@@ -443,7 +450,7 @@ mod tests {
             let text = error.to_string();
             assert_eq!(one_line(&text), text);
             assert!(
-                text.contains(r"9\nERROR forged \u{1b}[31m\u{202e}"),
+                text.contains(r"9 ERROR forged \u{1b}[31m\u{202e}"),
                 "{text}"
             );
         }

@@ -66,6 +66,12 @@ impl Comparison {
         compared.flat_map(|found| found.archived_extra.iter().map(String::as_str))
     }
 
+    /// Returns the records that the table alone has, in the windows that differ.
+    pub(crate) fn extra(&self) -> impl Iterator<Item = &str> {
+        let compared = self.compared.values();
+        compared.flat_map(|found| found.extra.iter().map(String::as_str))
+    }
+
     /// Returns the number of records that differ by names in references alone.
     pub(crate) fn renamed_references(&self) -> u64 {
         let compared = self.compared.values();

@@ -177,7 +177,7 @@ impl App {
         let mut findings =
             verify::compare(&**source, &**sink, &entity, &windows, deep, observers).await?;
         let gone = match request.repair {
-            true => mark_archived(&entity, source, sink, &findings, meter).await?,
+            true => mark_gone(&entity, source, sink, &findings, meter).await?,
             false => HashSet::new(),
         };
         let mut repaired = 0;
@@ -227,27 +227,42 @@ impl App {
     }
 }
 
-/// Marks archived records as deleted that QuickBooks does not have any more, and returns their ids: else
-/// each later comparison by number would find one too many, and a row that is lost would make up for it.
-async fn mark_archived(
+/// Marks records as deleted that QuickBooks does not have any more, in the table and in archives, and returns their
+/// ids. Of archives, each later comparison by number would find one too many, and a row that is lost would make up for
+/// it.
+async fn mark_gone(
     entity: &EntitySpec,
     source: &CompanySource,
     sink: &PostgresSink,
     findings: &Comparison,
     meter: &Meter,
 ) -> Result<HashSet<String>> {
-    let extra: HashSet<&str> = findings.archived_extra().collect();
-    if extra.is_empty() {
+    let in_archives: HashSet<&str> = findings.archived_extra().collect();
+    let in_table: HashSet<&str> = findings.extra().collect();
+    if in_archives.is_empty() && in_table.is_empty() {
         return Ok(HashSet::new());
     }
-    let ids: Vec<String> = extra.iter().map(|id| (*id).to_owned()).collect();
+    let extra = in_archives.union(&in_table);
+    let ids: Vec<String> = extra.map(|id| (*id).to_owned()).collect();
     let there = source.look_up(entity, &ids, meter).await?.ids();
     let now = crate::clock::now();
-    let archived = sink.archived_keys(entity).await?;
-    let gone = archived
-        .iter()
-        .filter(|key| extra.contains(&*key.id) && !there.contains(&key.id));
-    let deletions: Vec<Deletion> = gone.map(|key| key.deletion(now)).collect();
+    let mut deletions = Vec::new();
+    if !in_archives.is_empty() {
+        let archived = sink.archived_keys(entity).await?;
+        let gone = archived
+            .iter()
+            .filter(|key| in_archives.contains(&*key.id) && !there.contains(&key.id));
+        deletions.extend(gone.map(|key| key.deletion(now)));
+    }
+    let gone = in_table.difference(&in_archives);
+    deletions.extend(gone.filter(|id| !there.contains(**id)).map(|id| Deletion {
+        id: (*id).to_owned(),
+        at: now,
+        stub: None,
+    }));
+    if deletions.is_empty() {
+        return Ok(HashSet::new());
+    }
     let deleted = Deletions {
         realm_id: source.realm_id(),
         entity,

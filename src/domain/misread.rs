@@ -104,7 +104,7 @@ fn of_unordered(year: u32, first: u32, second: u32) -> Option<String> {
     let dates = [day(year, second, first), day(year, first, second)];
     Some(match dates {
         [Some(latin), Some(american)] if latin != american => {
-            format!("write the year first: {latin} or {american}")
+            format!("put the year first: {latin} or {american}")
         }
         [Some(date), _] | [None, Some(date)] => meant(date),
         [None, None] if second <= 12 => return of_day(year, second, first),
@@ -127,10 +127,7 @@ mod tests {
             ("31/12/2024", "did you mean 2024-12-31?"),
             ("12/31/2024", "did you mean 2024-12-31?"),
             ("31.12.2024", "did you mean 2024-12-31?"),
-            (
-                "05/04/2024",
-                "write the year first: 2024-04-05 or 2024-05-04",
-            ),
+            ("05/04/2024", "put the year first: 2024-04-05 or 2024-05-04"),
             ("05/05/2024", "did you mean 2024-05-05?"),
             ("2024/12/31", "did you mean 2024-12-31?"),
             ("2024-31-12", "did you mean 2024-12-31?"),

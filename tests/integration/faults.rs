@@ -66,7 +66,11 @@ const FAULTS: [&str; 43] = [
 ];
 
 /// Faults that are tested elsewhere, each with the test.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 10] = [
+    (
+        "flood",
+        "reports_of_any_size_and_form_cost_little_memory_and_time",
+    ),
     (
         "cdc-reversed",
         "changes_arrive_whatever_the_groups_of_an_answer_look_like",

@@ -378,3 +378,24 @@ async fn a_company_that_is_refused_is_named_in_the_next_command_and_in_the_log_o
     syncing.wait().unwrap();
     database.drop().await;
 }
+
+/// A backfill sees no deletions, and a comparison does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_quickbooks_has_deleted_is_told_by_a_comparison_and_ended() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = connected(&sandbox, &database).await;
+    let user = User::new(&sandbox, &database);
+    let invoices = "invoices --start 2024-01-01 --end 2026-01-01";
+    for deep in ["", " --deep"] {
+        user.types(&format!("backfill {invoices}"));
+        let delete = json!({"entity": "Invoice", "id": "oldest"});
+        change(&sandbox, "delete", delete);
+        user.fails(&format!("verify {invoices}{deep}"));
+        assert_eq!(failures(&app).await.len(), 1);
+        user.follows_the_status("");
+        assert_eq!(failures(&app).await, [""; 0]);
+    }
+    let deleted = "SELECT count(*) FROM raw.qb_invoices WHERE deleted_at_utc IS NOT NULL";
+    assert_eq!(database.number(deleted).await, 2);
+    database.drop().await;
+}

@@ -5,6 +5,7 @@ mod comparison;
 mod fetch;
 mod findings;
 mod known;
+mod left_out;
 mod lists;
 mod looks;
 mod outcome;
@@ -14,7 +15,7 @@ mod watched;
 
 use std::sync::Arc;
 
-use chrono::{Datelike, NaiveDate};
+use chrono::{Datelike, NaiveDate, TimeDelta};
 use serde::Deserialize;
 use tracing::{Instrument, info_span};
 
@@ -64,6 +65,10 @@ pub struct BooksRequest {
     #[serde(skip, default = "max_read_by_id")]
     pub read_by_id: usize,
 }
+
+/// Days to come that may be compared: companies enter transactions ahead. One further off is a typing error, which would
+/// take the place of all comparisons before it.
+const MAX_AHEAD: TimeDelta = TimeDelta::days(731);
 
 fn max_read_by_id() -> usize {
     MAX_READ_BY_ID
@@ -124,6 +129,10 @@ impl BooksRequest {
     fn first_day(&self) -> Result<NaiveDate> {
         let of_month = self.end.with_day(1).unwrap_or(self.end);
         let start = self.start.unwrap_or(of_month);
+        if self.end.year() <= 9998 && self.end > (crate::clock::now() + MAX_AHEAD).date_naive() {
+            let reason = format!("{} is more than two years ahead", self.end);
+            return Err(Error::config("end", reason));
+        }
         if start.year() < 1900 || self.end.year() > 9998 {
             return Err(Error::config(
                 "end",
@@ -188,5 +197,22 @@ impl App {
         Ok(BooksReport {
             books: vec![company],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_that_is_far_ahead_is_a_typing_error() {
+        let today = crate::clock::now().date_naive();
+        let first_day = |days| BooksRequest::new(today + TimeDelta::days(days)).first_day();
+        assert!(first_day(700).is_ok());
+        let refused = first_day(740).unwrap_err().to_string();
+        assert!(
+            refused.contains("is more than two years ahead"),
+            "{refused}"
+        );
     }
 }
