@@ -41,13 +41,9 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
     /// Records that the open window has failed. One that fails before its first record came is begun by that: a ledger
     /// that has it from another run would keep what that run says.
     async fn record_failure(&mut self, window: Window, error: &Error) {
-        if let Err(error) = self.start_window(window).await {
-            warn!(
-                phase = K::PHASE,
-                event = "failure_not_recorded",
-                "the failure of a window cannot be recorded: {error}"
-            );
-            return;
+        if !matches!(error, Error::Stuck { .. }) {
+            // A ledger that cannot be written says so when the failure is recorded.
+            let _ = self.start_window(window).await;
         }
         let context = self.task.context(window);
         let recorded = self.task.sink.window_failed(&context, error);

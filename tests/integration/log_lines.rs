@@ -87,9 +87,9 @@ fn no_text_of_others_begins_a_line_of_the_log() {
     }
 }
 
-/// Commands print on stdout what the log and a landing file say.
+/// Commands print what a landing file says.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_text_of_a_landing_file_begins_a_line_of_stdout() {
+async fn no_text_of_a_landing_file_begins_a_line_that_a_command_prints() {
     let (sandbox, database) = (sandbox_of(1, 1), Database::create().await);
     let home = tempfile::tempdir().unwrap();
     let forged = "9\nERROR forged \u{1b}[31m \u{202e}";
@@ -105,13 +105,13 @@ async fn no_text_of_a_landing_file_begins_a_line_of_stdout() {
     for words in [&["load", file][..], &["status", "customers", "-v"]] {
         let ended = files::command(&sandbox, Some(&database), home.path(), words).output();
         let ended = ended.unwrap();
-        let stdout = String::from_utf8(ended.stdout).unwrap();
+        let said = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
         let (told, forged) = (
-            stdout.contains("ERROR forged"),
-            stdout.contains("\nERROR forged"),
+            said.contains("ERROR forged"),
+            said.contains("\nERROR forged"),
         );
-        assert_eq!((told, forged), (true, false), "{words:?}: {stdout}");
-        assert!(!stdout.contains(['\u{1b}', '\u{202e}']), "{stdout}");
+        assert_eq!((told, forged), (true, false), "{words:?}: {said}");
+        assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said}");
     }
     database.drop().await;
 }
