@@ -168,7 +168,7 @@ class BusyError(RetriableError):
 
 
 class RequestCapError(RetriableError):
-    """As many were sent as ``max_requests``, or ``max_monthly_reads``, allows; committed windows stay."""
+    """The requests that ``max_requests`` or ``max_monthly_reads`` allows are sent; committed windows stay."""
 
 
 class StoppedError(RetriableError):

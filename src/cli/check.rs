@@ -7,7 +7,7 @@ use super::exit::{ExitCode, Outcome};
 use super::output::Printer;
 use super::signals::block_on;
 use super::words::width;
-use super::wrap::{broken, columns, hanging};
+use super::wrap::{broken, hanging, table_columns};
 use crate::app::{App, CheckLine, CheckReport, CheckRequest, CheckStatus};
 use crate::config::Settings;
 use crate::language::{say, translated};
@@ -22,7 +22,7 @@ pub(super) fn run(
 ) -> Outcome {
     let request = request.unknown_variables(unknown(env_file.all_names()));
     let report = block_on(app.check(&request))?;
-    printer.print(&report, || describe(&report, columns()))?;
+    printer.print(&report, || describe(&report, table_columns()))?;
     Ok(match report.is_ok() {
         true => ExitCode::Done,
         false => ExitCode::Refused,

@@ -309,7 +309,7 @@ fn run_demo(
     let code = runs::print(&demo.report, printer, &runs::demo_ending(tally))?;
     if !printer.json {
         let landed = block_on(demo.app.show(&ShowRequest::new("invoices").limit(5_u32)))?;
-        let table = show::table(&landed, wrap::columns());
+        let table = show::table(&landed, wrap::table_columns());
         output::text(&next_steps::demo(program, &demo, &table));
     }
     Ok(code)

@@ -44,7 +44,7 @@ pub(super) fn run(
     })?;
     match arguments.csv {
         true => output::text(&csv(&report, std::io::stdout().is_terminal())),
-        false => printer.print_table(&report, || table(&report, super::wrap::columns()))?,
+        false => printer.print_table(&report, || table(&report, super::wrap::table_columns()))?,
     }
     Ok(ExitCode::Done)
 }

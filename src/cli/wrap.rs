@@ -17,8 +17,13 @@ const COMMANDS: [&str; 7] = [
     "createdb",
 ];
 
-/// Returns the width that texts on stdout may have: that of `COLUMNS` or of the terminal. Without a terminal,
-/// for which another program reads them, nothing limits it.
+/// Returns the width that a table may have: that of `COLUMNS`, also where no terminal shows it, or of the terminal.
+pub(super) fn table_columns() -> usize {
+    named().unwrap_or_else(columns)
+}
+
+/// Returns the width that texts on stdout may have: that of the terminal. Without one, another program reads them, and
+/// nothing limits it.
 pub(super) fn columns() -> usize {
     columns_of(&console::Term::stdout(), std::io::stdout().is_terminal())
 }
@@ -29,15 +34,15 @@ pub(super) fn columns_of_stderr() -> usize {
 }
 
 fn columns_of(term: &console::Term, is_terminal: bool) -> usize {
-    let named = std::env::var("COLUMNS").ok();
-    if let Some(width) = named.and_then(|text| text.trim().parse().ok()) {
-        return width;
+    let of_terminal = || term.size_checked().map(|(_, width)| usize::from(width));
+    match is_terminal {
+        true => named().or_else(of_terminal).unwrap_or(USUAL_WIDTH),
+        false => usize::MAX,
     }
-    match term.size_checked() {
-        _ if !is_terminal => usize::MAX,
-        Some((_, width)) => usize::from(width),
-        None => USUAL_WIDTH,
-    }
+}
+
+fn named() -> Option<usize> {
+    std::env::var("COLUMNS").ok()?.trim().parse().ok()
 }
 
 /// Breaks the lines of a text that are too long. Each goes on a little to the right of its beginning.
