@@ -83,7 +83,8 @@ def test_failed_windows_are_named_up_to_ten_and_counted(run, qbo):
     assert report_of(process)
     *windows, more, rest = last_lines(process)
     assert [f"[{month}-01T00:00:00Z" in line for month, line in zip(months, windows, strict=False)] == [True] * 10
-    assert all("HTTP 400" in line for line in windows)
+    assert "HTTP 400" in windows[0]
+    assert all(line.endswith(": failed, for the same reason") for line in windows[1:]), windows
     assert "2 more failures" in more
     # Nothing is set aside.
     assert (REST in rest, "qbo-rs status" in rest) == (False, True), rest

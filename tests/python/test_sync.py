@@ -72,7 +72,8 @@ def test_a_closed_company_ends_a_year_by_day_in_a_few_lines(run, qbo, database):
     result = run("backfill", "items", "--start", "2025-01-01", "--end", "2026-01-01")
     assert result.returncode == 1
     assert result.stdout.count("\n") + result.stderr.count("\n") < 20
-    assert "364 windows" in result.stdout
+    assert "365 of 365 windows failed" in result.stdout
+    assert "364 windows" in result.stderr
     assert qbo.stats()["data_requests"] == 1
     assert database.query("SELECT count(*) FROM qbo.windows WHERE status = 'running'") == [(0,)]
 
