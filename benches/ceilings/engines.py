@@ -28,6 +28,10 @@ PYTHONS = {
     name: ROOT / ".venv" / "spark" / folder / "bin" / "python"
     for name, folder in [("sail", "sail"), ("spark", "cluster")]
 }
+DUE = """
+INSERT INTO qbo.sync_accounts (realm_id, next_sync_at_utc) SELECT realm_id, now() FROM qbo.accounts
+ON CONFLICT (realm_id) DO UPDATE SET next_sync_at_utc = now()
+"""
 IN_STEP = """
 SELECT count(*) FROM (
     SELECT realm_id FROM qbo.sync_state WHERE last_success_at_utc > %s AND entity = ANY(%s)
@@ -49,14 +53,14 @@ class Engine(NamedTuple):
 def serve(workers: int, environment: dict[str, str], companies: int) -> Iterator[Engine]:
     """Start so many processes of the service at each sync; they divide the companies by their turns."""
     spent = 0.0
-    # New companies are due at once, and not again while the others are copied. Later, all are due.
-    intervals = iter(["1h", "1s"])
 
     def sync() -> float:
         nonlocal spent
-        line = [COMMAND, "serve", *ENTITIES, "--port", "0", "--every", next(intervals), "--log-level", "error"]
+        line = [COMMAND, "serve", *ENTITIES, "--port", "0", "--every", "1h", "--log-level", "error"]
         with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as database:
             since = database.execute("SELECT clock_timestamp()").fetchone()[0]
+            # None is due a second time while others are copied.
+            database.execute(DUE)
             begin = time.monotonic()
             running = [subprocess.Popen(line, env=environment, stdout=-3, stderr=-3) for _ in range(workers)]
             try:
