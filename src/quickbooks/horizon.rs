@@ -3,9 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
-/// So much later than this machine's present a clock of QuickBooks is believed. Until then all is read, but no time
+/// So much later than this machine's present a clock of QuickBooks is believed: a sync looks back as far. Until then all is read, but no time
 /// beyond is taken for read: with a clock that was wrong for one answer, or is set back, changes to come would lie in it.
-const MAX_AHEAD: TimeDelta = TimeDelta::hours(1);
+const MAX_AHEAD: TimeDelta = TimeDelta::minutes(5);
 
 /// A difference of two clocks that people should know of.
 const MAX_DIFFERENCE: TimeDelta = TimeDelta::days(1);
@@ -57,7 +57,7 @@ mod tests {
             assert_eq!(horizon.reads_until, now + behind - lag);
             assert_eq!(horizon.claims_until, horizon.reads_until);
         }
-        for ahead in [TimeDelta::minutes(61), day * 60] {
+        for ahead in [TimeDelta::minutes(6), day * 60] {
             let horizon = of(Some(now + ahead));
             assert_eq!(horizon.reads_until, now + ahead - lag);
             assert_eq!(horizon.claims_until, now + MAX_AHEAD - lag);

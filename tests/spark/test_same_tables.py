@@ -74,7 +74,7 @@ def test_one_process_executors_and_frames_have_the_same_rows(qbo, database, spar
     qbo.clock(advance="10m")
     qbo_rs.spark.sync(spark, ENTITIES, partitions=3, strict=True)
     backfill()
-    end = datetime.fromisoformat(qbo.clock(advance="0s").replace("Z", "+00:00")) - timedelta(minutes=5)
+    end = datetime.fromisoformat(qbo.clock(advance="0s").replace("Z", "+00:00")) - timedelta(minutes=6)
     options = {"entities": ",".join(ENTITIES), "start": START, "end": f"{end:%Y-%m-%dT%H:%M:%SZ}"}
     rows = spark.read.format("qbo").options(**options).load().collect()
     frame = {(row["realm_id"], row["entity"], row["id"]): json.loads(row["payload"]) for row in rows}
