@@ -253,8 +253,7 @@ pub enum Error {
     Internal(String),
 }
 
-/// Returns a text of others in one line: its lines become sentences of one, and what else would change a terminal is
-/// escaped.
+/// Returns a text of others as one line: its lines are joined, and what would change a terminal is escaped.
 fn quoted(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     one_line(&lines.collect::<Vec<_>>().join(" ")).into_owned()

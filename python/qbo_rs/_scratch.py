@@ -33,8 +33,8 @@ def scratch(purpose: str) -> Iterator[Path]:
     """Make a directory of mode 0700 for the time of a block, and remove what killed processes have left.
 
     A directory is locked as long as its process lives, so that others know that it is no leftover, as `Scratch` of the
-    core does it. Where directories cannot be locked, what a killed process leaves stays. A child of a fork
-    leaves it to its owner. Windows cannot lock a directory: what a killed process leaves stays there.
+    core does it. Where directories cannot be locked, as on Windows, what a killed process leaves stays. A child of a
+    fork leaves it to its owner.
     """
     if sys.platform == "win32":
         with tempfile.TemporaryDirectory(prefix=f"qbo_rs-{purpose}.") as kept:

@@ -3,8 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
-/// So much later than this machine's present a clock of QuickBooks is believed: a sync looks back as far. Until then all is read, but no time
-/// beyond is taken for read: with a clock that was wrong for one answer, or is set back, changes to come would lie in it.
+/// The lead over this machine's clock that is believed of QuickBooks' clock. A sync looks back as far. Everything is read
+/// up to QuickBooks' present, but no later time counts as read: if its clock was wrong for one answer, or is set back,
+/// changes to come would lie in that time.
 const MAX_AHEAD: TimeDelta = TimeDelta::minutes(5);
 
 /// A difference of two clocks that people should know of.

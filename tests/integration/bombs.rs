@@ -7,7 +7,7 @@ use qbo_rs::domain::WindowStatus;
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
-use crate::command::{Ended, extract, measured};
+use crate::command::{Ended, RANGE, extract, measured};
 use crate::files::{command, text};
 use crate::support::{Database, app, assert_complete, change, request, truth, whole_range};
 
@@ -122,19 +122,10 @@ fn entitlements_of_any_size_and_form_cost_little_memory_and_time() {
     ] {
         let out = tempfile::tempdir().unwrap();
         let file = out.path().join("plan.jsonl");
-        let range = [
-            "--start",
-            "2024-01-01",
-            "--end",
-            "2025-01-01",
-            "--chunk",
-            "year",
-            "--out",
-        ];
         let line = [
             &["extract", "entitlements"],
-            &range[..],
-            &[file.to_str().unwrap()],
+            &RANGE[..],
+            &["--out", file.to_str().unwrap()],
         ]
         .concat();
         is_flooded(&sandbox, &line, &flood, &[]);

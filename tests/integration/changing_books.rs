@@ -5,12 +5,13 @@ use std::collections::{HashMap, HashSet};
 use chrono::{Datelike, NaiveDate, TimeDelta};
 use qbo_rs::app::{App, BooksRequest};
 use qbo_rs::domain::{BooksStatus, CompanyBooks};
-use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
+use qbo_sandbox::Sandbox;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde_json::{Value, json};
 
 use crate::support::{Database, a_minute_ago, change, everything, syncing_app, truth};
+use crate::tie_out::company;
 
 /// What people change, and how.
 const KINDS: [(&str, &[&str]); 5] = [
@@ -51,13 +52,7 @@ struct World {
 
 impl World {
     async fn new(seed: u64) -> Self {
-        let sandbox = Sandbox::start(SandboxOptions {
-            seed,
-            books: Some(150),
-            throttle: ThrottleOptions::NONE,
-            ..SandboxOptions::default()
-        })
-        .unwrap();
+        let sandbox = company(seed, 150);
         let database = Database::create().await;
         let app = syncing_app(&sandbox, &database);
         let world = Self {

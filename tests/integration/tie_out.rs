@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Database, a_minute_ago, change, everything, living, syncing_app, truth};
 
-fn company(seed: u64, transactions: u32) -> Sandbox {
+/// Returns a company with books.
+pub(crate) fn company(seed: u64, transactions: u32) -> Sandbox {
     Sandbox::start(SandboxOptions {
         seed,
         books: Some(transactions),

@@ -5,10 +5,11 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use qbo_rs::app::{App, BooksRequest};
 use qbo_rs::domain::{BooksStatus, CompanyBooks};
-use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
+use qbo_sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::support::{Database, change, everything, seconds_ago, syncing_app};
+use crate::tie_out::company;
 
 /// An account of expenses and the bank of every company of the sandbox.
 pub(crate) const EXPENSE: &str = "30";
@@ -25,13 +26,7 @@ pub(crate) struct World {
 impl World {
     /// Copies a company with a few more journal entries, and compares all its books.
     pub(crate) async fn new(seed: u64, journal: &[(&str, &str)]) -> Self {
-        let sandbox = Sandbox::start(SandboxOptions {
-            seed,
-            books: Some(120),
-            throttle: ThrottleOptions::NONE,
-            ..SandboxOptions::default()
-        })
-        .unwrap();
+        let sandbox = company(seed, 120);
         let database = Database::create().await;
         let app = syncing_app(&sandbox, &database);
         let world = Self {
