@@ -63,7 +63,7 @@ struct Connection {
     replaced: HashMap<String, DateTime<Utc>>,
 }
 
-/// What an authorization code was issued for.
+/// The request that an authorization code was issued for.
 #[derive(Debug)]
 struct Code {
     realm_id: String,

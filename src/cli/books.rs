@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::books_remedies::{Flags, remedies};
 use super::grid::{Column, Grid};
 use super::logging::language;
 use super::shortfall::{Failure, Shortfall};
@@ -28,10 +29,13 @@ const NOT_READ: &str = "not_read";
 const NOTHING: &str = "0.00";
 /// The place of the column of what is not explained.
 const UNEXPLAINED_PLACE: usize = 4;
+/// The place of the column of causes, the last one.
+const CAUSE_PLACE: usize = 5;
 
-/// Describes a tie-out: the accounts that differ, the transactions behind them, and a verdict.
-pub(super) fn tied_out(report: &BooksReport) -> String {
-    report.books.iter().map(company).collect()
+/// Describes a tie-out: the accounts that differ, the transactions behind them, a verdict, and the commands that help.
+pub(super) fn tied_out(report: &BooksReport, flags: &Flags, again: &str) -> String {
+    let of_company = |books| company(books) + &remedies(books, flags, again);
+    report.books.iter().map(of_company).collect()
 }
 
 /// The last line of a comparison that ends with exit code 1.
@@ -124,9 +128,11 @@ fn company(books: &CompanyBooks) -> String {
         .iter()
         .filter(|account| !account.causes.is_empty() || account.difference != NOTHING)
         .collect();
-    out.push_str(&table(&different, width()));
-    // The table has the one cause of all others.
-    for account in different.iter().filter(|it| it.causes.len() > 1) {
+    let (drawn, has_causes) = table(&different, width());
+    out.push_str(&drawn);
+    // The table has the one cause of all others, if it has room.
+    let is_left = |it: &&&AccountBooks| !has_causes || it.causes.len() > 1;
+    for account in different.iter().filter(is_left) {
         for cause in &account.causes {
             // Writing to a string cannot fail.
             let _ = writeln!(
@@ -198,21 +204,35 @@ fn verdict(books: &CompanyBooks, different: usize) -> String {
     }
 }
 
-/// Draws the accounts that differ. Their unexplained parts are shown if there are any.
-fn table(accounts: &[&AccountBooks], width: usize) -> String {
+/// Draws the accounts that differ, and returns whether it had room for their causes. Their unexplained parts are shown
+/// if there are any.
+fn table(accounts: &[&AccountBooks], width: usize) -> (String, bool) {
     if accounts.is_empty() {
-        return String::new();
+        return (String::new(), true);
     }
-    let has_rest = accounts.iter().any(|it| it.unexplained != NOTHING);
-    let heads = [
+    let heads = heads();
+    let whole = grid_of(accounts, &heads, heads.len());
+    match whole.fits(width) {
+        true => (whole.draw(width), true),
+        false => (grid_of(accounts, &heads, CAUSE_PLACE).draw(width), false),
+    }
+}
+/// The columns of the table, each with whether it has numbers.
+fn heads() -> [(String, bool); 6] {
+    [
         (say!("account"), false),
         (say!("report"), true),
         (say!("records"), true),
         (say!("difference"), true),
         (say!("unexplained"), true),
         (say!("cause"), false),
-    ];
-    let is_shown = |place: usize| place != UNEXPLAINED_PLACE || has_rest;
+    ]
+}
+
+/// Fills the first `count` columns.
+fn grid_of<'h>(accounts: &[&AccountBooks], heads: &'h [(String, bool)], count: usize) -> Grid<'h> {
+    let has_rest = accounts.iter().any(|it| it.unexplained != NOTHING);
+    let is_shown = |place: usize| place < count && (place != UNEXPLAINED_PLACE || has_rest);
     let columns = heads
         .iter()
         .enumerate()
@@ -223,14 +243,19 @@ fn table(accounts: &[&AccountBooks], width: usize) -> String {
         is_whole: place > 0,
     }));
     for account in accounts {
-        let causes: Vec<&str> = account.causes.iter().map(|it| it.cause).collect();
+        // Several causes stand below the table, each with its amount.
+        let cause = match &account.causes[..] {
+            [] => String::new(),
+            [only] => only.cause.to_owned(),
+            several => say!("{n} causes", n = several.len()),
+        };
         let cells = [
             &format!("{} {}", account.account_id, account.name),
             &account.report,
             &account.records,
             &account.difference,
             &account.unexplained,
-            &causes.join(", "),
+            &cause,
         ];
         let shown = cells
             .into_iter()
@@ -238,7 +263,7 @@ fn table(accounts: &[&AccountBooks], width: usize) -> String {
             .filter(|(place, _)| is_shown(*place));
         grid.push("", shown.map(|(_, cell)| cell.as_str()));
     }
-    grid.draw(width)
+    grid
 }
 
 fn transactions(books: &CompanyBooks, out: &mut String) {
@@ -394,15 +419,18 @@ mod tests {
         let mut listed = String::new();
         transactions(&books, &mut listed);
         assert_eq!(listed.lines().next(), Some("Bill 3 of 2031-01-02: void"));
-        let mut drawn = table(&books.accounts.iter().collect::<Vec<_>>(), 80);
+        let (mut drawn, _) = table(&books.accounts.iter().collect::<Vec<_>>(), 80);
         assert_eq!(
             drawn,
             "account  report  records  difference  unexplained  cause\n\
              1 Rent     5.00     3.00        2.00         0.00  void\n\
              2 Rent     5.00     3.00        2.00         1.00  void\n"
         );
-        drawn = table(&[&books.accounts[0]], 80);
+        (drawn, _) = table(&[&books.accounts[0]], 80);
         assert!(!drawn.contains("unexplained"), "{drawn}");
+        // Where the table has no room for them, the causes stand below it.
+        let (drawn, has_causes) = table(&books.accounts.iter().collect::<Vec<_>>(), 50);
+        assert!(!has_causes && !drawn.contains("cause"), "{drawn}");
         let mut payroll = books.clone();
         let checks = (10..14).map(|n| transaction(&n.to_string(), REPORT_ONLY));
         payroll.transactions.extend(checks);

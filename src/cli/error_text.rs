@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::early::Early;
 use super::exit::ExitCode;
+use super::misread_number::misread_number;
 use super::wrap::{broken, columns_of_stderr, wrapped};
 use super::{hint, language, logging, output};
 use crate::error::Error;
@@ -183,7 +184,7 @@ pub(super) fn report_usage(error: clap::Error, args: &[OsString], early: Early) 
         report_as(cause, typed(cause, args), early.json);
         return ExitCode::Refused;
     }
-    if let Some(error) = of_ours(&error) {
+    if let Some(error) = of_ours(&error).or_else(|| misread_number(&error)) {
         report_as(&error, typed(&error, args), early.json);
         return ExitCode::Refused;
     }

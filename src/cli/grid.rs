@@ -42,6 +42,11 @@ impl<'a> Grid<'a> {
         self.rows.push((mark, cells.collect()));
     }
 
+    /// Returns whether all columns fit, those of text made narrower if need be.
+    pub(super) fn fits(&self, width: usize) -> bool {
+        self.widths(width).len() == self.columns.len()
+    }
+
     /// Draws the table. Cells of text are cut where it would be wider than `width`; columns that do not
     /// fit even so are left out, and named.
     pub(super) fn draw(&self, width: usize) -> String {

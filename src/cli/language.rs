@@ -115,10 +115,17 @@ pub(super) fn usage(error: &clap::Error) -> Option<String> {
     let line = |line: &str| {
         let words = line.trim_start();
         let indent = &line[..line.len() - words.len()];
-        let words = match (words.strip_prefix("tip: "), words.strip_prefix("Usage:")) {
-            (Some(tip), _) => say!(in language; "tip: {tip}", tip = translated_into(language, tip)),
-            (_, Some(usage)) => say!(in language; "Usage:") + usage,
-            _ => translated_into(language, words).into_owned(),
+        let values = || words.strip_prefix("[possible values: ")?.strip_suffix(']');
+        let words = if let Some(tip) = words.strip_prefix("tip: ") {
+            say!(in language; "tip: {tip}", tip = translated_into(language, tip))
+        } else if let Some(usage) = words.strip_prefix("Usage:") {
+            say!(in language; "Usage:") + usage
+        } else if let Some(values) = values() {
+            let text =
+                say!(in language; "{before} [possible values: {values}]", before = "", values);
+            text.trim_start().to_owned()
+        } else {
+            translated_into(language, words).into_owned()
         };
         format!("{indent}{words}\n")
     };

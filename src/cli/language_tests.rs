@@ -85,6 +85,7 @@ const NO_SENTENCES: &[&str] = &[
     "coalesce(({record} #>> '{MetaData,LastUpdatedTime}')::timestamptz, ingested_at_utc) + interval '1 second'",
     "coalesce(jsonb_path_query_first({payload}, 'strict $.* ? (exists (@.Id))', '{{}}', true), {payload})",
     "at path",
+    "is not in",
     "complete -c qbo-rs -n '__fish_seen_subcommand_from {name}' -f -a '{names}'",
     "db migrate",
     "password missing",
@@ -125,6 +126,7 @@ const NO_SENTENCES: &[&str] = &[
     "qbo-rs reports",
     "qbo-rs load {}{}",
     "qbo-rs verify {entity} --start {start} --end {end}{deep} --repair{flag}",
+    "qbo-rs verify {entities} --deep --repair{flags}",
     "{about} of company {realm_id}: {text}.",
 ];
 

@@ -9,6 +9,7 @@ mod auth;
 mod basis;
 mod board;
 mod books;
+mod books_remedies;
 mod check;
 mod command_line;
 mod company;
@@ -25,6 +26,7 @@ mod language;
 mod local;
 mod logging;
 mod mage;
+mod misread_number;
 mod next_steps;
 mod output;
 mod pages;
@@ -203,7 +205,7 @@ fn execute(
         Command::Backfill(request) => runs::backfill(&app, tally, &request, printer),
         Command::Extract(arguments) => runs::extract(&app, tally, arguments, lang, printer),
         Command::Load(request) => runs::load(&app, tally, &request, printer),
-        Command::Verify(arguments) => verify::run(&app, arguments, names_schema, printer),
+        Command::Verify(arguments) => verify::run(&app, tally, arguments, names_schema, printer),
         Command::Serve(arguments) => serve::run(&app, arguments),
         Command::Sync(arguments) => sync::run(&app, tally, &arguments.of_company(company), printer),
         Command::Show(arguments) => show::run(&app, *arguments, names_schema, printer),

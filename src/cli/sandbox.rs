@@ -195,8 +195,8 @@ pub(super) fn run(
             url,
             port,
         }) => {
-            let url = url.clone().or(port.map(local));
-            control(command.as_deref(), arguments, url, printer)
+            let url = url_of(&app.settings, url.clone().or(port.map(local)))?;
+            control(command.as_deref(), arguments, &url, printer)
         }
         Some(SandboxAction::Conform(request)) => {
             let report = block_on(app.conform(request))?;
@@ -204,7 +204,7 @@ pub(super) fn run(
             Ok(ExitCode::Done)
         }
         None if arguments.stop => {
-            let url = url_of(arguments.port.map(local));
+            let url = url_of(&app.settings, arguments.port.map(local))?;
             let answer = asked(&url, "stop", &[])?;
             printer.print(&json_of(&answer)?, || {
                 say!("the sandbox at {url} ended", url) + "\n"

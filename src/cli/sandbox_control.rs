@@ -5,6 +5,7 @@ use super::output::{self, Printer};
 use super::signals::block_on;
 use super::words::flow;
 use super::wrap::{columns, hanging, wrapped};
+use crate::config::Settings;
 use crate::domain::closest;
 use crate::error::{Error, Result};
 use crate::language::{say, translated};
@@ -17,22 +18,25 @@ pub(super) const DEFAULT_PORT: u16 = 8911;
 pub(super) fn control(
     command: Option<&str>,
     arguments: &[String],
-    url: Option<String>,
+    url: &str,
     printer: Printer,
 ) -> Outcome {
-    let url = url_of(url);
     let text = match (command, arguments, printer.json) {
-        (None, _, false) | (Some("help"), [], false) => names(&asked(&url, "help", &[])?)?,
-        (Some("help"), [name, ..], false) => described(&asked(&url, "help", &[])?, name)?,
-        (command, ..) => asked(&url, command.unwrap_or("help"), arguments)? + "\n",
+        (None, _, false) | (Some("help"), [], false) => names(&asked(url, "help", &[])?)?,
+        (Some("help"), [name, ..], false) => described(&asked(url, "help", &[])?, name)?,
+        (command, ..) => asked(url, command.unwrap_or("help"), arguments)? + "\n",
     };
     output::text(&text);
     Ok(ExitCode::Done)
 }
 
-/// Returns the address that was named, or the usual one.
-pub(super) fn url_of(named: Option<String>) -> String {
-    named.unwrap_or_else(|| environment("QBO_API_URL", local(DEFAULT_PORT)))
+/// Returns the address that was named, else that of the settings, else the usual one.
+pub(super) fn url_of(settings: &Settings, named: Option<String>) -> Result<String> {
+    let set = match named {
+        Some(named) => Some(named),
+        None => settings.named_api_url()?,
+    };
+    Ok(set.unwrap_or_else(|| local(DEFAULT_PORT)))
 }
 
 /// Returns the address of a sandbox of this machine.

@@ -2,10 +2,13 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
+use super::books_remedies::Flags;
+use super::command_line::schema_flag;
 use super::company::use_schema;
 use super::exit::{ExitCode, Outcome};
 use super::output::{self, Printer};
 use super::range::OptionalDays;
+use super::tally::Tally;
 use super::{block_on, books, unequal};
 use crate::app::{App, BooksRequest, DEFAULT_LEDGER_SCHEMA, VerifyRequest};
 
@@ -97,6 +100,7 @@ fn spelled(name: &str) -> String {
 /// Compares and prints; the exit code is 1 if anything differs without a named cause.
 pub(super) fn run(
     app: &App,
+    tally: &Tally,
     arguments: VerifyArguments,
     names_schema: bool,
     printer: Printer,
@@ -114,7 +118,15 @@ pub(super) fn run(
         VerifyArguments::Books(mut request) => {
             use_schema(app, names_schema, &mut request.schema)?;
             let report = block_on(app.verify_books(&request))?;
-            printer.print_translated(&report, || books::tied_out(&report))?;
+            let flags = Flags {
+                company: tally.company_flag() + &tally.env_file_flag(),
+                schema: match names_schema {
+                    true => schema_flag(&request.schema),
+                    false => String::new(),
+                },
+            };
+            let text = || books::tied_out(&report, &flags, &tally.again());
+            printer.print_translated(&report, text)?;
             if !report.is_ok() {
                 books::explain(&report);
             }

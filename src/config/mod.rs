@@ -172,6 +172,19 @@ impl Settings {
         self.values.get(name).map(String::as_str).or_else(default)
     }
 
+    /// Returns the address of the API that is set, without a slash at its end; nothing if none is set.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it is no address that requests may go to.
+    pub(crate) fn named_api_url(&self) -> Result<Option<String>> {
+        const NAME: &str = "QBO_API_URL";
+        let Some(named) = self.get(NAME) else {
+            return Ok(None);
+        };
+        let url = self.url(NAME, named)?;
+        Ok(Some(url.as_str().trim_end_matches('/').to_owned()))
+    }
+
     fn text(&self, name: &'static str) -> String {
         self.get(name).unwrap_or_default().to_owned()
     }

@@ -6,17 +6,44 @@ use serde::Serialize;
 /// The word for a difference that no cause explains, in place of a cause.
 pub const UNEXPLAINED: &str = "unexplained";
 
-/// The causes of which docs/books.md says that they need nobody.
-pub(crate) const FOR_NOBODY: [&str; 4] = [
-    "report_only",
-    "archived",
-    "changed_after_report",
-    "rounding",
-];
+/// The remedy for the differences of a cause (docs/books.md, "How to read a difference").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// Nobody has to do anything.
+    Nothing,
+    /// A sync reads what QuickBooks has changed or deleted.
+    Sync,
+    /// A comparison record by record finds what a sync does not see, and reads it again.
+    Repair,
+    /// The next comparison reads what this one could not.
+    CompareAgain,
+    /// The difference follows from others, and ends with them.
+    EndsWithOthers,
+    /// Somebody has to look at it.
+    Look,
+}
+
+/// Returns the remedy for a cause.
+pub(crate) fn remedy(cause: &str) -> Remedy {
+    match cause {
+        "report_only" | "archived" | "changed_after_report" | "rounding" => Remedy::Nothing,
+        "not_landed"
+        | "deleted_at_source"
+        | "changed_since_landing"
+        | "not_posted"
+        | "period_moved"
+        | "void" => Remedy::Sync,
+        "duplicate" | "wrong_sign" | "amount" | "other_account" | "incomplete_record" | "tax"
+        | "tax_rounding" | "fx" | "link_missing" => Remedy::Repair,
+        "not_read" => Remedy::CompareAgain,
+        "inventory" => Remedy::EndsWithOthers,
+        _ => Remedy::Look,
+    }
+}
 
 /// Returns whether somebody has to do something about a difference of a cause.
 pub(crate) fn needs_somebody(cause: &str) -> bool {
-    !FOR_NOBODY.contains(&cause)
+    remedy(cause) != Remedy::Nothing
 }
 
 /// The tie-out of the companies that were asked for.

@@ -12,11 +12,46 @@ ORDER BY (
 ) DESC NULLS LAST, bound.schema_name <> $2, bound.bound_at_utc, bound.schema_name
 LIMIT 1";
 
+/// The condition that a schema was left by the company that it is bound to: nothing was ever committed to it, a read of
+/// that company has failed, and none is under way. A mistyped company id leaves `raw` so.
+macro_rules! schema_is_left {
+    ($schema:literal) => {
+        concat!(
+            "(NOT EXISTS (
+        SELECT FROM qbo.windows WHERE schema_name = ",
+            $schema,
+            " AND committed_at_utc IS NOT NULL)
+    AND (EXISTS (SELECT FROM qbo.sync_state WHERE schema_name = ",
+            $schema,
+            " AND status = 'failed')
+        OR EXISTS (SELECT FROM qbo.runs WHERE schema_name = ",
+            $schema,
+            " AND status = 'failed'))
+    AND NOT EXISTS (
+        SELECT FROM qbo.sync_state WHERE schema_name = ",
+            $schema,
+            " AND status IN ('in_progress', 'success'))
+    AND NOT EXISTS (
+        SELECT FROM qbo.runs AS run WHERE run.schema_name = ",
+            $schema,
+            " AND ",
+            $crate::store::run_is_alive!("run"),
+            "))"
+        )
+    };
+}
+
+pub(crate) use schema_is_left;
+
 /// The schema of a company, and the company of `raw`, as of one instant: another process may bind `raw` to
 /// this very company between two looks, and it would then seem to be taken.
-const CHOICE: &str = "
+const CHOICE: &str = concat!(
+    "
 SELECT ({bound}) AS own, (
-    SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $2) AS owner_of_default";
+    SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $2 AND NOT ",
+    schema_is_left!("$2"),
+    ") AS owner_of_default"
+);
 
 /// The binding of schemas to companies, in `qbo.schema_realms`. All errors are
 /// [`Error::Database`](crate::error::Error).
@@ -37,7 +72,7 @@ impl Schemas {
     }
 
     /// Returns the schema for a company's records: its own one ([`Self::bound_schema`]); otherwise `raw` if
-    /// no company has it; otherwise one named after the company.
+    /// no company has it, or the one that has it has left it; otherwise one named after the company.
     pub async fn schema_for(&self, realm_id: &str) -> Result<String> {
         let choice = CHOICE.replace("{bound}", BOUND);
         let params = params![realm_id, DEFAULT_SCHEMA];

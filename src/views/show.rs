@@ -5,7 +5,7 @@ use tokio_postgres::GenericClient;
 use super::definition::ViewColumn;
 use super::entity;
 use super::source::Source;
-use crate::domain::{EntitySpec, closest, fields};
+use crate::domain::{EntitySpec, MAX_SHOWN, closest, excerpt, fields};
 use crate::error::{Error, Result};
 use crate::postgres::{Columns, Db, PIN_SEARCH_PATH, Param, Query, bind, database_error};
 
@@ -81,10 +81,11 @@ impl<'a> EntityRows<'a> {
         let mut columns = self.columns.iter();
         columns
             .find(|column| column.name == name)
-            .ok_or_else(|| self.unknown(name))
+            .ok_or_else(|| self.unknown("columns", name))
     }
 
-    fn unknown(&self, name: &str) -> Error {
+    /// Returns the error about a column that a setting names.
+    fn unknown(&self, setting: &str, name: &str) -> Error {
         let names = || self.columns.iter().map(|column| column.name.as_str());
         let entity = self.entity.name;
         let reason = match closest(name, names()) {
@@ -94,7 +95,7 @@ impl<'a> EntityRows<'a> {
                 format!("{entity} have no column '{name}'; they have {names}")
             }
         };
-        Error::config("columns", reason)
+        Error::config(setting, reason)
     }
 
     /// Reads rows, those that QuickBooks has changed last first. Nothing is written.
@@ -129,7 +130,7 @@ impl<'a> EntityRows<'a> {
         transaction.batch(PIN_SEARCH_PATH).await?;
         transaction.batch(STATEMENT_TIMEOUT).await?;
         let rows = rows(&*transaction, &sql, &params).await;
-        let rows = rows.map_err(|error| self.explained(error))?;
+        let rows = rows.map_err(|error| self.explained(error, conditions))?;
         transaction.commit().await.map_err(database_error)?;
         Ok(rows)
     }
@@ -146,7 +147,9 @@ impl<'a> EntityRows<'a> {
             .collect::<Result<_>>()?;
         let (mut wanted, mut number) = (Vec::new(), 0);
         for condition in conditions {
-            let column = self.column(condition.column)?;
+            let column = self
+                .column(condition.column)
+                .map_err(|_| self.unknown("where", condition.column))?;
             let (expression, operator) = (&column.expression, condition.operator);
             wanted.push(match (condition.value, operator) {
                 ("", "<>") => format!("({expression}) IS NOT NULL"),
@@ -173,8 +176,19 @@ impl<'a> EntityRows<'a> {
         ))
     }
 
+    /// Names the condition whose value the database cannot read, which its own words quote.
+    fn misread(&self, reason: &str, conditions: &[ShownCondition<'_>]) -> String {
+        let is_quoted =
+            |condition: &&ShownCondition<'_>| reason.contains(&format!("\"{}\"", condition.value));
+        let described = conditions.iter().find(is_quoted).and_then(|condition| {
+            let column = self.column(condition.column).ok()?;
+            not_held(&column.name, column.sql_type, condition.value)
+        });
+        described.unwrap_or_else(|| reason.to_owned())
+    }
+
     /// Says in terms of the command what the database refuses.
-    fn explained(&self, error: Error) -> Error {
+    fn explained(&self, error: Error, conditions: &[ShownCondition<'_>]) -> Error {
         let Error::Database {
             reason,
             sqlstate: Some(state),
@@ -185,7 +199,10 @@ impl<'a> EntityRows<'a> {
         };
         match state.as_str() {
             // Data exceptions: texts that are no number, no date, no instant.
-            state if state.starts_with("22") => Error::config("where", reason.clone()),
+            state if state.starts_with("22") => {
+                let reason = self.misread(reason, conditions);
+                Error::config("where", reason)
+            }
             // No such column or function: the table was made by hand.
             "42703" | "42883" | "42804" => Error::config(
                 format!("{}.{}", self.schema, self.entity.table()),
@@ -198,6 +215,22 @@ impl<'a> EntityRows<'a> {
             _ => error,
         }
     }
+}
+
+/// Returns why a column does not take a value.
+fn not_held(column: &str, sql_type: &str, value: &str) -> Option<String> {
+    let value = excerpt(value, MAX_SHOWN);
+    Some(match sql_type {
+        "numeric" | "integer" | "bigint" => {
+            format!("{column} holds numbers, and '{value}' is not a number")
+        }
+        "date" => format!("{column} holds days, and '{value}' is not a day such as 2025-01-31"),
+        "timestamp with time zone" => format!(
+            "{column} holds times, and '{value}' is not a time such as 2025-01-31T08:00:00Z"
+        ),
+        "boolean" => format!("{column} holds true or false, and '{value}' is neither"),
+        _ => return None,
+    })
 }
 
 async fn rows(

@@ -95,6 +95,36 @@ async fn a_sync_with_a_wrong_company_in_the_settings_reads_all_others_and_says_w
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mistyped_company_keeps_raw_from_no_other_one() {
+    for is_synced in [true, false] {
+        let database = Database::create().await;
+        let (sandbox, app, realms) = companies(1, &database).await;
+        let mut wrong = app.clone();
+        wrong.settings.set("QBO_REALM_ID", "123").unwrap();
+        let token = Secret::new(sandbox.refresh_token(&realms[0]).unwrap());
+        // The token works, and the company does not answer to it.
+        let _ = wrong.import_token(&token).await;
+        match is_synced {
+            true => {
+                let sync = everything(&["items"]).accounts(["123".to_owned()]);
+                assert!(!wrong.sync(&sync).await.unwrap().is_ok());
+            }
+            false => {
+                let load = whole_range(&["items"], "year", 1000);
+                assert!(!wrong.backfill(&load).await.unwrap().is_complete());
+            }
+        }
+        assert_eq!(schema_of(&database, "123").await.as_deref(), Some("raw"));
+        let sync = everything(&["items"]).accounts([realms[0].clone()]);
+        let report = app.sync(&sync).await.unwrap();
+        assert!(report.is_ok(), "{report:?}");
+        assert_eq!(report.accounts[0].schema, "raw");
+        assert_eq!(schema_of(&database, "123").await, None);
+        database.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_login_with_a_wrong_company_is_refused_before_the_consent() {
     let database = Database::create().await;
     let (_sandbox, mut app, _) = companies(1, &database).await;

@@ -139,7 +139,26 @@ async fn what_cannot_be_shown_is_said_with_what_helps() {
         ),
         (
             &["show", "items", "--where", "unit_price=cheap"],
-            "where: invalid input syntax",
+            "where: unit_price holds numbers, and 'cheap' is not a number",
+        ),
+        (
+            &["show", "items", "--where", "active=perhaps"],
+            "where: active holds true or false, and 'perhaps' is neither",
+        ),
+        (
+            &[
+                "show",
+                "items",
+                "--where",
+                "id=1",
+                "--where",
+                "inv_start_date>soon",
+            ],
+            "where: inv_start_date holds days, and 'soon' is not a day",
+        ),
+        (
+            &["show", "items", "--where", "unit_prise=1"],
+            "where: items have no column 'unit_prise'; did you mean 'unit_price'?",
         ),
         (
             &["show", "items", "--where", "unit_price"],

@@ -82,6 +82,8 @@ def test_a_difference_is_named_and_what_is_cut_is_not_verified(database, tmp_pat
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"Invoice {planted['id']} of {planted['date']}: not_landed" in done.stdout
         assert "each for a known cause" in done.stdout
+        assert "\n  not_landed: qbo-rs sync\n" in done.stdout
+        assert "\nthen compare again: qbo-rs verify --books" in done.stdout
 
         books.control("fault", fault="report-cut", path="TrialBalance", times=0)
         done = verify(books, database, tmp_path, "--json")

@@ -195,6 +195,18 @@ def test_the_command_serves_and_takes_commands():
         assert json.loads(control(environment, "stats").stdout)["data_requests"] == 0
 
 
+def test_a_command_reaches_the_sandbox_that_a_file_of_settings_names(tmp_path):
+    with sandbox_process() as (_, environment):
+        file = tmp_path / "settings.env"
+        file.write_text(f"QBO_API_URL={environment['QBO_API_URL']}\n")
+        bare = {name: value for name, value in environment.items() if not name.startswith("QBO_")}
+        answered = control(bare, "stats", "--env-file", str(file))
+        assert json.loads(answered.stdout)["data_requests"] == 0, answered.stderr
+        file.write_text("QBO_API_URL=ftp://x\n")
+        refused = control(bare, "stats", "--env-file", str(file))
+        assert (refused.returncode, "QBO_API_URL" in refused.stderr) == (2, True)
+
+
 def test_the_command_keeps_a_company_in_a_file_and_moves_the_clock(tmp_path):
     file = tmp_path / "company.json"
     with sandbox_process("--now", "2026-03-01T08:00:00Z") as (_, environment):

@@ -1,4 +1,4 @@
-//! What a comparison has to leave out: records that were never loaded, could not be posted, or are not read yet.
+//! Records that a comparison has to leave out: never loaded, not posted, or not read yet.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -178,14 +178,39 @@ fn month_of(day: NaiveDate) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::books_report::{FOR_NOBODY, needs_somebody};
+    use crate::domain::books_report::{Remedy, remedy};
 
     #[test]
-    fn the_causes_that_need_nobody_are_causes() {
-        let needing = Cause::ALL
-            .iter()
-            .filter(|cause| needs_somebody(cause.name()));
-        assert_eq!(needing.count(), Cause::ALL.len() - FOR_NOBODY.len());
+    fn every_cause_has_the_remedy_that_its_row_of_the_documents_names() {
+        let page = include_str!("../../../docs/books.md");
+        let mut above = "";
+        for cause in Cause::ALL {
+            let name = format!("`{}`", cause.name());
+            let is_of = |row: &&str| {
+                let first = row
+                    .strip_prefix("| ")
+                    .and_then(|row| row.split(" |").next());
+                first.is_some_and(|first| first.split(", ").any(|word| word == name))
+            };
+            let row = page
+                .lines()
+                .find(is_of)
+                .unwrap_or_else(|| panic!("{name} has no row"));
+            let advice = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+            if advice != "as above" {
+                above = advice;
+            }
+            let words = match remedy(cause.name()) {
+                Remedy::Nothing if cause == Cause::ChangedAfterReport => "compare again",
+                Remedy::Nothing => "nothing",
+                Remedy::Sync => "`qbo-rs sync`",
+                Remedy::Repair => "`qbo-rs verify ENTITY --deep --repair`",
+                Remedy::CompareAgain => "compare again",
+                Remedy::EndsWithOthers => "look at the other causes first",
+                Remedy::Look => panic!("no remedy for {name}"),
+            };
+            assert!(above.contains(words), "{name}: {above}");
+        }
     }
 
     #[test]

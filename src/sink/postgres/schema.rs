@@ -13,6 +13,7 @@ use crate::postgres::{
     Columns, PIN_SEARCH_PATH, Query, database_error, params, quote_identifier, rights, server,
     table_name,
 };
+use crate::store::schema_is_left;
 
 const RAW_TABLE: &str = include_str!("sql/raw_table.sql");
 
@@ -64,7 +65,7 @@ pub(super) enum SchemaChoice {
     /// Somebody has named it for this company: it is taken from the other one if nothing of it is committed, else
     /// refused.
     Named,
-    /// It seemed to be free: it is left to the other one.
+    /// It seemed to be free: it is left to the other one, unless that one has left it.
     Free,
 }
 
@@ -329,6 +330,7 @@ async fn rebind_if_empty(
     client: &(impl GenericClient + Sync),
     schema: &str,
     realm_id: &str,
+    choice: SchemaChoice,
 ) -> Result<bool> {
     let committed = "
         SELECT 1 FROM qbo.windows
@@ -338,11 +340,18 @@ async fn rebind_if_empty(
     }
     let lock = "LOCK TABLE qbo.windows IN SHARE ROW EXCLUSIVE MODE";
     client.batch(lock).await?;
-    let rebind = "
+    // A company whose first sync is under way keeps what it chose, unless somebody names its schema for another one.
+    let is_left = match choice {
+        SchemaChoice::Free => schema_is_left!("$1"),
+        SchemaChoice::Named => "true",
+    };
+    let rebind = format!(
+        "
         UPDATE qbo.schema_realms SET realm_id = $2
-        WHERE schema_name = $1 AND NOT EXISTS (
-            SELECT FROM qbo.windows WHERE schema_name = $1 AND committed_at_utc IS NOT NULL)";
-    Ok(client.change(rebind, params![schema, realm_id]).await? > 0)
+        WHERE schema_name = $1 AND {is_left} AND NOT EXISTS (
+            SELECT FROM qbo.windows WHERE schema_name = $1 AND committed_at_utc IS NOT NULL)"
+    );
+    Ok(client.change(&rebind, params![schema, realm_id]).await? > 0)
 }
 
 async fn company_of(client: &(impl GenericClient + Sync), schema: &str) -> Result<Option<String>> {
@@ -372,11 +381,11 @@ async fn bind_company(
     if bound == realm_id {
         return Ok(true);
     }
+    if rebind_if_empty(client, schema, realm_id, choice).await? {
+        return Ok(true);
+    }
     if choice == SchemaChoice::Free {
         return Ok(false);
-    }
-    if rebind_if_empty(client, schema, realm_id).await? {
-        return Ok(true);
     }
     let own = "SELECT schema_name FROM qbo.schema_realms WHERE realm_id = $1 ORDER BY bound_at_utc, schema_name";
     let own = client.rows(own, params![realm_id]).await?;

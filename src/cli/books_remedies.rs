@@ -1,0 +1,167 @@
+//! The commands that end the differences which a comparison of the books has found.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::wrap::{broken, columns};
+use crate::domain::CompanyBooks;
+use crate::domain::books_report::{Remedy, remedy};
+use crate::domain::find_entity;
+use crate::language::say;
+
+/// The cause whose record a sync may not bring, because its row was lost and QuickBooks has not changed it since.
+const NOT_LANDED: &str = "not_landed";
+
+/// Flags that a command of the same company needs, each with a blank before it.
+#[derive(Debug, Default)]
+pub(super) struct Flags {
+    /// Those that name the company and the file of its settings.
+    pub company: String,
+    /// The one that names its schema, for commands that ask for one.
+    pub schema: String,
+}
+
+impl Flags {
+    fn of_verify(&self) -> String {
+        format!("{}{}", self.schema, self.company)
+    }
+}
+
+/// Lists the commands for the causes that need somebody, each with its causes; nothing if no command helps.
+///
+/// `again` compares the books once more.
+pub(super) fn remedies(books: &CompanyBooks, flags: &Flags, again: &str) -> String {
+    let mut lines = Vec::new();
+    let mut line = |names: &str, command: &str| {
+        let text = format!("{names}: {command}");
+        lines.extend(broken("  ", "    ", &text, columns()));
+    };
+    let syncs = causes(books, Remedy::Sync);
+    if !syncs.is_empty() {
+        line(&syncs.join(", "), &format!("qbo-rs sync{}", flags.company));
+    }
+    if syncs.contains(&NOT_LANDED) {
+        let lost = entities(books, |cause| cause == NOT_LANDED);
+        if !lost.is_empty() {
+            let command = repair(&lost, flags);
+            line(&say!("{cause}, if it stays", cause = NOT_LANDED), &command);
+        }
+    }
+    let repairs = causes(books, Remedy::Repair);
+    let wrong = entities(books, |cause| remedy(cause) == Remedy::Repair);
+    if !wrong.is_empty() {
+        let command = repair(&wrong, flags);
+        line(&repairs.join(", "), &command);
+    }
+    if lines.is_empty() && causes(books, Remedy::CompareAgain).is_empty() {
+        return String::new();
+    }
+    let mut out = String::new();
+    if !lines.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{}", say!("what ends these differences:"));
+    }
+    lines.extend(broken(
+        "",
+        "  ",
+        &say!("then compare again: {again}", again),
+        columns(),
+    ));
+    for line in lines {
+        let _ = writeln!(out, "{line}");
+    }
+    out
+}
+
+fn repair(entities: &str, flags: &Flags) -> String {
+    let flags = flags.of_verify();
+    format!("qbo-rs verify {entities} --deep --repair{flags}")
+}
+
+/// Returns the causes with a remedy, of transactions, accounts and parties.
+fn causes(books: &CompanyBooks, wanted: Remedy) -> Vec<&'static str> {
+    let of_accounts = books.accounts.iter().flat_map(|it| &it.causes);
+    let of_parties = books.parties.iter().flat_map(|it| &it.causes);
+    let parts = of_accounts.chain(of_parties).map(|part| part.cause);
+    let all = books.transactions.iter().map(|it| it.cause).chain(parts);
+    let found: BTreeSet<&str> = all.filter(|cause| remedy(cause) == wanted).collect();
+    found.into_iter().collect()
+}
+
+/// Returns our names of the entities that have transactions of a cause, as a command takes them.
+fn entities(books: &CompanyBooks, is_wanted: impl Fn(&str) -> bool) -> String {
+    let wanted = books.transactions.iter().filter(|it| is_wanted(it.cause));
+    // A report's own word names no entity, and no command reads such transactions.
+    let names = wanted.filter_map(|it| Some(find_entity(&it.entity).ok()?.name));
+    let names: BTreeSet<&str> = names.collect();
+    names.into_iter().collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{BooksStatus, TransactionBooks};
+
+    fn books(transactions: &[(&str, &'static str)]) -> CompanyBooks {
+        let transactions = transactions.iter().zip(1..);
+        CompanyBooks {
+            realm_id: "7".to_owned(),
+            basis: "accrual",
+            as_of: "2031-01-31".parse().unwrap(),
+            from: "2031-01-01".parse().unwrap(),
+            currency: None,
+            accounts: Vec::new(),
+            parties: Vec::new(),
+            months: Vec::new(),
+            transactions: transactions
+                .map(|((entity, cause), id)| TransactionBooks {
+                    entity: (*entity).to_owned(),
+                    id: id.to_string(),
+                    date: "2031-01-02".parse().unwrap(),
+                    cause,
+                    file: None,
+                    lines: Vec::new(),
+                })
+                .collect(),
+            unverified: Vec::new(),
+            requests: 7,
+            status: BooksStatus::Ok,
+        }
+    }
+
+    #[test]
+    fn each_command_stands_once_with_its_causes_and_entities() {
+        let found = books(&[
+            ("Invoice", "not_landed"),
+            ("Payment", "void"),
+            ("JournalEntry", "amount"),
+            ("Bill", "other_account"),
+            ("Bill", "amount"),
+            ("Payroll Check", "report_only"),
+        ]);
+        let flags = Flags {
+            company: " --env-file .env".to_owned(),
+            schema: " --schema books".to_owned(),
+        };
+        assert_eq!(
+            remedies(&found, &flags, "qbo-rs verify --books"),
+            "what ends these differences:\n  \
+             not_landed, void: qbo-rs sync --env-file .env\n  \
+             not_landed, if it stays: qbo-rs verify invoices --deep --repair --schema books --env-file .env\n  \
+             amount, other_account: qbo-rs verify bills,journal_entries --deep --repair --schema books --env-file .env\n\
+             then compare again: qbo-rs verify --books\n"
+        );
+    }
+
+    #[test]
+    fn what_needs_nobody_and_what_no_command_ends_has_none() {
+        let shown = |found| remedies(&books(found), &Flags::default(), "qbo-rs verify --books");
+        assert_eq!(shown(&[]), "");
+        let found = [("Payroll Check", "report_only"), ("Bill", "unexplained")];
+        assert_eq!(shown(&found), "");
+        assert_eq!(
+            shown(&[("InventoryAdjustment", "not_read")]),
+            "then compare again: qbo-rs verify --books\n"
+        );
+    }
+}
