@@ -124,29 +124,6 @@ pub(crate) async fn compare_records(
     if suspects.is_empty() {
         return Ok(());
     }
-    progress.run_started(run, suspects.len());
-    let part = (windows, suspects);
-    let compared = compare_suspects(
-        comparison,
-        sides,
-        entity,
-        part,
-        deep,
-        (meter, progress, run),
-    )
-    .await;
-    progress.run_finished(run);
-    compared
-}
-
-async fn compare_suspects(
-    comparison: &mut Comparison,
-    sides: (&impl RecordIndex, &impl RecordIndex),
-    entity: &EntitySpec,
-    (windows, suspects): (&[Window], Vec<usize>),
-    deep: bool,
-    (meter, progress, run): (&Meter, &dyn Progress, RunName<'_>),
-) -> Result<()> {
     let Some(end) = windows.last().map(|window| window.end) else {
         return Ok(());
     };
@@ -172,13 +149,17 @@ async fn compare_suspects(
                     let rows = usize::try_from(found.source).unwrap_or_default();
                     progress.page_read(run, rows);
                 }
-                let report = WindowReport::empty(windows[index], WindowStatus::Done);
-                progress.window_finished(run, &report);
+                compared_window(progress, run, windows[index]);
                 comparison.compared.insert(index, found);
             }
         }
     }
     Ok(())
+}
+
+/// Tells that a window is compared. It has no rows: those that are compared were told as they arrived.
+fn compared_window(progress: &dyn Progress, run: RunName<'_>, window: Window) {
+    progress.window_finished(run, &WindowReport::empty(window, WindowStatus::Done));
 }
 
 /// Returns runs of adjacent windows, each with at most [`MAX_TOGETHER`] records if it has more than one
@@ -239,6 +220,9 @@ pub(crate) async fn compare(
             match part.len() {
                 _ if is_equal && !deep => {
                     progress.page_read(run, usize::try_from(count).unwrap_or_default());
+                    for window in &windows[part.clone()] {
+                        compared_window(progress, run, *window);
+                    }
                     comparison.equal += count;
                     comparison.equal_parts.push(part);
                 }

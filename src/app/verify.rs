@@ -173,6 +173,7 @@ impl App {
             realm_id: source.realm_id(),
             entity: entity.name,
         };
+        self.progress.run_started(run, windows.len());
         let (deep, observers) = (request.deep, (meter, &*self.progress, run));
         let mut findings =
             verify::compare(&**source, &**sink, &entity, &windows, deep, observers).await?;
@@ -275,13 +276,18 @@ async fn mark_gone(
     Ok(deletions.into_iter().map(|deletion| deletion.id).collect())
 }
 
-/// Observes windows that are read again: their records were counted when they were compared.
+/// Observes windows that are read again, within the run that compares: their records were counted when they were
+/// compared.
 struct Again(Arc<dyn Progress>);
 
 impl Progress for Again {
     fn next(&self) -> Option<&dyn Progress> {
         Some(&*self.0)
     }
+
+    fn run_started(&self, _run: RunName<'_>, _windows: usize) {}
+
+    fn run_finished(&self, _run: RunName<'_>) {}
 
     fn page_read(&self, _run: RunName<'_>, _rows: usize) {}
 

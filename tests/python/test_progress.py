@@ -59,6 +59,17 @@ def test_a_call_is_followed_to_its_end(slow, shown):
     assert len(shown) <= 2 + sum(run.totals.duration_ms for run in report.runs) / 200
 
 
+def test_a_comparison_is_followed_although_nothing_differs(slow, shown):
+    qbo_rs.backfill(["customers", "items"], *RANGE, "year", **slow)
+    assert qbo_rs.verify(["customers", "items"], *RANGE, "day", progress=True, **slow).ok
+    assert [(run["entity"], run["done"], run["windows"], run["rows"], run["ended"]) for run in shown[-1]["runs"]] == [
+        ("customers", 731, 731, 20, True),
+        ("items", 731, 731, 60, True),
+    ]
+    # The first of them was counted before the second one was asked for.
+    assert any(run["done"] == 731 for state in shown[:-1] for run in state["runs"][:1])
+
+
 def test_an_awaitable_is_followed_too(slow, shown):
     report = asyncio.run(qbo_rs.backfill_async("items", *RANGE, "quarter", page_size=10, progress=True, **slow))
     assert report.rows == 60
