@@ -102,6 +102,12 @@ impl Board {
         });
     }
 
+    /// Forgets what is being read: the call has ended, however its runs did.
+    pub(super) fn call_ended(&mut self) {
+        self.running.clear();
+        self.paused_until = None;
+    }
+
     fn run(&mut self, name: RunName<'_>) -> Option<&mut Run> {
         self.running.iter_mut().find(|run| run.is(name))
     }

@@ -32,9 +32,10 @@ pub(super) fn suspend<T>(act: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Removes the display: the call has ended.
+/// Removes the display, until another call of this command begins to read.
 pub(super) fn hide() {
     if let Some(bars) = SHOWN.get() {
+        bars.board.lock().call_ended();
         bars.bar.finish_and_clear();
     }
 }
@@ -83,10 +84,14 @@ fn columns() -> usize {
 
 fn draw(bar: &ProgressBar, board: &Board) {
     let lines = board.lines(Instant::now(), columns());
-    let is_blank = lines.is_empty() && bar.message().is_empty();
-    if !bar.is_finished() && !is_blank {
-        bar.set_message(lines.join("\n"));
+    let was_blank = bar.is_finished() || bar.message().is_empty();
+    if lines.is_empty() && was_blank {
+        return;
     }
+    if bar.is_finished() {
+        bar.reset();
+    }
+    bar.set_message(lines.join("\n"));
 }
 
 impl Progress for Bars {

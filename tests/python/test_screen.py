@@ -103,6 +103,32 @@ def test_entities_that_are_done_stay_and_the_end_is_one_screen(slow, database, c
     assert all(len(line) <= 80 for line in during if "qbo-rs" not in line)
 
 
+def shows(terminal, pattern):
+    """Tell whether a line matched while the command ran; none of them may be left, nor say more than all."""
+    terminal.run()
+    during = [line for lines in terminal.seen for line in lines]
+    assert not any("Ctrl-C is safe" in line for line in terminal.lines())
+    assert all(int(share) <= 100 for line in during for share in re.findall(r"(\d+) %", line)), during
+    return any(re.search(pattern, line) for line in during)
+
+
+def test_a_comparison_of_records_shows_how_far_it_is(slow, database):
+    environment = environment_of(slow, database)
+    line = (COMMAND, "backfill", "customers", "items", *RANGE)
+    subprocess.run(line, env=environment, check=True, capture_output=True, timeout=60)
+    terminal = Terminal(80, environment, "verify", "customers", "items", *RANGE)
+    assert shows(terminal, r"[12] of 2 entities · \d+ requests?")
+
+
+def test_a_comparison_of_books_shows_how_far_it_is(database):
+    with qbo_rs.sandbox(books=150, limits=False, latency_ms=100) as books:
+        books.control("plant", kind="lost", entity="Invoice")
+        environment = environment_of(books, database) | {"QBO_TOKEN_STORE": "postgres"}
+        subprocess.run((COMMAND, "sync"), env=environment, check=True, capture_output=True, timeout=60)
+        terminal = Terminal(80, environment, "verify", "--books", "--start", "2020-01-01", "--end", "2025-12-31")
+        assert shows(terminal, r"reports .* \d+ %")
+
+
 def test_a_pause_is_counted_down(slow, database):
     slow.fault("throttle", on="query", nth=3, retry_after=6)
     terminal = Terminal(80, environment_of(slow, database), "backfill", "items", *RANGE, "--strict-windows")

@@ -1,6 +1,7 @@
 //! The progress of a tie-out: the reports that are read, and the records that are compared with them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::NaiveDate;
 
@@ -23,6 +24,8 @@ pub(super) struct Watched {
     progress: Arc<dyn Progress>,
     realm_id: String,
     days: Window,
+    /// Reports that may still be counted before the end: books that differ need more than is known at the start.
+    reports_left: AtomicUsize,
 }
 
 impl Watched {
@@ -39,6 +42,7 @@ impl Watched {
             progress,
             realm_id: realm_id.to_owned(),
             days,
+            reports_left: AtomicUsize::new(0),
         })
     }
 
@@ -54,6 +58,8 @@ impl Watched {
             Basis::Accrual => COMMON_REPORTS + REPORTS_OF_AGES,
             Basis::Cash => COMMON_REPORTS,
         };
+        // The last one is counted when all is compared.
+        self.reports_left.store(reports - 1, Ordering::Relaxed);
         let runs = [(REPORTS, reports), (RECORDS, STEPS)];
         self.progress.call_started(&self.realm_id, &runs);
         for (name, steps) in runs {
@@ -62,21 +68,29 @@ impl Watched {
     }
 
     pub(super) fn report_read(&self, rows: usize) {
-        self.step(REPORTS, rows);
+        self.progress.page_read(self.run(REPORTS), rows);
+        let order = Ordering::Relaxed;
+        let is_counted = self
+            .reports_left
+            .fetch_update(order, order, |left| left.checked_sub(1));
+        if is_counted.is_ok() {
+            self.step_done(REPORTS, rows);
+        }
     }
 
     pub(super) fn records_read(&self, records: usize) {
-        self.step(RECORDS, records);
+        self.progress.page_read(self.run(RECORDS), records);
+        self.step_done(RECORDS, records);
     }
 
     pub(super) fn compared(&self) {
-        self.step(RECORDS, 0);
+        self.step_done(REPORTS, 0);
+        self.step_done(RECORDS, 0);
         self.progress.run_finished(self.run(REPORTS));
         self.progress.run_finished(self.run(RECORDS));
     }
 
-    fn step(&self, name: &str, rows: usize) {
-        self.progress.page_read(self.run(name), rows);
+    fn step_done(&self, name: &str, rows: usize) {
         let report = WindowReport {
             rows: rows as u64,
             ..WindowReport::empty(self.days, WindowStatus::Done)
