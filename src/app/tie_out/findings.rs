@@ -248,8 +248,8 @@ impl Findings {
         false
     }
 
-    /// Compares without what is known of earlier times, because all of them are read up to the day of these balances, if they can be trusted.
-    /// What they leave unknown is older than all that was read.
+    /// Compares without what is known of earlier times, because all transactions are read, back to the day of the opening
+    /// balances. What these leave unknown, if they can be trusted, is older than all that was read.
     pub(super) fn compare_all(&mut self, opening: Option<&Balances>, day: NaiveDate) {
         self.memory = Memory::default();
         self.compare();
