@@ -13,6 +13,7 @@ use crate::config::{OAuthConfig, QboConfig, StoreLocation};
 use crate::domain::ConnectionState;
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret, Source as _};
+use crate::postgres::rights;
 use crate::quickbooks::oauth::{
     Authorizer, Callback, Consent, EXPIRY_WARNING, Refusal, TokenAnswer, TokenEndpoint,
     earlier_end, expiry_warning,
@@ -100,10 +101,6 @@ impl AuthReport {
     }
 }
 
-fn is_about_a_missing_table(error: &Error) -> bool {
-    matches!(error, Error::Database { sqlstate: Some(state), .. } if state == "42P01")
-}
-
 /// Returns the report of the connections that are stored in `backend`.
 pub(super) async fn auth_report(backend: &StateBackend, config: &QboConfig) -> Result<AuthReport> {
     // An unusable key is an error here, although the stored connections are listed without it.
@@ -116,7 +113,7 @@ pub(super) async fn auth_report(backend: &StateBackend, config: &QboConfig) -> R
     // A role that may not read them still sees the connections; in a database without the table, nobody has sent
     // anything.
     let documents = documents.unwrap_or_else(|error| {
-        if !is_about_a_missing_table(&error) {
+        if !rights::is_missing_table(&error) {
             warn!(
                 phase = "extract",
                 event = "limits_not_shared",

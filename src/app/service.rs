@@ -16,7 +16,7 @@ use crate::domain::{
 };
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
-use crate::postgres::Db;
+use crate::postgres::{Db, rights};
 use crate::quickbooks::Limits;
 use crate::store::token_store::ConnectionSummary;
 use crate::store::{
@@ -301,9 +301,7 @@ impl Service {
         };
         let records = match self.records.page(&schema, entity, page).await {
             // No record of the entity was ever loaded.
-            Err(Error::Database { sqlstate, .. }) if sqlstate.as_deref() == Some("42P01") => {
-                Vec::new()
-            }
+            Err(error) if rights::is_missing_table(&error) => Vec::new(),
             records => records?,
         };
         let is_full = records.len() as i64 == limit;

@@ -10,12 +10,9 @@ use super::App;
 use super::request::{default_schema, setters};
 use crate::columns::{ColumnsBuilder, EntityColumns, Row};
 use crate::error::{Error, Result};
-use crate::postgres::Db;
+use crate::postgres::{Db, rights};
 use crate::sink::postgres::check_name;
 use crate::store::{Records, Schemas};
-
-/// SQLSTATE of a table that is not there.
-const NO_TABLE: &str = "42P01";
 
 /// A request for the stored records of an entity.
 #[derive(Debug, Clone, Deserialize)]
@@ -51,10 +48,6 @@ impl TableRequest {
     }
 }
 
-fn is_no_table(error: &Error) -> bool {
-    matches!(error, Error::Database { sqlstate, .. } if sqlstate.as_deref() == Some(NO_TABLE))
-}
-
 setters!(TableRequest {
     schema: String,
     with_deleted: bool,
@@ -78,7 +71,7 @@ impl App {
         // Whoever has made the tables by hand has bound no company to them.
         let company = Schemas::new(db.clone()).company_of(&request.schema).await;
         let realm_id = match company {
-            Err(error) if is_no_table(&error) => None,
+            Err(error) if rights::is_missing_table(&error) => None,
             company => company?,
         };
         let entity = *columns.entity();
@@ -96,10 +89,11 @@ impl App {
             is_left = added.is_break();
             Ok(added)
         });
-        read.await.map_err(|error| match is_no_table(&error) {
-            true => request.never_loaded(),
-            false => error,
-        })?;
+        read.await
+            .map_err(|error| match rights::is_missing_table(&error) {
+                true => request.never_loaded(),
+                false => error,
+            })?;
         if builder.rows() > 0 && !is_left {
             // Nothing comes after it.
             let _ = each(builder.take()?);

@@ -245,7 +245,19 @@ async fn mark_gone(
     }
     let extra = in_archives.union(&in_table);
     let ids: Vec<String> = extra.map(|id| (*id).to_owned()).collect();
-    let there = source.look_up(entity, &ids, meter).await?.ids();
+    let there = match source.look_up(entity, &ids, meter).await {
+        Ok(found) => found.ids(),
+        Err(error) if error.ends_run() => return Err(error),
+        // They stay differences, and all others are repaired.
+        Err(error) => {
+            warn!(
+                phase = "extract",
+                event = "extra_not_looked_up",
+                "the records that only the table or an archive has are not marked: {error}"
+            );
+            return Ok(HashSet::new());
+        }
+    };
     let now = crate::clock::now();
     let mut deletions = Vec::new();
     if !in_archives.is_empty() {

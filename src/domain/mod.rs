@@ -75,8 +75,8 @@ pub(crate) use mask::LEFT_OUT;
 pub use mask::Mask;
 pub use moment::Calendar;
 pub use plan::{
-    BegunWindow, Continuation, PageSize, PartTotals, Plan, RangeBound, Resumed, VISIBLE_LATE,
-    parse_range,
+    BegunWindow, Continuation, LOOK_BACK, PageSize, PartTotals, Plan, RangeBound, Resumed,
+    VISIBLE_LATE, parse_range,
 };
 pub use realm_id::is_realm_id;
 pub use record::{Deletion, Page, Payload, Record, Reject};

@@ -74,6 +74,9 @@ impl TryFrom<Value> for PageSize {
 /// The time that records which are written now may take to become visible (qbo-facts 3.9). What was
 /// read of the minutes before the present is no proof that nothing is missing there.
 pub const VISIBLE_LATE: TimeDelta = TimeDelta::minutes(5);
+/// The time before what is known that a sync reads again: records become visible late, deletions become known late
+/// (qbo-facts 3.9), and QuickBooks' clock may have been as far ahead.
+pub const LOOK_BACK: TimeDelta = VISIBLE_LATE;
 
 /// The beginning of a read that continues earlier ones. The window that contains it is still
 /// committed as a whole, and other windows are read as a whole.

@@ -28,7 +28,7 @@ pub enum SkipReason {
     Committed,
     /// It lies in the future.
     Future,
-    /// Its landing file holds nothing, and does not say up to when it was read.
+    /// It has no records, and its source does not say up to when it was read: a landing file of an earlier version.
     Unread,
     /// The company does not have the entity.
     Unavailable,

@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 
 use super::checksum;
 use crate::domain::{
-    EntitySpec, MAX_REJECT_TEXT, MAX_SHOWN, Page, Payload, Record, Reject, Window, bounded, excerpt,
+    EntitySpec, MAX_REJECT_TEXT, MAX_SHOWN, Page, Payload, Record, Reject, Window, bounded,
+    excerpt, find_entity,
 };
 use crate::error::{Error, Result};
 
@@ -221,6 +222,18 @@ impl<'a> LandingLine<'a> {
             updated_at: self.inside(record.updated_at),
             ..record
         })
+    }
+
+    /// Returns the time of the record within the window of the line; of one that does not say it, the window's start.
+    pub(super) fn changed_at(&self, line: &Bytes) -> DateTime<Utc> {
+        let said = match &self.rejected {
+            Some(rejected) => Some(self.inside(rejected.at_utc)),
+            None => find_entity(&self.entity)
+                .and_then(|entity| self.record(line, entity))
+                .map(|record| record.updated_at)
+                .ok(),
+        };
+        said.unwrap_or(self.extract_window_start_utc)
     }
 
     fn inside(&self, time: DateTime<Utc>) -> DateTime<Utc> {

@@ -192,14 +192,27 @@ impl LandingSource {
         }
     }
 
-    /// Returns the instant up to which a window without records was read: its start, if nobody says it, as of
-    /// a file of an earlier version.
-    fn horizon(&self, file: &LandingFile) -> Result<DateTime<Utc>> {
-        let said = match self.spool {
-            Some(_) => None,
-            None => reader::read_until(&file.path)?,
-        };
-        Ok(said.or(file.read_until).unwrap_or(file.window.start))
+    /// Returns the file of a window.
+    fn file_of(&self, entity: &EntitySpec, window: Window) -> Result<LandingFile> {
+        let found = self.files.get(&(entity.name.into(), window));
+        let missing = || Error::config("landing", format!("no file of {} {window}", entity.name));
+        let (path, read_until) = found.ok_or_else(missing)?;
+        Ok(LandingFile {
+            path: path.to_path_buf(),
+            realm_id: self.realm_id.clone(),
+            entity: entity.name.to_owned(),
+            window,
+            read_until: *read_until,
+        })
+    }
+
+    /// Returns the instant up to which a window without records was read; `None` if nobody says it, as of a file of an
+    /// earlier version.
+    fn said_horizon(&self, file: &LandingFile) -> Result<Option<DateTime<Utc>>> {
+        match self.spool {
+            Some(_) => Ok(file.read_until),
+            None => Ok(reader::read_until(&file.path)?.or(file.read_until)),
+        }
     }
 
     /// Reads a line that was begun as a page of one record; `None` after the last line. A long line
@@ -310,6 +323,11 @@ impl Source for LandingSource {
 
     const SHARES_REQUESTS: bool = false;
 
+    fn is_unread(&self, entity: &EntitySpec, window: Window) -> bool {
+        let file = self.file_of(entity, window);
+        file.is_ok_and(|file| matches!(self.said_horizon(&file), Ok(None)))
+    }
+
     async fn read_span(
         &self,
         entity: &EntitySpec,
@@ -322,17 +340,7 @@ impl Source for LandingSource {
             start: span.start,
             end: span.end(),
         };
-        let path = self.files.get(&(entity.name.into(), window));
-        let (path, read_until) = path.ok_or_else(|| {
-            Error::config("landing", format!("no file of {} {window}", entity.name))
-        })?;
-        let file = &LandingFile {
-            path: path.to_path_buf(),
-            realm_id: self.realm_id.clone(),
-            entity: entity.name.to_owned(),
-            window,
-            read_until: *read_until,
-        };
+        let file = &self.file_of(entity, window)?;
         let mut reader = self.reader(file)?;
         let mut parts = Parts::new(pages);
         let mut earliest: Option<DateTime<Utc>> = None;
@@ -355,7 +363,7 @@ impl Source for LandingSource {
                 horizon: earliest,
                 ..last
             },
-            None => empty_page(file, self.horizon(file)?),
+            None => empty_page(file, self.said_horizon(file)?.unwrap_or(window.start)),
         };
         last.covered_until = window.end;
         let horizon = last.horizon;

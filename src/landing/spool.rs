@@ -32,34 +32,16 @@ impl Spool {
     /// # Errors
     /// [`Error::Landing`] if it cannot be read; [`Error::Decode`] with the location of a wrong line.
     pub(super) fn read(path: &Path, directory: &Path, mask: &Mask) -> Result<Self> {
-        let failed = |e| Error::landing(directory, e);
         let mut reader = LandingReader::open(path)?;
-        let mut copy = BufWriter::new(tempfile::tempfile_in(directory).map_err(failed)?);
-        let mut windows: BTreeMap<Key, Vec<Range<u64>>> = BTreeMap::new();
+        let mut spool = SpoolWriter::create(path, directory)?;
         let mut names = Names::default();
-        let mut end = 0;
         while reader.next_line()?.is_some() {
             let located = |reason| Error::decode(reader.location(), reason);
             let line = masked_line(reader.line(), mask).map_err(located)?;
             let key = key_of(&line, &mut names).map_err(located)?;
-            let begin = end;
-            end += line.len() as u64 + 1;
-            copy.write_all(&line)
-                .and_then(|()| copy.write_all(b"\n"))
-                .map_err(failed)?;
-            // Of most windows, all lines are in one place.
-            let places = windows.entry(key).or_insert_with(|| Vec::with_capacity(1));
-            match places.last_mut() {
-                Some(last) if last.end == begin => last.end = end,
-                _ => places.push(begin..end),
-            }
+            spool.add(key, &line)?;
         }
-        let copy = copy.into_inner().map_err(|e| failed(e.into_error()))?;
-        Ok(Self {
-            copy: Arc::new(copy),
-            windows,
-            path: path.to_owned(),
-        })
+        spool.finish()
     }
 
     /// Returns the windows that have lines, in order.
@@ -81,6 +63,66 @@ impl Spool {
         let (_, entity, window) = key;
         let name = format!("{} ({entity} {window})", self.path.display());
         LandingReader::new(name, Box::new(self.lines(key)))
+    }
+}
+
+/// Lines while they are collected.
+pub(super) struct SpoolWriter<'p> {
+    copy: BufWriter<File>,
+    windows: BTreeMap<Key, Vec<Range<u64>>>,
+    end: u64,
+    path: &'p Path,
+    directory: &'p Path,
+}
+
+impl<'p> SpoolWriter<'p> {
+    /// Begins to collect lines of the file `path`, on the disk of `directory`.
+    ///
+    /// # Errors
+    /// [`Error::Landing`].
+    pub(super) fn create(path: &'p Path, directory: &'p Path) -> Result<Self> {
+        let copy = tempfile::tempfile_in(directory).map_err(|e| Error::landing(directory, e))?;
+        Ok(Self {
+            copy: BufWriter::new(copy),
+            windows: BTreeMap::new(),
+            end: 0,
+            path,
+            directory,
+        })
+    }
+
+    /// Adds a line, without its line break, to those of a window.
+    ///
+    /// # Errors
+    /// [`Error::Landing`].
+    pub(super) fn add(&mut self, key: Key, line: &[u8]) -> Result<()> {
+        let begin = self.end;
+        self.end += line.len() as u64 + 1;
+        let written = self.copy.write_all(line);
+        let written = written.and_then(|()| self.copy.write_all(b"\n"));
+        written.map_err(|e| Error::landing(self.directory, e))?;
+        // Of most windows, all lines are in one place.
+        let places = self.windows.entry(key);
+        let places = places.or_insert_with(|| Vec::with_capacity(1));
+        match places.last_mut() {
+            Some(last) if last.end == begin => last.end = self.end,
+            _ => places.push(begin..self.end),
+        }
+        Ok(())
+    }
+
+    /// Returns the lines.
+    ///
+    /// # Errors
+    /// [`Error::Landing`].
+    pub(super) fn finish(self) -> Result<Spool> {
+        let copy = self.copy.into_inner();
+        let copy = copy.map_err(|e| Error::landing(self.directory, e.into_error()))?;
+        Ok(Spool {
+            copy: Arc::new(copy),
+            windows: self.windows,
+            path: self.path.to_owned(),
+        })
     }
 }
 

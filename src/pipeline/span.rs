@@ -342,7 +342,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
                 // Records of an archive have been read, although no time has.
                 Some(instant) if instant <= window.start && self.open.rows == 0 => {
                     self.release_window(window).await;
-                    let reason = match instant == window.start {
+                    let reason = match self.task.source.is_unread(&self.task.entity, window) {
                         true => SkipReason::Unread,
                         false => SkipReason::Future,
                     };

@@ -39,11 +39,12 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
     }
 
     /// Records that the open window has failed. One that fails before its first record came is begun by that: a ledger
-    /// that has it from another run would keep what that run says.
+    /// that has it from another run would keep what that run says. One that may not be begun any more stays given up.
     async fn record_failure(&mut self, window: Window, error: &Error) {
-        if !matches!(error, Error::Stuck { .. }) {
-            // A ledger that cannot be written says so when the failure is recorded.
-            let _ = self.start_window(window).await;
+        let is_stuck = |error: &Error| matches!(error, Error::Stuck { .. });
+        // A ledger that cannot be written says so when the failure is recorded.
+        if !is_stuck(error) && self.start_window(window).await.is_err_and(|e| is_stuck(&e)) {
+            return;
         }
         let context = self.task.context(window);
         let recorded = self.task.sink.window_failed(&context, error);

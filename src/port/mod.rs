@@ -53,6 +53,11 @@ pub trait Source: Send + Sync + 'static {
         None
     }
 
+    /// Returns true if nobody says up to when a window without records was read, so that nothing of it counts as read.
+    fn is_unread(&self, _entity: &EntitySpec, _window: Window) -> bool {
+        false
+    }
+
     /// Reads a span into `pages`, in order of change. `covered_until` of each page is the instant
     /// before which no record is missing. `Ok(None)` means that the whole span was read,
     /// `Ok(Some(instant))` that it was read up to that instant; the rest is left to a later run.

@@ -261,7 +261,7 @@ async fn exchange<T>(
             }
         }
         Err(error) => {
-            permit.complete(Outcome::Failed, Some(&error)).await;
+            permit.complete(unanswered(&error), Some(&error)).await;
             Exchange {
                 verdict: match error.recovery() {
                     Recovery::Retry => Verdict::Retry(error),
@@ -290,15 +290,59 @@ fn apply(mask: &Mask, response: &mut Response) -> Result<()> {
 fn outcome<T>(verdict: &Verdict<T>, status: u16) -> Outcome {
     match verdict {
         Verdict::Done(_) => Outcome::Read,
-        Verdict::Throttled(_) => Outcome::Unknown,
+        Verdict::Throttled(_) => Outcome::Throttled,
         Verdict::Retry(error) if status >= 500 && error.code().is_none() => Outcome::Failed,
         Verdict::Retry(Error::Decode { .. }) => Outcome::Failed,
         Verdict::Retry(_) => Outcome::Faulted,
+        // QuickBooks has served it, whatever is wrong with it here.
+        Verdict::Fatal(Error::TooLarge { .. }) if (200..300).contains(&status) => Outcome::Read,
         Verdict::RefreshToken(_) | Verdict::Fatal(_) => Outcome::Answered,
+    }
+}
+
+/// Returns what a request without an answer says about the health of the API.
+fn unanswered(error: &Error) -> Outcome {
+    match error {
+        Error::Transport {
+            was_sent: false, ..
+        } => Outcome::Unsent,
+        _ => Outcome::Failed,
     }
 }
 
 /// Returns the wait that the `Retry-After` header asks for.
 pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
     parse_retry_after(response.header("retry-after")?, crate::clock::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome_of(verdict: &Verdict<()>, status: u16) -> Outcome {
+        outcome(verdict, status)
+    }
+
+    #[test]
+    fn what_was_put_off_or_never_left_is_told_from_what_may_have_been_read() {
+        let api = || Error::decode("answer", "why");
+        assert_eq!(
+            outcome_of(&Verdict::Throttled(api()), 429),
+            Outcome::Throttled
+        );
+        let large = || Error::TooLarge {
+            reason: "why".into(),
+        };
+        assert_eq!(outcome_of(&Verdict::Fatal(large()), 200), Outcome::Read);
+        assert_eq!(outcome_of(&Verdict::Fatal(large()), 400), Outcome::Answered);
+        let lost = |was_sent| Error::Transport {
+            reason: "why".into(),
+            was_sent,
+            source: None,
+        };
+        assert_eq!(unanswered(&lost(false)), Outcome::Unsent);
+        assert_eq!(unanswered(&lost(true)), Outcome::Failed);
+        // Larger than is taken, or of a proxy: it may have been sent.
+        assert_eq!(unanswered(&large()), Outcome::Failed);
+    }
 }

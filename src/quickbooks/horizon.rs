@@ -3,10 +3,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
-/// The lead over this machine's clock that is believed of QuickBooks' clock. A sync looks back as far. Everything is read
-/// up to QuickBooks' present, but no later time counts as read: if its clock was wrong for one answer, or is set back,
-/// changes to come would lie in that time.
-const MAX_AHEAD: TimeDelta = TimeDelta::minutes(5);
+use crate::domain::LOOK_BACK;
+
+/// The lead over this machine's clock that is believed of QuickBooks' clock: as far as a sync looks back. Everything is
+/// read up to QuickBooks' present, but no later time counts as read: if its clock was wrong for one answer, or is set
+/// back, changes to come would lie in that time.
+const MAX_AHEAD: TimeDelta = LOOK_BACK;
 
 /// A difference of two clocks that people should know of.
 const MAX_DIFFERENCE: TimeDelta = TimeDelta::days(1);
@@ -28,8 +30,8 @@ impl Horizon {
             warn!(
                 phase = "extract",
                 event = "clocks_differ",
-                "QuickBooks says that it is {present}, and this machine says {now}: no time beyond the earlier of the \
-                 two counts as read"
+                "QuickBooks says that it is {present}, and this machine says {now}: what counts as read is what the \
+                 clock of QuickBooks has reached, and this machine's within five minutes"
             );
         }
         Self {
@@ -49,7 +51,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_time_counts_as_read_that_one_of_the_two_clocks_has_not_reached() {
+    fn what_counts_as_read_is_what_the_clock_of_quickbooks_has_reached_and_this_one_within_five_minutes()
+     {
         let now: DateTime<Utc> = "2026-11-29T12:00:00Z".parse().unwrap();
         let (lag, day) = (TimeDelta::seconds(30), TimeDelta::days(1));
         let of = |server| Horizon::of(server, now, lag);

@@ -6,14 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::Row;
 
 use super::open_times::{OpenTime, open_times};
-use crate::domain::{
-    BegunWindow, EntitySpec, LoadCounts, PartTotals, Resumed, VISIBLE_LATE, Window,
-};
+use crate::domain::{BegunWindow, EntitySpec, LOOK_BACK, LoadCounts, PartTotals, Resumed, Window};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, params};
-
-/// The time by which a resumed read begins before the instant at which the last one stopped.
-const LOOK_BACK: TimeDelta = VISIBLE_LATE;
 
 /// Committed windows, unsorted, by schema, company and entity.
 pub(crate) type Coverage = HashMap<(String, String, String), Vec<Window>>;

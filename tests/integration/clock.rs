@@ -317,3 +317,20 @@ async fn a_clock_of_quickbooks_that_was_ahead_and_is_set_back_commits_no_time_to
     )
     .await;
 }
+
+/// As far ahead as is believed, and a little more. An edit after the clock is set back lies in the time that was read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_of_quickbooks_that_was_some_minutes_ahead_and_is_set_back_hides_no_edit() {
+    for seconds in [240, 295, 330, 600] {
+        assert_later_edits_are_found(
+            (1, |sandbox: &Sandbox| {
+                sandbox.advance_clock(Duration::from_secs(seconds)).unwrap()
+            }),
+            |sandbox| {
+                let now = json!({"set": Utc::now().to_rfc3339(), "backwards": true});
+                change(sandbox, "clock", now);
+            },
+        )
+        .await;
+    }
+}

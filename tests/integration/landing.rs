@@ -214,6 +214,15 @@ async fn a_window_without_records_claims_no_time_that_was_not_read_although_its_
             Some(window.start)
         )
     );
+    // One that says that nothing was read of its window is not one that says nothing.
+    let mut load = LoadRequest::default();
+    let file = json!({
+        "path": old[0].path, "realm_id": old[0].realm_id, "entity": "items",
+        "start": window.start, "end": window.end, "read_until": window.start,
+    });
+    load.files = Some(vec![serde_json::from_value(file).unwrap()]);
+    let loaded = app.load(&load).await.unwrap().runs[0].windows[0].clone();
+    assert_eq!(loaded.skip_reason, Some(SkipReason::Future));
     database.drop().await;
 }
 
@@ -426,6 +435,109 @@ async fn a_file_keeps_the_text_of_a_record_that_cannot_be_read_any_more() {
     let report = app.load(&load_request(&out)).await.unwrap();
     assert_eq!(report.runs[0].totals.rejected, 1);
     assert_eq!(database.rows("raw.qb_items").await.len(), 40);
+    database.drop().await;
+}
+
+/// Leaves only the window of the first line in a file: what a load has stored that was killed after its first commit.
+fn keep_first_window(path: &Path) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let window = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        (
+            line["extract_window_start_utc"].clone(),
+            line["extract_window_end_utc"].clone(),
+        )
+    };
+    let first = text.lines().next().map(window).unwrap();
+    let kept = text.lines().filter(|line| window(line) == first);
+    let kept: String = kept.map(|line| format!("{line}\n")).collect();
+    assert!(kept.len() < text.len());
+    std::fs::write(path, kept).unwrap();
+}
+
+/// The files are extracted in windows of one size and then, all of the time or a part of it, in windows of another. The
+/// window that comes first in such a file stands for no time whose records are in another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_is_killed_after_the_first_window_of_a_file_commits_no_time_that_it_has_not_stored()
+ {
+    for (first, then) in [
+        ("year", ("2024-01-01", "2026-01-01", "week")),
+        ("year", ("2024-03-01", "2024-09-01", "month")),
+    ] {
+        let (sandbox, database) = (small_sandbox(), Database::create().await);
+        let app = app(&sandbox, &database);
+        let directory = tempfile::tempdir().unwrap();
+        let out = directory.path().join("items.jsonl");
+        assert_complete(
+            &app.extract(&extract_request(&["items"], first, &out))
+                .await
+                .unwrap(),
+        );
+        let expected = truth(&sandbox, "Item");
+        sandbox
+            .company()
+            .corrupt("Item", "3", Blemish::Time)
+            .unwrap();
+        let (start, end, chunk) = then;
+        let again = chunk_range(Window::parse(start, end).unwrap(), chunk.parse().unwrap());
+        let again = ExtractRequest::new(["items"], again).out(out.clone());
+        assert!(!app.extract(&again).await.unwrap().has_failures());
+        keep_first_window(&out);
+        app.load(&load_request(&out)).await.unwrap();
+        let resumed = app
+            .backfill(&whole_range(&["items"], "year", 1000).resume(true))
+            .await
+            .unwrap();
+        assert_complete(&resumed);
+        assert_eq!(database.rows("raw.qb_items").await, expected, "{then:?}");
+        database.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_text_takes_no_other_record_off_the_list_of_those_that_are_set_aside() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("items.jsonl");
+    // Two of one month, which is not the first one of its year.
+    let items = truth(&sandbox, "Item");
+    let month_of =
+        |payload: &Value| payload["MetaData"]["LastUpdatedTime"].as_str().unwrap()[..7].to_owned();
+    let pairs = items
+        .iter()
+        .flat_map(|one| items.iter().map(move |other| (one, other)));
+    let mut pairs =
+        pairs.filter(|(one, other)| one.0 < other.0 && month_of(&one.1) == month_of(&other.1));
+    let (one, other) = pairs
+        .find(|(one, _)| !month_of(&one.1).ends_with("-01"))
+        .unwrap();
+    let corrupt = |id: &str| {
+        sandbox
+            .company()
+            .corrupt("Item", id, Blemish::Time)
+            .unwrap()
+    };
+    corrupt(&other.0);
+    for chunk in ["month", "year"] {
+        let report = app
+            .extract(&extract_request(&["items"], chunk, &out))
+            .await
+            .unwrap();
+        assert!(!report.has_failures());
+        corrupt(&one.0);
+    }
+    app.load(&load_request(&out)).await.unwrap();
+    let rejects = database
+        .client
+        .query("SELECT id FROM qbo.rejects ORDER BY id", &[])
+        .await
+        .unwrap();
+    let rejects: Vec<String> = rejects.iter().map(|row| row.get(0)).collect();
+    assert_eq!(rejects, [one.0.as_str(), other.0.as_str()]);
+    let windows =
+        "SELECT count(*) FROM qbo.windows WHERE window_end_utc - window_start_utc < '300 days'";
+    assert_eq!(database.number(windows).await, 0);
     database.drop().await;
 }
 

@@ -55,7 +55,6 @@ async fn a_sync_in_which_nothing_is_new_costs_postgres_little() {
     database.drop().await;
 }
 
-/// A sandbox that takes its time, so that others can come between a sync and its commit.
 /// Lets a sync begin whose entities have nothing new, changes something once it is known what it reads, and
 /// returns its report.
 async fn interfered(sandbox: &Sandbox, database: &Database, change: &str) -> CompanySync {

@@ -973,6 +973,20 @@ async fn a_committed_month_that_fails_before_its_first_record_is_read_again() {
         (row.get(0), row.get(1), row.get(2));
     assert_eq!((status.as_str(), is_open), ("failed", true));
     assert!(told.unwrap().contains("the search for records"));
+    // If it had been given up before, it stays so, and no later run begins it again.
+    let february = "WHERE window_start_utc = '2025-02-01Z'";
+    let give_up = format!(
+        "UPDATE qbo.windows SET status = 'stuck', attempts = 9, run_id = 'of a dead process' {february}"
+    );
+    database.client.batch_execute(&give_up).await.unwrap();
+    let failed = app.backfill(&quarter).await.unwrap();
+    assert_eq!(failed.runs[0].windows[1].status, WindowStatus::Failed);
+    let given_up = format!(
+        "SELECT count(*) FROM qbo.windows {february} AND status = 'stuck' AND attempts = 9"
+    );
+    assert_eq!(database.number(&given_up).await, 1);
+    let again = format!("UPDATE qbo.windows SET status = 'failed' {february}");
+    database.client.batch_execute(&again).await.unwrap();
     for id in &of_february {
         heal(&sandbox, id);
     }

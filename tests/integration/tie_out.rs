@@ -596,6 +596,30 @@ async fn on_cash_basis_only_reports_are_compared_and_nothing_counts_as_agreed() 
     database.drop().await;
 }
 
+/// What the server knows of a transaction is told by a trigger in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_that_is_stopped_while_it_is_kept_is_ended_and_comes_after_changes_of_tables()
+{
+    let (sandbox, database) = (company(4, 40), Database::create().await);
+    let app = synced(&sandbox, &database).await;
+    let watch = "CREATE TABLE public.seen (idle text, locks bigint);
+        CREATE FUNCTION public.see() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+            INSERT INTO public.seen SELECT current_setting('idle_in_transaction_session_timeout'), count(*)
+            FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory';
+            RETURN NULL; END$$;
+        CREATE TRIGGER seer AFTER INSERT ON qbo.tie_outs FOR EACH ROW EXECUTE FUNCTION public.see()";
+    database.client.batch_execute(watch).await.unwrap();
+    for basis in [qbo_rs::domain::Basis::Accrual, qbo_rs::domain::Basis::Cash] {
+        let mut request = everything_until_2025();
+        request.basis = basis;
+        tied_out(&app, &request).await;
+    }
+    // One lock is that of comparisons, the other one that of changes of tables.
+    let bound = "SELECT count(*) FROM public.seen WHERE idle = '30s' AND locks = 2";
+    assert_eq!(database.number(bound).await, 2);
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_contradicts_the_others_agrees_with_nothing() {
     let (sandbox, database) = (company(5, 200), Database::create().await);
@@ -989,6 +1013,11 @@ async fn a_payment_of_tax_is_a_record_where_the_company_has_such_records() {
     let absent = json!({"entity": "TaxPayment", "code": "4001"});
     change(&sandbox, "unavailable", absent);
     let app = synced(&sandbox, &database).await;
+    // An attempt at such records that has failed is none of them.
+    let failed = "INSERT INTO qbo.windows (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id, status)
+        SELECT DISTINCT schema_name, realm_id, 'tax_payments', '2025-01-01Z'::timestamptz, '2026-01-01Z'::timestamptz, 'r', 'failed'
+        FROM qbo.windows";
+    assert_eq!(database.client.execute(failed, &[]).await.unwrap(), 1);
     let books = tied_out(&app, &everything_until_2025()).await;
     let found = of_tax(&books);
     assert_eq!(found.len(), payments.len());

@@ -249,6 +249,47 @@ async fn differences_are_found_named_and_repaired() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_is_repaired_although_extra_records_cannot_be_looked_up() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let mut app = app(&sandbox, &database);
+    app.settings.set("QBO_RETRY_FOR_S", "1").unwrap();
+    let entities = ["invoices", "customers"];
+    assert_complete(
+        &app.backfill(&whole_range(&entities, "month", 1000))
+            .await
+            .unwrap(),
+    );
+    let lost = "DELETE FROM raw.qb_invoices WHERE id IN ('10', '11'); DELETE FROM raw.qb_customers WHERE id = '7'";
+    database.client.batch_execute(lost).await.unwrap();
+    sandbox
+        .company()
+        .delete("Invoice", "500", 1_767_000_000)
+        .unwrap();
+    let by_id = json!({"fault": "refused", "on": "query", "contains": "Id IN (", "status": 400, "code": "4000",
+        "message": "Error parsing query", "times": 0});
+    change(&sandbox, "fault", by_id);
+    let report = app
+        .verify(&verify_request(&entities, "month").repair(true))
+        .await
+        .unwrap();
+    assert!(report.runs[0].repaired >= 1, "{report:?}");
+    assert_eq!(ids(&report.runs[0], |d| &d.missing), [""; 0]);
+    assert_eq!(ids(&report.runs[0], |d| &d.extra), ["500"]);
+    assert_eq!(
+        database.rows("raw.qb_customers").await,
+        truth(&sandbox, "Customer")
+    );
+    // Whether it is gone is found out by the next one.
+    change(&sandbox, "clear-faults", json!({}));
+    let report = app
+        .verify(&verify_request(&entities, "month").repair(true))
+        .await
+        .unwrap();
+    assert!(report.is_ok(), "{report:?}");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rejects_are_reported_until_they_are_resolved() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);

@@ -12,8 +12,8 @@ use crate::app::confirmed::confirmed;
 use crate::domain::instant::format_instant;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
-    Deletion, EntityOutcome, EntitySpec, EntitySync, FailureKind, PageSize, Plan, RunEnd,
-    RunReport, SyncMethod,
+    Deletion, EntityOutcome, EntitySpec, EntitySync, FailureKind, LOOK_BACK, PageSize, Plan,
+    RunEnd, RunReport, SyncMethod,
 };
 use crate::error::{Error, Result};
 use crate::pipeline;
@@ -22,8 +22,6 @@ use crate::quickbooks::ChangesSource;
 use crate::sink::postgres::PostgresSink;
 use crate::store::{OtherRun, SyncOutcome, SyncStates};
 
-/// A deletion may become known late, too (qbo-facts 3.9).
-pub(super) const DELETIONS_LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
 /// The interval of the comparison of ids, for entities whose deletions QuickBooks does not report.
 pub(super) const SWEEP_EVERY: TimeDelta = TimeDelta::hours(24);
 
@@ -173,7 +171,7 @@ impl CompanySyncer<'_> {
     ) -> Result<Vec<Poll>> {
         let deletions = polls
             .iter()
-            .filter_map(|poll| Some(poll.state.deletions_until? - DELETIONS_LOOK_BACK));
+            .filter_map(|poll| Some(poll.state.deletions_until? - LOOK_BACK));
         let Some(since) = polls
             .iter()
             .filter_map(|poll| poll.since)

@@ -329,7 +329,7 @@ impl Syncer {
             let (db, postgres) = (self.db.clone(), &self.postgres);
             let sink = PostgresSink::new(db, schema, postgres, RunRecords::Changes)?;
             if !is_first_try {
-                // It is not another process that came before: its own schema has records of another company.
+                // The choice is the same again: the schema that is named after this company holds another one.
                 sink.prepare(realm_id, entities).await?;
                 return Ok(sink);
             }

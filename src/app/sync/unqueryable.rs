@@ -7,13 +7,13 @@ use std::sync::Arc;
 use chrono::{DateTime, SubsecRound, Utc};
 use tracing::warn;
 
-use super::company::{CompanySyncer, DELETIONS_LOOK_BACK, Synced};
+use super::company::{CompanySyncer, Synced};
 use super::comparison::{SetAside, with_deletions};
 use super::poll::{Poll, years};
 use crate::app::changes::CHANGES_LOOK_BACK;
 use crate::app::run::plan;
 use crate::domain::{
-    Deletion, EntityOutcome, EntitySpec, EntitySync, Plan, SyncMethod, Window, merged,
+    Deletion, EntityOutcome, EntitySpec, EntitySync, LOOK_BACK, Plan, SyncMethod, Window, merged,
 };
 use crate::error::{Error, Result};
 use crate::port::RecordIndex;
@@ -116,7 +116,7 @@ impl CompanySyncer<'_> {
         let entity = *poll.entity();
         let known_until = [poll.since, poll.state.deletions_until];
         let since = known_until.into_iter().flatten().min();
-        let since = since.map_or(look_back(now), |since| since - DELETIONS_LOOK_BACK);
+        let since = since.map_or(look_back(now), |since| since - LOOK_BACK);
         let since = since.max(look_back(now));
         let changes = self.source.changes_of_one(&entity, since, self.meter);
         let Some(mut found) = changes.await? else {

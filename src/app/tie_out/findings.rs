@@ -248,8 +248,9 @@ impl Findings {
         false
     }
 
-    /// Compares without what is known of earlier times, because all of them are read up to the day of these balances, if they can be trusted.
-    /// What they leave unknown is older than all that was read.
+    /// Compares without what is known of earlier times, because all transactions up to `day` are read now. What they leave
+    /// unknown of the opening balances of that day is older than all that was read. Balances that cannot be trusted are
+    /// `None`.
     pub(super) fn compare_all(&mut self, opening: Option<&Balances>, day: NaiveDate) {
         self.memory = Memory::default();
         self.compare();

@@ -221,7 +221,8 @@ fn named(
 type OfOthers<'o> = BTreeMap<(&'o str, Cause), Decimal>;
 
 /// Finds payments of a parent that settle nothing, while a document of a sub-customer stays open by the same
-/// amount, or the other way round: of strangers, an equal amount says nothing. Returns the payments, and the amounts by customer.
+/// amount, or the other way round. Between strangers, an equal amount proves nothing. Returns the payments, and
+/// the amounts by customer.
 fn paid_for_others<'o>(
     parties: &BTreeMap<&'o str, Open<'o>>,
     known: &Known<'_>,

@@ -123,9 +123,9 @@ impl Crowd {
             return;
         }
         match (outcome, pace) {
-            (Outcome::Faulted | Outcome::Failed, _) => self.halve(),
+            (Outcome::Faulted | Outcome::Failed | Outcome::Unsent, _) => self.halve(),
             (Outcome::Read | Outcome::Answered, Some(pace)) => self.keep_pace(pace),
-            (Outcome::Read | Outcome::Answered | Outcome::Unknown, _) => {}
+            (Outcome::Read | Outcome::Answered | Outcome::Throttled | Outcome::Unknown, _) => {}
         }
     }
 

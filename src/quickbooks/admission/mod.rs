@@ -1055,8 +1055,7 @@ mod tests {
             let cap = MonthlyCap::new(10, Box::new(month.clone()));
             Arc::new(control.capped(Some(cap)))
         };
-        let readers = (0..4).map(|_| {
-            let control = company();
+        let reader = |control: Arc<AdmissionControl>| {
             tokio::spawn(async move {
                 let mut reads = 0;
                 loop {
@@ -1065,24 +1064,40 @@ mod tests {
                         Err(error) => return (reads, error),
                     }
                     reads += 1;
+                    tokio::task::yield_now().await;
                 }
             })
-        });
+        };
+        // Requests that are under way while others read.
         let control = company();
-        for outcome in [Outcome::Answered, Outcome::Faulted] {
-            let permit = control.admit(RequestKind::Single, |_| {}).await.unwrap();
-            permit.complete(outcome, None).await;
+        let mut permits = Vec::new();
+        for _ in 0..6 {
+            permits.push(control.admit(RequestKind::Single, |_| {}).await.unwrap());
         }
-        // Its answer may have been lost on the way.
-        let permit = control.admit(RequestKind::Single, |_| {}).await.unwrap();
-        permit.complete(Outcome::Failed, None).await;
+        let readers: Vec<_> = (0..4).map(|_| reader(company())).collect();
         let mut reads = 0;
-        for reader in readers.collect::<Vec<_>>() {
+        for reader in readers {
             let (some, error) = reader.await.unwrap();
             reads += some;
             assert!(matches!(error, Error::ReadCap { max: 10 }), "{error}");
         }
-        assert_eq!(reads, 9);
+        assert_eq!(reads, 4);
+        let outcomes = [
+            Outcome::Answered,
+            Outcome::Faulted,
+            Outcome::Throttled,
+            Outcome::Unsent,
+            // The answer may have been lost on the way.
+            Outcome::Failed,
+            Outcome::Unknown,
+        ];
+        for (permit, outcome) in permits.into_iter().zip(outcomes) {
+            let reader = reader(company());
+            permit.complete(outcome, None).await;
+            reads += reader.await.unwrap().0;
+        }
+        reads += reader(company()).await.unwrap().0;
+        assert_eq!(reads, 8);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! together (qbo-facts 6.2).
 //!
 //! A read is reserved in a document that all processes change in turn, before its request is sent, and given
-//! back if the answer was none. So no process needs to know of others, and none has reads in reserve that others
+//! back if the answer was no read, or the request did not leave. So no process needs to know of others, and none has reads in reserve that others
 //! lack. A process that dies leaves its requests under way counted: they may have been answered.
 
 use chrono::{DateTime, Datelike, Utc};
@@ -86,10 +86,14 @@ impl MonthlyCap {
         reserved.ok_or(Error::ReadCap { max: self.max })
     }
 
-    /// Ends a reserved read with its outcome. An answer that Intuit does not meter gives it back; silence does
-    /// not, because the answer may only have been lost.
+    /// Ends a reserved read with its outcome. An answer that Intuit does not meter gives it back, and so does a request
+    /// that did not leave. Silence does not, because the answer may only have been lost.
     pub(super) async fn end(&self, month: Month, outcome: Outcome) {
-        if !matches!(outcome, Outcome::Answered | Outcome::Faulted) {
+        let may_be_metered = match outcome {
+            Outcome::Read | Outcome::Failed | Outcome::Unknown => true,
+            Outcome::Answered | Outcome::Faulted | Outcome::Throttled | Outcome::Unsent => false,
+        };
+        if may_be_metered {
             return;
         }
         let give_back: Change<'_> = Box::new(|text, _| {

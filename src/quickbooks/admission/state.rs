@@ -43,8 +43,12 @@ pub(crate) enum Outcome {
     Answered,
     /// A fault of the service itself.
     Faulted,
+    /// An answer that puts the request off. It says nothing about the health of the API.
+    Throttled,
     /// No answer, or a gateway's answer because the service gave none.
     Failed,
+    /// No answer, because the request did not leave.
+    Unsent,
     /// Says nothing about the API.
     Unknown,
 }
@@ -281,8 +285,8 @@ impl State {
         let health = match outcome {
             Outcome::Read | Outcome::Answered => Some(Health::Good),
             Outcome::Faulted => Some(Health::Faulty),
-            Outcome::Failed => Some(Health::Dead),
-            Outcome::Unknown => None,
+            Outcome::Failed | Outcome::Unsent => Some(Health::Dead),
+            Outcome::Throttled | Outcome::Unknown => None,
         };
         self.breaker.record(lease, health, error, now)
     }

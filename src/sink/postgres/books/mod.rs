@@ -131,15 +131,20 @@ impl<'d> Books<'d> {
     /// [`Error::Config`] if another object has the name of a table of the ledger; nothing has been
     /// changed then. [`Error::Database`].
     pub(crate) async fn write(&self, landed: &PostedRecords, from_reports: &[Entry]) -> Result<()> {
+        let realm_id = self.company().await?;
         let mut connection = self.db.connection().await?;
         let transaction = connection.transaction().await.map_err(database_error)?;
         transaction.batch(PIN_SEARCH_PATH).await?;
-        self.write_in(&transaction, landed, from_reports).await?;
+        migrations::lock(&*transaction).await?;
+        let rows = (landed, from_reports);
+        self.write_in(&transaction, realm_id.as_deref(), rows)
+            .await?;
         transaction.commit().await.map_err(database_error)
     }
 
     /// Keeps a comparison, all of it or nothing: the ledger, what the next one starts from, and the outcome. One
-    /// comparison is kept after the other.
+    /// comparison is kept after the other, and after changes of tables, whose lock is taken first: they change these
+    /// tables, too. It ends by itself if its process is stopped.
     ///
     /// # Errors
     /// See [`write`](Self::write).
@@ -148,32 +153,38 @@ impl<'d> Books<'d> {
         ledger: Option<(&PostedRecords, &[Entry])>,
         tie_out: &KeptTieOut<'_>,
     ) -> Result<()> {
+        let realm_id = self.company().await?;
         let mut connection = self.db.connection().await?;
         let transaction = connection.transaction().await.map_err(database_error)?;
         transaction.batch(PIN_SEARCH_PATH).await?;
+        migrations::lock(&*transaction).await?;
         tie_out.keep(&transaction).await?;
-        if let Some((landed, from_reports)) = ledger {
-            self.write_in(&transaction, landed, from_reports).await?;
+        if let Some(rows) = ledger {
+            self.write_in(&transaction, realm_id.as_deref(), rows)
+                .await?;
         }
         transaction.commit().await.map_err(database_error)
     }
 
-    /// Replaces the ledger within a transaction, whose search path is pinned.
+    /// Returns the company of the schema. It is asked for before a transaction begins: the pool may have one connection.
+    async fn company(&self) -> Result<Option<String>> {
+        let schemas = Schemas::new(self.db.clone());
+        schemas.company_of(self.schema).await
+    }
+
+    /// Replaces the ledger within a transaction that holds the lock of table changes, and whose search path is pinned.
     async fn write_in(
         &self,
         transaction: &Transaction<'_>,
-        landed: &PostedRecords,
-        from_reports: &[Entry],
+        realm_id: Option<&str>,
+        (landed, from_reports): (&PostedRecords, &[Entry]),
     ) -> Result<()> {
-        let realm_id = Schemas::new(self.db.clone())
-            .company_of(self.schema)
-            .await?;
         let names = (self.schema, self.into);
         let rows = write::LedgerRows {
             entries: landed.ledger.entries.iter().chain(from_reports),
             unbalanced: &landed.ledger.unbalanced,
         };
-        write::write(transaction, names, realm_id.as_deref(), rows, &landed.lists).await
+        write::write(transaction, names, realm_id, rows, &landed.lists).await
     }
 }
 

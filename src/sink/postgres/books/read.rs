@@ -92,7 +92,8 @@ async fn has_read(
     schema: &str,
     entity: &str,
 ) -> Result<bool> {
-    let find = "SELECT EXISTS (SELECT FROM qbo.windows WHERE schema_name = $1 AND entity = $2) AS has_read";
+    let find = "SELECT EXISTS (SELECT FROM qbo.windows
+        WHERE schema_name = $1 AND entity = $2 AND committed_at_utc IS NOT NULL) AS has_read";
     let row = client.rows(find, params![schema, entity]).await?;
     let first = row.first().map(|row| row.column("has_read"));
     first.unwrap_or(Ok(false))

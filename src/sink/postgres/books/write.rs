@@ -7,7 +7,7 @@ use super::renew::renew;
 use super::rows::{ENTRY_COLUMNS, Rows, UNBALANCED_COLUMNS};
 use crate::books::{Entry, Lists, Unbalanced};
 use crate::error::{Error, Result};
-use crate::postgres::{Columns, Query, migrations, params, quote_identifier, server};
+use crate::postgres::{Columns, Query, params, quote_identifier, server};
 
 const CREATE_ENTRIES: &str = include_str!("../sql/gl_tables.sql");
 const CREATE_UNBALANCED: &str = include_str!("../sql/gl_unbalanced.sql");
@@ -21,7 +21,7 @@ pub(super) struct LedgerRows<'l, E> {
     pub(super) unbalanced: &'l [Unbalanced],
 }
 
-/// Replaces the rows of both tables.
+/// Replaces the rows of both tables, in a transaction that holds the lock of table changes.
 pub(super) async fn write<'l>(
     transaction: &Transaction<'_>,
     (schema, into): (&str, &str),
@@ -30,7 +30,6 @@ pub(super) async fn write<'l>(
     lists: &Lists,
 ) -> Result<()> {
     transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
-    migrations::lock(transaction).await?;
     prepare(transaction, schema, into).await?;
     let rows = Rows::new(realm_id, lists);
     let entries = ledger.entries;
