@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 BooksStatus = Literal["ok", "different", "reports_agree"]
 """The outcome of a tie-out; ``reports_agree`` on cash basis, of which only the reports are compared."""
 
+BooksVerdict = Literal["fine", "unverified", "explained", "different"]
+"""The verdict on books, the best first. ``fine``: all agrees, or differs for causes that need nobody. ``unverified``:
+something could not be compared, and nothing is unexplained or needs somebody. ``explained``: transactions differ for
+known causes that need somebody. ``different``: something is unexplained."""
+
 
 def _plain(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     texts = {name: str(value) if isinstance(value, (date, Decimal)) else value for name, value in items}
@@ -188,6 +193,8 @@ class CompanyBooks:
     status: BooksStatus
     """``ok``: every account agrees, or every difference has a named cause. ``reports_agree``: on cash basis, no report
     contradicts another, and nothing of the records was compared."""
+    verdict: BooksVerdict | None = None
+    """What ``status``, the status page and alerts make of it; None in a report of an earlier version."""
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> CompanyBooks:

@@ -9,15 +9,43 @@ from qbo_rs._html import Html, block, count, details, headline, one_line, paragr
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from qbo_rs._books import BooksReport, CauseAmount, CompanyBooks
+    from qbo_rs._books import BooksReport, BooksVerdict, CauseAmount, CompanyBooks
+    from qbo_rs._status import TieOut
+
+_MARKS: dict[BooksVerdict, str] = {"fine": "ok", "unverified": "care", "explained": "care", "different": "wrong"}
+_WORST_FIRST = ("different", "explained", "unverified", "the reports agree", "ok")
+
+
+def word_of(books: CompanyBooks | TieOut) -> str:
+    """Return the verdict on books in a word or two, as ``qbo-rs status`` says it."""
+    if books.verdict in (None, "fine"):
+        return books.status.replace("reports_agree", "the reports agree")
+    return books.verdict or ""
+
+
+def mark_of(books: CompanyBooks | TieOut) -> str:
+    """Return the kind of mark for the verdict on books."""
+    if books.verdict is None:
+        return "wrong" if books.status == "different" else "care"
+    return _MARKS.get(books.verdict, "care")
+
+
+def is_fine(books: CompanyBooks | TieOut) -> bool:
+    """Return true if books need nobody."""
+    return books.verdict == "fine" or (books.verdict is None and books.status != "different")
+
+
+def _rank(word: str) -> int:
+    """Return the place of a verdict, the worst first; one of a newer version is taken for the worst."""
+    return _WORST_FIRST.index(word) if word in _WORST_FIRST else 0
 
 
 def report_line(report: BooksReport) -> str:
-    """Return a tie-out as one line."""
-    different = sum(books.status != "ok" for books in report.books)
-    parts = [count(len(report.books), "company", "companies")]
-    parts += [f"{different} different"] if different else []
-    return one_line(f"BooksReport {'ok' if report.ok else 'different'}:", *parts)
+    """Return a tie-out as one line: the worst verdict, and how many companies have each."""
+    words = [word_of(books) for books in report.books]
+    said = sorted(set(words), key=_rank)
+    counts = [f"{words.count(word)} {word}" for word in said if word != "ok"]
+    return one_line(f"BooksReport {(said or ['ok'])[0]}:", count(len(words), "company", "companies"), *counts)
 
 
 def company_line(books: CompanyBooks) -> str:
@@ -34,13 +62,9 @@ def _verdict(books: CompanyBooks) -> str:
         return "differs, each for a known cause"
     if books.status == "reports_agree":
         return "the reports agree, records not compared"
-    return "does not agree" if books.disagrees else "not verified"
-
-
-def _mark(books: CompanyBooks) -> str:
-    if books.status == "different":
-        return "wrong"
-    return "ok" if books.agrees else "care"
+    if books.disagrees:
+        return "does not agree"
+    return "differs for known causes, not all verified" if books.verdict == "explained" else "not verified"
 
 
 def _counts(books: CompanyBooks) -> list[str]:
@@ -50,10 +74,10 @@ def _counts(books: CompanyBooks) -> list[str]:
 
 def report_html(report: BooksReport) -> str:
     """Return the tie-out of each company, of the first in full."""
-    listed = sorted(report.books, key=lambda books: books.status == "ok")
+    listed = sorted(report.books, key=lambda books: _rank(word_of(books)))
     shown = [company_html(books) for books in listed[:1]]
-    rest = [[books.realm_id, books.basis, books.as_of, books.status, len(books.different)] for books in listed[1:]]
-    columns = ("company", "basis", "as of", "status", "accounts that differ")
+    rest = [[books.realm_id, books.basis, books.as_of, word_of(books), len(books.different)] for books in listed[1:]]
+    columns = ("company", "basis", "as of", "verdict", "accounts that differ")
     return block(*shown, table(columns, rest, "companies") if rest else "")
 
 
@@ -67,7 +91,7 @@ def company_html(books: CompanyBooks) -> str:
         [f"{a.account_id} {a.name}", a.report, a.records, a.difference, _causes(a.causes), a.unexplained]
         for a in books.different
     ]
-    parts: list[str] = [headline(_mark(books), facts)]
+    parts: list[str] = [headline("ok" if books.agrees else mark_of(books), facts)]
     if accounts:
         parts.append(table(columns, accounts, "accounts"))
     elif not books.accounts:

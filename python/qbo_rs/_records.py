@@ -148,8 +148,8 @@ class Table(Columns):
         return _core.table_stream(json.dumps(request))
 
     def __repr__(self) -> str:
-        """Return the entity and the schema; nothing is read."""
-        return _shown.table_line(self._arguments["entity"], self._arguments["schema"])
+        """Return the entity and the schema, if it was named; nothing is read."""
+        return _shown.table_line(self._arguments["entity"], self._arguments.get("schema"))
 
 
 class _Contents(NamedTuple):
@@ -310,7 +310,7 @@ def _check(landing: Landing) -> None:
         raise UnavailableError(landing.run.unavailable)
 
 
-def table(entity: str, *, schema: str = "raw", with_deleted: bool = False, **settings: Unpack[Settings]) -> Table:
+def table(entity: str, *, schema: str | None = None, with_deleted: bool = False, **settings: Unpack[Settings]) -> Table:
     """Return the records of an entity that Postgres holds, as columns. QuickBooks gets no request.
 
     Nothing is read before the first column is asked for; each table reads again. One batch of records is in memory at a
@@ -318,7 +318,7 @@ def table(entity: str, *, schema: str = "raw", with_deleted: bool = False, **set
 
     Args:
         entity: Name from :func:`entities`.
-        schema: Schema of the raw tables; one company each.
+        schema: Schema of the raw tables, one company each; None: that of the company of the settings, else ``raw``.
         with_deleted: Include deleted records, whose column ``deleted_at`` says when.
         **settings: Settings that take precedence over the environment.
 
@@ -337,5 +337,6 @@ def table(entity: str, *, schema: str = "raw", with_deleted: bool = False, **set
 
     """
     check_keywords(settings, ("entity", "schema", "with_deleted"))
-    arguments = {"entity": entity, "schema": schema, "with_deleted": with_deleted}
+    arguments = {"entity": entity, "with_deleted": with_deleted}
+    arguments |= {} if schema is None else {"schema": schema}
     return Table(arguments, {name: str(value) for name, value in settings.items() if value is not None})

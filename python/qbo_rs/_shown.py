@@ -422,9 +422,10 @@ def records_line(entity: str, window: Window, rows: int | None) -> str:
     return f"<Records {plain(entity)} {span(window.start, window.end)}: {known}; {_TO_FRAMES}>"
 
 
-def table_line(entity: str, schema: str) -> str:
+def table_line(entity: str, schema: str | None) -> str:
     """Return the records of a table as one line."""
-    return f"<Table {plain(entity)} of schema {plain(schema)}: read when it is used; {_TO_FRAMES}>"
+    where = "" if schema is None else f" of schema {plain(schema)}"
+    return f"<Table {plain(entity)}{where}: read when it is used; {_TO_FRAMES}>"
 
 
 def records_html(entity: str, window: Window, rows: int | None, first: Sequence[Mapping[str, Any]]) -> str:

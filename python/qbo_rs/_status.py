@@ -13,6 +13,8 @@ from qbo_rs._types import Window, parse_instant
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qbo_rs._books import BooksVerdict
+
 ConnectionState = Literal["active", "expires_soon", "needs_reauth"]
 """The state of a connection; for ``needs_reauth`` a person must connect the company again."""
 
@@ -292,11 +294,14 @@ class TieOut:
     transactions: int
     """Transactions that differed."""
     unexplained: Decimal
-    """Sum of the unexplained amounts of all accounts, without their signs."""
+    """Sum of the unexplained amounts of all accounts, without their signs. It may be 0 although transactions are
+    unexplained, whose amounts cancel each other out."""
     unverified: int
     """Number of things that could not be compared."""
     causes: Mapping[str, int] = field(default_factory=dict, hash=False)
-    """The transactions that differed, by cause."""
+    """The transactions that differed, by cause; ``unexplained`` for those without one."""
+    verdict: BooksVerdict | None = None
+    """What it says about the books; None in a report of an earlier version."""
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> TieOut:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qbo_rs._books_shown import is_fine, mark_of, word_of
 from qbo_rs._calendar import EMPTY as NO_RECORDS
 from qbo_rs._calendar import FAILED, GAP, MANY, Piece, calendar, legend, levels_in, strip
 from qbo_rs._html import (
@@ -28,7 +29,7 @@ from qbo_rs._html import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qbo_rs._status import AccountState, EntityStatus, StatusReport
+    from qbo_rs._status import AccountState, EntityStatus, StatusReport, TieOut
     from qbo_rs._types import Window
 
 _MAX_NAMED = 2
@@ -49,15 +50,13 @@ def entity_line(entity: EntityStatus) -> str:
 
 def _troubles(report: StatusReport) -> list[str]:
     wrong = sum(not entity.ok for entity in report.entities)
-    parts = (
-        [f"{count(wrong, 'entity', 'entities')} not in order"] if wrong else ["all in order"] if report.entities else []
-    )
+    parts = [f"{count(wrong, 'entity', 'entities')} not in order"] if wrong else []
     parts += [f"{count(len(report.never_read), 'entity', 'entities')} never read"] if report.never_read else []
     accounts = [f"company {plain(a.realm_id)} {_state(a)}" for a in report.accounts if a.state != "active"]
-    books = [f"books of {b.as_of} differ" for b in report.books if b.status != "ok"]
-    for trouble, what in ((accounts, "companies not in order"), (books, "books differ")):
+    books = [f"books of {b.as_of}: {word_of(b)}" for b in report.books if not is_fine(b)]
+    for trouble, what in ((accounts, "companies not in order"), (books, "books not in order")):
         parts += trouble if len(trouble) <= _MAX_NAMED else [f"{len(trouble):,} {what}"]
-    return parts
+    return parts or (["all in order"] if report.entities else [])
 
 
 def _state(account: AccountState) -> str:
@@ -86,8 +85,8 @@ def status_html(report: StatusReport) -> str:
     parts.append(_entities(report.entities))
     parts += [
         paragraph(
-            mark("wrong" if books.status == "different" else "ok"),
-            f"books as of {books.as_of}, {books.basis}: {books.status}, unexplained {plain(books.unexplained)},",
+            mark("ok" if is_fine(books) else mark_of(books)),
+            f"books as of {books.as_of}, {books.basis}: {word_of(books)}, unexplained {plain(_unexplained(books))},",
             f"{count(books.transactions, 'transaction')} differ, {books.unverified:,} unverified",
         )
         for books in report.books[:MAX_ROWS]
@@ -102,6 +101,12 @@ def status_html(report: StatusReport) -> str:
         summary = f"{count(len(drift), 'difference')} between records and known fields"
         parts.append(details(summary, table(columns, drift, "differences")))
     return block(*parts)
+
+
+def _unexplained(books: TieOut) -> str:
+    """Return the amount without a cause, and the transactions if their amounts cancel each other out."""
+    unnamed = 0 if books.unexplained else books.causes.get("unexplained", 0)
+    return f"{books.unexplained} in {count(unnamed, 'transaction')}" if unnamed else str(books.unexplained)
 
 
 def _account(account: AccountState) -> Html:

@@ -13,15 +13,15 @@ use super::sync::Syncer;
 use crate::config::AlertConfig;
 use crate::domain::instant::format_instant;
 use crate::domain::{
-    Alert, AlertKind, ConnectionFacts, ConnectionState, EntitySyncStatus, SyncedEntity,
-    connection_alerts, find_entity, stale_alert,
+    Alert, AlertKind, BooksVerdict, ConnectionFacts, ConnectionState, EntitySyncStatus,
+    SyncedEntity, connection_alerts, find_entity, stale_alert,
 };
 use crate::error::Result;
 use crate::language::translated;
 use crate::notify::{Notice, Place, places};
 use crate::store::{
-    BooksVerdict, EntityState, Judged, Message, Records, alerts_told, claim_alerts,
-    different_entities, latest_tie_outs,
+    EntityState, Judged, Message, Records, alerts_told, claim_alerts, different_entities,
+    latest_tie_outs,
 };
 
 /// The pause between two looks.
@@ -166,9 +166,16 @@ async fn books_alerts(syncer: &Syncer) -> Result<Vec<Alert>> {
             "{} --realm-id {realm_id}",
             schema_flag(&books.schema)
         ));
-        let (kind, text) = match books.verdict() {
+        let count = books.needing();
+        let (kind, text) = match books.verdict {
             BooksVerdict::Fine => return None,
-            BooksVerdict::NeedSomebody(count) => (
+            BooksVerdict::Explained if books.unverified > 0 => (
+                AlertKind::BooksOpen,
+                format!(
+                    "The books of company {realm_id} as of {day} ({basis}) could not be compared as a whole, and differ from QuickBooks's reports for known causes that need somebody, in transactions: {count}: {command}"
+                ),
+            ),
+            BooksVerdict::Explained => (
                 AlertKind::BooksOpen,
                 format!(
                     "The books of company {realm_id} as of {day} ({basis}) differ from QuickBooks's reports for known causes that need somebody, in transactions: {count}: {command}"
@@ -177,10 +184,10 @@ async fn books_alerts(syncer: &Syncer) -> Result<Vec<Alert>> {
             BooksVerdict::Unverified => (
                 AlertKind::BooksOpen,
                 format!(
-                    "The books of company {realm_id} as of {day} ({basis}) could not be compared as a whole; nothing that was compared disagrees: {command}"
+                    "The books of company {realm_id} as of {day} ({basis}) could not be compared as a whole; nothing is unexplained: {command}"
                 ),
             ),
-            BooksVerdict::Differ => (
+            BooksVerdict::Different => (
                 AlertKind::Books,
                 format!(
                     "The books of company {realm_id} as of {day} ({basis}) do not agree with QuickBooks's reports: {command}"

@@ -64,6 +64,7 @@ pub use self::verify::VerifyRequest;
 pub use self::views::ViewsRequest;
 use crate::clock;
 use crate::config::Settings;
+pub use crate::domain::BooksVerdict;
 use crate::domain::{Calendar, ENTITIES, EntitySpec, Zone, select_entities};
 #[cfg(feature = "cli")]
 pub(crate) use crate::durable::Scratch;
@@ -75,9 +76,9 @@ pub use crate::quickbooks::{BreakerStatus, Limits, Traffic};
 pub(crate) use crate::sink::postgres::DEFAULT_LEDGER_SCHEMA;
 pub use crate::sink::postgres::{ArchiveSummary, Upgrade};
 pub use crate::store::{
-    Archive, BooksVerdict, BoundSchema, Check, Different, EntityState, EntityStatus, Job, LastRun,
-    LastSync, RecentRun, RowCount, ScheduledSync, SchemaDrift, StoredRecord, StoredReject,
-    SyncUnderWay, TieOut, UnavailableEntity, UnfinishedWindow, UnreadEntity,
+    Archive, BoundSchema, Check, Different, EntityState, EntityStatus, Job, LastRun, LastSync,
+    RecentRun, RowCount, ScheduledSync, SchemaDrift, StoredRecord, StoredReject, SyncUnderWay,
+    TieOut, UnavailableEntity, UnfinishedWindow, UnreadEntity,
 };
 pub use crate::views::{ViewChanges, ViewStyle};
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use crate::app::StatusReport;
+use crate::app::health::fill;
 use crate::domain::Finding;
 use crate::language::say;
 
 /// The verbs that take several entities at once, with which one command helps all of those.
 const OF_ENTITIES: [&str; 2] = ["qbo-rs backfill ", "qbo-rs verify "];
-/// The most entities that a command names. Beyond that it names all, if all were asked for: what is committed is
-/// skipped.
+/// The most entities that a command names. Beyond that a backfill names all, if all were asked for of its range: what
+/// is committed is skipped. A comparison skips nothing.
 const MAX_NAMED: usize = 5;
 
 /// A command, and what it helps.
@@ -72,7 +73,7 @@ pub(super) fn advised(report: &StatusReport, env_file_flag: &str) -> Vec<Advised
         .map(|(form, names)| {
             let entities = match form.takes_entities {
                 false => String::new(),
-                true if names.len() > MAX_NAMED && was_asked_for_all(report, &names) => {
+                true if names.len() > MAX_NAMED && was_asked_for_all(report, &names, &form) => {
                     "all".to_owned()
                 }
                 true => names.join(","),
@@ -91,14 +92,18 @@ pub(super) fn needing(commands: &[Advised]) -> usize {
     names.collect::<BTreeSet<_>>().len()
 }
 
-/// Returns true if these entities were read by a command for all.
-fn was_asked_for_all(report: &StatusReport, names: &[&str]) -> bool {
+/// Returns true if a command about these entities goes on with one for all of them.
+fn was_asked_for_all(report: &StatusReport, names: &[&str], form: &Form<'_>) -> bool {
     let runs = report
         .entities
         .iter()
         .filter(|entity| names.contains(&&*entity.entity));
-    let mut asked = runs.filter_map(|entity| entity.last_run.as_ref()?.asked);
-    asked.any(|asked| asked.all)
+    let mut asked =
+        runs.filter_map(|entity| Some((&entity.entity, entity.last_run.as_ref()?.asked?)));
+    asked.any(|(name, asked)| {
+        let command = format!("{}{name}{}", form.verb, form.rest);
+        asked.all && command.starts_with(&fill(name, asked, ""))
+    })
 }
 
 fn spoken(name: &str) -> String {
@@ -128,6 +133,18 @@ mod tests {
         killed
     }
 
+    fn different(name: &str, range: Window) -> crate::app::Different {
+        crate::app::Different {
+            realm_id: "9341".to_owned(),
+            schema: "raw".to_owned(),
+            entity: name.to_owned(),
+            ranges: 1,
+            range,
+            found_at: crate::cli::status_snapshots::now(),
+            is_deep: false,
+        }
+    }
+
     #[test]
     fn entities_of_one_command_are_ended_by_one() {
         let rest = "--start 2024-01-01 --end 2026-01-01 --chunk month --resume";
@@ -143,6 +160,31 @@ mod tests {
             assert!(text.contains(&line), "{text}");
             assert!(text.contains(&format!("{count} need somebody:")), "{text}");
         }
+    }
+
+    #[test]
+    fn a_command_that_skips_nothing_or_is_of_another_range_names_its_entities() {
+        let names = ["bills", "classes", "deposits", "items", "terms", "vendors"];
+        let named = names.join(",");
+        let gap = Window::parse("2020-03-01", "2020-04-01").unwrap();
+        // All of them have gaps before the range that was asked for.
+        let with_gaps = names.map(|name| {
+            let mut entity = killed(name, true);
+            entity.gaps = vec![gap];
+            entity
+        });
+        let text = shown(&mut report(with_gaps.into()), false);
+        for line in [
+            "qbo-rs backfill all --start 2024-01-01 --end 2026-01-01 --chunk month --resume\n",
+            &format!("qbo-rs backfill {named} --start 2020-03-01 --end 2020-04-01 --resume\n"),
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        let mut differing = report(names.map(|name| killed(name, true)).into());
+        differing.differences = names.map(|name| different(name, gap)).into();
+        let text = shown(&mut differing, false);
+        let line = format!("qbo-rs verify {named} --start 2020-03-01 --end 2020-04-01 --repair\n");
+        assert!(text.contains(&line), "{text}");
     }
 
     #[test]

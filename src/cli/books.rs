@@ -10,9 +10,10 @@ use super::logging::language;
 use super::shortfall::{Failure, Shortfall};
 use super::words::{flow, number};
 use super::wrap::columns as width;
-use crate::domain::books_report::UNEXPLAINED;
+use crate::domain::cause::UNEXPLAINED;
 use crate::domain::{
-    AccountBooks, BooksReport, BooksStatus, CompanyBooks, PartyBooks, TransactionBooks,
+    AccountBooks, BooksReport, BooksStatus, BooksVerdict, CompanyBooks, PartyBooks,
+    TransactionBooks,
 };
 use crate::language::{Language, current, say, translated, translated_into};
 use crate::terminal::one_line;
@@ -193,14 +194,23 @@ fn verdict(books: &CompanyBooks, different: usize) -> String {
                 "the reports do not contradict each other; the records were not compared with them"
             )
         }
-        (BooksStatus::Different, ..) if !books.disagrees() => {
-            say!(
-                "nothing that was compared disagrees, and not everything could be compared: see what is unverified"
-            )
-        }
-        (BooksStatus::Different, ..) => {
-            say!("the books do not agree with QuickBooks: see what is unexplained or unverified")
-        }
+        (BooksStatus::Different, ..) => match books.verdict {
+            BooksVerdict::Different => {
+                say!(
+                    "the books do not agree with QuickBooks: see what is unexplained or unverified"
+                )
+            }
+            BooksVerdict::Explained => {
+                say!(
+                    "the books differ for known causes, and not everything could be compared: see what is unverified"
+                )
+            }
+            BooksVerdict::Unverified | BooksVerdict::Fine => {
+                say!(
+                    "nothing is unexplained, and not everything could be compared: see what is unverified"
+                )
+            }
+        },
     }
 }
 
@@ -389,17 +399,24 @@ mod tests {
             unverified: vec!["BalanceSheet is cut".to_owned()],
             requests: 7,
             status: BooksStatus::Different,
-        };
+            verdict: BooksVerdict::Fine,
+        }
+        .judged();
         let disagreed =
             "the books do not agree with QuickBooks: see what is unexplained or unverified";
         assert_eq!(verdict(&books, 2), disagreed);
         let mut unverified = books.clone();
         (unverified.accounts, unverified.parties) = (Vec::new(), Vec::new());
-        assert_eq!(verdict(&unverified, 0), disagreed);
+        assert_eq!(verdict(&unverified.clone().judged(), 0), disagreed);
         unverified.transactions.truncate(1);
         assert_eq!(
-            verdict(&unverified, 0),
-            "nothing that was compared disagrees, and not everything could be compared: see what is unverified"
+            verdict(&unverified.clone().judged(), 0),
+            "the books differ for known causes, and not everything could be compared: see what is unverified"
+        );
+        unverified.transactions[0].cause = REPORT_ONLY;
+        assert_eq!(
+            verdict(&unverified.clone().judged(), 0),
+            "nothing is unexplained, and not everything could be compared: see what is unverified"
         );
         let mut new = unverified.clone();
         (new.status, new.transactions) = (BooksStatus::Ok, Vec::new());

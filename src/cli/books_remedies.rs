@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::wrap::{broken, columns};
 use crate::domain::CompanyBooks;
-use crate::domain::books_report::{Remedy, remedy};
+use crate::domain::cause::{Remedy, remedy};
 use crate::domain::find_entity;
 use crate::language::say;
 
@@ -100,7 +100,7 @@ fn entities(books: &CompanyBooks, is_wanted: impl Fn(&str) -> bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{BooksStatus, TransactionBooks};
+    use crate::domain::{BooksStatus, BooksVerdict, TransactionBooks};
 
     fn books(transactions: &[(&str, &'static str)]) -> CompanyBooks {
         let transactions = transactions.iter().zip(1..);
@@ -126,7 +126,9 @@ mod tests {
             unverified: Vec::new(),
             requests: 7,
             status: BooksStatus::Ok,
+            verdict: BooksVerdict::Fine,
         }
+        .judged()
     }
 
     #[test]

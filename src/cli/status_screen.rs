@@ -12,10 +12,10 @@ use super::status_view::View;
 use super::summary::reads;
 use super::words::{MAX_WIDTH, cut, days, entities, flow, number, width};
 use super::wrap::hanging;
-use crate::app::health::{MAX_AGE, schema_flag};
-use crate::app::{BooksVerdict, CompanyReport, EntityStatus, StatusReport, TieOut};
+use crate::app::health::{MAX_AGE, books_word, schema_flag, unexplained};
+use crate::app::{CompanyReport, EntityStatus, StatusReport, TieOut};
 use crate::domain::{ConnectionState, Finding, Level, Reason, Window};
-use crate::language::{say, translated};
+use crate::language::{current, say, translated};
 use crate::terminal::one_line;
 
 /// The most entities in the table.
@@ -225,13 +225,8 @@ fn books_line(books: &TieOut, view: View<'_>) -> String {
             "books as of {day}, {basis} basis: {status}; {amount} unexplained",
             day = books.as_of,
             basis = translated(&books.basis),
-            status = match books.verdict() {
-                BooksVerdict::Unverified => say!("unverified"),
-                BooksVerdict::NeedSomebody(_) => say!("explained"),
-                BooksVerdict::Fine if books.status != "ok" => say!("the reports agree"),
-                BooksVerdict::Fine | BooksVerdict::Differ => translated(&books.status).into_owned(),
-            },
-            amount = books.unexplained
+            status = books_word(books, current()),
+            amount = unexplained(books, current())
         ),
         say!("{count} unverified", count = books.unverified),
         say!(count books.transactions; "{n} transaction differs", "{n} transactions differ",

@@ -8,7 +8,7 @@ use super::status_screen::screen;
 use super::status_view::View;
 use super::words::{MAX_WIDTH, width};
 use crate::app::{
-    Check, CompanyReport, EntityStatus, LastRun, LastSync, StatusReport, SyncUnderWay, TieOut,
+    Check, CompanyReport, EntityStatus, LastRun, LastSync, StatusReport, SyncUnderWay,
     UnfinishedWindow, UnreadEntity,
 };
 use crate::domain::{
@@ -140,46 +140,6 @@ fn troubled() -> Vec<EntityStatus> {
         is_of_sync: false,
     }];
     all
-}
-
-#[test]
-fn books_that_differ_need_somebody() {
-    let books = |status: &str| TieOut {
-        realm_id: "1".to_owned(),
-        schema: "raw".to_owned(),
-        basis: "accrual".to_owned(),
-        as_of: "2026-10-31".parse().unwrap(),
-        checked: now(),
-        status: status.to_owned(),
-        accounts: 40,
-        transactions: 2,
-        unexplained: "10.50".to_owned(),
-        unverified: 0,
-        causes: std::collections::BTreeMap::new(),
-    };
-    let mut report = report(vec![entity("items", 3)]);
-    report.books = vec![books("ok")];
-    let text = shown(&mut report, false);
-    assert!(text.contains("Everything is in step."), "{text}");
-    let remedy = "books  qbo-rs verify --books --end 2026-10-31 --basis accrual";
-    report.books = vec![books("different")];
-    let text = shown(&mut report, false);
-    assert!(text.contains(remedy), "{text}");
-    assert!(!text.contains("Everything is in step."), "{text}");
-    assert_eq!(report.level, Level::Failed);
-    // Payroll needs nobody, a record that is not there does.
-    let explained = |cause: &str| TieOut {
-        unexplained: "0.00".to_owned(),
-        causes: [(cause.to_owned(), 2)].into(),
-        ..books("ok")
-    };
-    report.books = vec![explained("report_only")];
-    let text = shown(&mut report, false);
-    assert!(text.contains("Everything is in step."), "{text}");
-    report.books = vec![explained("not_landed")];
-    let text = shown(&mut report, false);
-    assert!(text.contains(remedy), "{text}");
-    assert_eq!(report.level, Level::Attention);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::status_snapshots::{check, entity, now, report, shown, under_way};
-use crate::app::{Different, UnfinishedWindow};
+use crate::app::{BooksVerdict, Different, TieOut, UnfinishedWindow};
 use crate::domain::{LedgerWindowStatus, Level, Window};
 
 #[test]
@@ -115,4 +115,89 @@ fn what_was_archived_is_told_below_the_table() {
     let below = format!("2024-01-01, in\n  {}\n", elsewhere.file);
     assert!(text.contains(&below), "{text}");
     assert!(text.contains("Everything is in step."), "{text}");
+}
+
+#[test]
+fn books_that_differ_need_somebody() {
+    let books = |status: &str, left: &str, unverified, causes: &[(&str, i64)]| {
+        let causes = causes.iter();
+        let outcome = TieOut {
+            realm_id: "1".to_owned(),
+            schema: "raw".to_owned(),
+            basis: "accrual".to_owned(),
+            as_of: "2026-10-31".parse().unwrap(),
+            checked: now(),
+            status: status.to_owned(),
+            accounts: 40,
+            transactions: 2,
+            unexplained: left.to_owned(),
+            unverified,
+            causes: causes.map(|(cause, n)| ((*cause).to_owned(), *n)).collect(),
+            verdict: BooksVerdict::Fine,
+        };
+        outcome.judged()
+    };
+    let mut report = report(vec![entity("items", 3)]);
+    let remedy = "books  qbo-rs verify --books --end 2026-10-31 --basis accrual";
+    let mut told = |one: TieOut, line: &str, level: Level| {
+        report.books = vec![one];
+        let text = shown(&mut report, false);
+        let line = format!("books as of 2026-10-31, accrual basis: {line}");
+        let words: Vec<&str> = text.split_whitespace().collect();
+        assert!(words.join(" ").contains(&line), "{text}");
+        let is_fine = level == Level::InStep;
+        assert_eq!(text.contains(remedy), !is_fine, "{text}");
+        assert_eq!(text.contains("Everything is in step."), is_fine, "{text}");
+        assert_eq!(report.level, level);
+        serde_json::to_value(&report.books[0]).unwrap()["verdict"].clone()
+    };
+    // Payroll needs nobody, a record that is not there does.
+    let (payroll, lost) = ([("report_only", 2)], [("not_landed", 2)]);
+    let swapped = [("unexplained", 2)];
+    for (one, line, level, verdict) in [
+        (
+            books("ok", "0.00", 0, &payroll),
+            "ok; 0.00 unexplained",
+            Level::InStep,
+            "fine",
+        ),
+        (
+            books("reports_agree", "0.00", 1, &[]),
+            "the reports agree; 0.00 unexplained",
+            Level::InStep,
+            "fine",
+        ),
+        (
+            books("different", "0.00", 1, &payroll),
+            "unverified; 0.00 unexplained",
+            Level::Attention,
+            "unverified",
+        ),
+        (
+            books("ok", "0.00", 0, &lost),
+            "explained; 0.00 unexplained",
+            Level::Attention,
+            "explained",
+        ),
+        (
+            books("different", "0.00", 1, &lost),
+            "explained; 0.00 unexplained, 1 unverified",
+            Level::Attention,
+            "explained",
+        ),
+        (
+            books("different", "10.50", 0, &[]),
+            "different; 10.50 unexplained",
+            Level::Failed,
+            "different",
+        ),
+        (
+            books("different", "0.00", 1, &swapped),
+            "different; 0.00 in 2 transactions unexplained",
+            Level::Failed,
+            "different",
+        ),
+    ] {
+        assert_eq!(told(one, line, level), verdict);
+    }
 }

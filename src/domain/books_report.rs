@@ -3,48 +3,8 @@
 use chrono::NaiveDate;
 use serde::Serialize;
 
-/// The word for a difference that no cause explains, in place of a cause.
-pub const UNEXPLAINED: &str = "unexplained";
-
-/// The remedy for the differences of a cause (docs/books.md, "How to read a difference").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Remedy {
-    /// Nobody has to do anything.
-    Nothing,
-    /// A sync reads what QuickBooks has changed or deleted.
-    Sync,
-    /// A comparison record by record finds what a sync does not see, and reads it again.
-    Repair,
-    /// The next comparison reads what this one could not.
-    CompareAgain,
-    /// The difference follows from others, and ends with them.
-    EndsWithOthers,
-    /// Somebody has to look at it.
-    Look,
-}
-
-/// Returns the remedy for a cause.
-pub(crate) fn remedy(cause: &str) -> Remedy {
-    match cause {
-        "report_only" | "archived" | "changed_after_report" | "rounding" => Remedy::Nothing,
-        "not_landed"
-        | "deleted_at_source"
-        | "changed_since_landing"
-        | "not_posted"
-        | "period_moved"
-        | "void" => Remedy::Sync,
-        "duplicate" | "wrong_sign" | "amount" | "other_account" | "incomplete_record" | "tax"
-        | "tax_rounding" | "fx" | "link_missing" => Remedy::Repair,
-        "not_read" => Remedy::CompareAgain,
-        "inventory" => Remedy::EndsWithOthers,
-        _ => Remedy::Look,
-    }
-}
-
-/// Returns whether somebody has to do something about a difference of a cause.
-pub(crate) fn needs_somebody(cause: &str) -> bool {
-    remedy(cause) != Remedy::Nothing
-}
+use super::books_verdict::{BooksVerdict, Compared, counts};
+use super::cause::UNEXPLAINED;
 
 /// The tie-out of the companies that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,7 +14,7 @@ pub struct BooksReport {
     pub books: Vec<CompanyBooks>,
 }
 
-/// The verdict on the books of a company.
+/// The outcome of a comparison, by which a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BooksStatus {
@@ -103,8 +63,10 @@ pub struct CompanyBooks {
     pub unverified: Vec<String>,
     /// HTTP requests for reports.
     pub requests: u64,
-    /// The verdict.
+    /// The outcome.
     pub status: BooksStatus,
+    /// The verdict, by which `status`, the status page, alerts and metrics judge.
+    pub verdict: BooksVerdict,
 }
 
 /// A part of a difference.
@@ -207,6 +169,19 @@ pub struct TransactionLine {
 }
 
 impl CompanyBooks {
+    /// Returns the books with the verdict that their other fields give.
+    pub(crate) fn judged(self) -> Self {
+        let causes = self.transactions.iter().map(|it| (it.cause, 1));
+        let (unexplained, needing) = counts(causes);
+        let verdict = BooksVerdict::of(Compared {
+            has_unexplained_amount: self.disagrees(),
+            unexplained,
+            needing,
+            is_whole: self.status != BooksStatus::Different,
+        });
+        Self { verdict, ..self }
+    }
+
     /// Returns whether something that was compared disagrees, and no cause explains it. What could not be compared
     /// does not disagree.
     pub fn disagrees(&self) -> bool {

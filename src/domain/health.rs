@@ -40,7 +40,7 @@ pub enum Reason {
         /// The day of the balances.
         as_of: NaiveDate,
     },
-    /// Not everything could be compared with QuickBooks's reports, and nothing disagrees.
+    /// Not everything could be compared with QuickBooks's reports. Of the rest, nothing is unexplained or needs somebody.
     BooksUnverified {
         /// The day of the balances.
         as_of: NaiveDate,

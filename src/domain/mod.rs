@@ -6,7 +6,9 @@ mod alert;
 mod amount;
 mod asked;
 pub mod books_report;
+mod books_verdict;
 pub(crate) mod calendar;
+pub(crate) mod cause;
 mod content;
 mod cost;
 mod distinct;
@@ -52,6 +54,8 @@ pub use books_report::{
     AccountBooks, BooksReport, BooksStatus, CauseAmount, CompanyBooks, MonthBooks, PartyBooks,
     TransactionBooks, TransactionLine,
 };
+pub use books_verdict::BooksVerdict;
+pub(crate) use books_verdict::{Compared, counts};
 pub use content::Content;
 pub use cost::{CallCost, RunCost};
 pub(crate) use distinct::DistinctIds;

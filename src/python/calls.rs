@@ -1,8 +1,10 @@
 //! The verbs as JSON: a request, and the settings that it overrides.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +15,7 @@ use crate::app::{
     PrepareRequest, ReportsRequest, StatusRequest, SyncPlanRequest, SyncRequest, TableRequest,
     VerifyRequest, calendar,
 };
-use crate::columns::Shape;
+use crate::columns::{EntityColumns, Shape};
 use crate::config::Settings;
 use crate::domain::instant::format_instant;
 use crate::domain::{RangeBound, Zone, find_entity};
@@ -145,9 +147,45 @@ struct TableJson {
 ///
 /// # Errors
 /// [`Error::Config`] about the argument or setting that is wrong.
-pub(super) fn parse_table(text: &str) -> Result<(TableRequest, Shape, App)> {
-    let call: TableJson = typed(value(text)?)?;
-    Ok((call.table, call.shape, app(&call.settings)?))
+pub(super) fn parse_table(text: &str) -> Result<(TableCall, Shape)> {
+    let call = value(text)?;
+    let names_schema = call["table"].get("schema").is_some();
+    let call: TableJson = typed(call)?;
+    let read = TableCall {
+        request: call.table,
+        app: app(&call.settings)?,
+        names_schema,
+    };
+    Ok((read, call.shape))
+}
+
+/// A call that reads a table, ready to run.
+pub(super) struct TableCall {
+    pub(super) request: TableRequest,
+    app: App,
+    names_schema: bool,
+}
+
+impl TableCall {
+    /// Reads the table, of the schema of the company if the call names none.
+    ///
+    /// # Errors
+    /// See [`App::table`] and [`App::schema_of_company`].
+    pub(super) async fn run(
+        self,
+        columns: Arc<EntityColumns>,
+        each: impl FnMut(RecordBatch) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let Self {
+            mut request,
+            app,
+            names_schema,
+        } = self;
+        if !names_schema && let Some(of_company) = app.schema_of_company().await? {
+            request.schema = of_company;
+        }
+        app.table(&request, columns, each).await
+    }
 }
 
 /// Reads a shape of columns.

@@ -69,17 +69,17 @@ pub(super) fn landing_stream<'py>(
 #[pyfunction]
 pub(super) fn table_stream<'py>(py: Python<'py>, call: &str) -> PyResult<Bound<'py, PyCapsule>> {
     runtime::forward_logs(py);
-    let parsed = parse_table(call).and_then(|(request, shape, app)| {
-        let columns = columns_of(&request.entity, &shape)?;
-        Ok((request, app, columns))
+    let parsed = parse_table(call).and_then(|(read, shape)| {
+        let columns = columns_of(&read.request.entity, &shape)?;
+        Ok((read, columns))
     });
-    let (request, app, columns) = parsed.map_err(|error| to_python(py, &error))?;
+    let (read, columns) = parsed.map_err(|error| to_python(py, &error))?;
     stream(py, columns.clone(), move |each| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         let runtime = runtime.map_err(|e| Error::Internal(format!("no runtime: {e}")))?;
-        runtime.block_on(app.table(&request, columns, each))
+        runtime.block_on(read.run(columns, each))
     })
 }
 

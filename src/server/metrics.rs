@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::app::{Service, TieOut, seconds_since};
+use crate::app::{BooksVerdict, Service, TieOut, seconds_since};
 use crate::domain::{ConnectionState, EntitySyncStatus, SyncReport};
 use crate::error::{Error, Result};
 use crate::port::{Endpoint, Progress};
@@ -288,7 +288,13 @@ fn books(tie_outs: Vec<TieOut>, registry: &mut Registry) {
         "qbo_books_transactions",
         "Transactions in which the last tie-out found a difference, by cause",
     );
+    let verdicts = gauges(
+        registry,
+        "qbo_books_verdict",
+        "1 for the verdict on the last tie-out, 0 for the other verdicts",
+    );
     for books in tie_outs {
+        let verdict = books.verdict;
         let labels = vec![
             ("realm_id", books.realm_id),
             ("schema", books.schema),
@@ -297,6 +303,11 @@ fn books(tie_outs: Vec<TieOut>, registry: &mut Registry) {
         for (cause, count) in books.causes {
             let labels = [&labels[..], &[("cause", cause)]].concat();
             transactions.get_or_create(&labels).set(count as f64);
+        }
+        for one in BooksVerdict::ALL {
+            let labels = [&labels[..], &[("verdict", one.name().to_owned())]].concat();
+            let is_this = if one == verdict { 1.0 } else { 0.0 };
+            verdicts.get_or_create(&labels).set(is_this);
         }
         // A gauge is a float; the exact amount is in qbo.tie_outs.
         let amount = books.unexplained.parse().unwrap_or(f64::NAN);
@@ -357,13 +368,22 @@ mod tests {
             unexplained: "12.34".to_owned(),
             unverified: 2,
             causes: [("not_landed".to_owned(), 3)].into(),
+            verdict: BooksVerdict::Different,
         };
         let mut registry = Registry::default();
         books(vec![tie_out], &mut registry);
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         let labels = "{realm_id=\"9341\",schema=\"raw\",basis=\"cash\"}";
+        let verdict = |name: &str| {
+            let labels = labels.trim_end_matches('}');
+            format!("qbo_books_verdict{labels},verdict=\"{name}\"}}")
+        };
         for line in [
+            format!("{} 1.0\n", verdict("different")),
+            format!("{} 0.0\n", verdict("explained")),
+            format!("{} 0.0\n", verdict("unverified")),
+            format!("{} 0.0\n", verdict("fine")),
             format!("qbo_books_unexplained{labels} 12.34\n"),
             format!("qbo_books_unverified{labels} 2.0\n"),
             format!(

@@ -43,7 +43,7 @@ pub use self::{
     schemas::Schemas,
     sync_schedule::SyncSchedule,
     sync_turns::SyncUnderWay,
-    tie_outs::{BooksVerdict, TieOut},
+    tie_outs::TieOut,
 };
 pub(crate) use self::{
     alerts::{Judged, Message, alerts_told, claim_alerts, different_entities, record_verification},

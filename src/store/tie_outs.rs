@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Json;
 use tokio_postgres::{Row, Transaction};
 
-use crate::domain::CompanyBooks;
-use crate::domain::books_report::needs_somebody;
+use crate::domain::{BooksVerdict, CompanyBooks, Compared, counts};
 use crate::error::{Error, Result};
 use crate::postgres::{Columns, Db, Query, params};
 
@@ -39,40 +38,40 @@ pub struct TieOut {
     pub unverified: i64,
     /// The transactions that differed, by cause; empty if an older version compared them.
     pub causes: BTreeMap<String, i64>,
-}
-
-/// The verdict of a comparison on the books.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BooksVerdict {
-    /// All agrees, or differs for causes that need nobody.
-    Fine,
-    /// Transactions, so many of them, differ for known causes that need somebody.
-    NeedSomebody(u64),
-    /// Something could not be compared, and nothing that was compared disagrees.
-    Unverified,
-    /// An amount is unexplained.
-    Differ,
+    /// The verdict on the books.
+    pub verdict: BooksVerdict,
 }
 
 impl TieOut {
-    /// Returns what it says about the books.
-    pub fn verdict(&self) -> BooksVerdict {
+    /// Returns the comparison with the verdict that its other fields give.
+    pub(crate) fn judged(self) -> Self {
         let is_zero = self.unexplained.trim_start_matches(['0', '.']).is_empty();
-        match self.status.as_str() {
-            "ok" | "reports_agree" => match self.needing() {
-                0 => BooksVerdict::Fine,
-                transactions => BooksVerdict::NeedSomebody(transactions),
-            },
-            _ if is_zero && self.unverified > 0 => BooksVerdict::Unverified,
-            _ => BooksVerdict::Differ,
-        }
+        let (unexplained, needing) = self.counts();
+        let is_whole = matches!(self.status.as_str(), "ok" | "reports_agree");
+        // An older version kept no causes: what was compared as a whole, and is different, has something unexplained.
+        let is_different = !is_whole && self.unverified == 0;
+        let verdict = BooksVerdict::of(Compared {
+            has_unexplained_amount: !is_zero || is_different,
+            unexplained,
+            needing,
+            is_whole,
+        });
+        Self { verdict, ..self }
     }
 
-    /// Counts the transactions that differ for a cause that needs somebody.
-    fn needing(&self) -> u64 {
+    /// Returns the number of transactions that no cause explains.
+    pub fn unexplained_transactions(&self) -> u64 {
+        self.counts().0
+    }
+
+    /// Returns the number of transactions that differ for a known cause that needs somebody.
+    pub fn needing(&self) -> u64 {
+        self.counts().1
+    }
+
+    fn counts(&self) -> (u64, u64) {
         let causes = self.causes.iter();
-        let needing = causes.filter(|(cause, _)| needs_somebody(cause));
-        needing.map(|(_, count)| count.unsigned_abs()).sum()
+        counts(causes.map(|(cause, count)| (cause.as_str(), count.unsigned_abs())))
     }
 
     /// Returns the command that compares the same again; `flag` names the schema, if it is not the default.
@@ -88,9 +87,9 @@ INSERT INTO qbo.tie_outs (realm_id, schema_name, basis, as_of, compared_from, st
 VALUES ($1, $2, $3, $4::text::date, $5::text::date, $6, $7, $8, $9::text::numeric, $10, $11, $12)";
 
 /// A comparison takes the place of earlier ones of its own day or an earlier one: balances go on from day to day.
-/// What an earlier one found of a later day still holds. Nothing is told of a schema that is gone. Of those that are left, what is not ok comes first.
+/// What an earlier one found of a later day still holds. Nothing is told of a schema that is gone.
 const LATEST: &str = "
-SELECT DISTINCT ON (realm_id, schema_name, basis) realm_id, schema_name, basis, as_of::text AS as_of, checked_utc,
+SELECT realm_id, schema_name, basis, as_of::text AS as_of, checked_utc,
     status, accounts, transactions, unexplained::text AS unexplained, cardinality(unverified)::bigint AS unverified,
     coalesce(to_jsonb(outcomes) -> 'causes', '{}') AS causes
 FROM (
@@ -100,9 +99,10 @@ FROM (
     WHERE ($1::text IS NULL OR schema_name = $1) AND to_regnamespace(quote_ident(schema_name)) IS NOT NULL
 ) AS outcomes
 WHERE compared_since IS NULL OR compared_since < as_of
-ORDER BY realm_id, schema_name, basis, status IN ('ok', 'reports_agree'), as_of DESC";
+ORDER BY realm_id, schema_name, basis, as_of DESC";
 
 /// Returns the tie-out that tells the state of the books of each company, schema and basis; of one schema, or of all.
+/// Of those that still hold, it is the worst, and of equally bad ones that of the latest day.
 ///
 /// # Errors
 /// [`Error::Database`].
@@ -111,7 +111,25 @@ pub(crate) async fn latest_tie_outs(db: &Db, schema: Option<&str>) -> Result<Vec
         return Ok(Vec::new());
     }
     let rows = db.rows(LATEST, params![schema]).await?;
-    rows.iter().map(tie_out).collect()
+    let held = rows.iter().map(tie_out).collect::<Result<Vec<_>>>()?;
+    Ok(worst_of_each(held))
+}
+
+/// Keeps one of the tie-outs of the same company, schema and basis, which stand side by side: the first of the worst.
+fn worst_of_each(held: Vec<TieOut>) -> Vec<TieOut> {
+    let mut told: Vec<TieOut> = Vec::new();
+    for one in held {
+        let is_same = |known: &&mut TieOut| {
+            (&known.realm_id, &known.schema, &known.basis)
+                == (&one.realm_id, &one.schema, &one.basis)
+        };
+        match told.last_mut().filter(is_same) {
+            Some(known) if known.verdict >= one.verdict => {}
+            Some(known) => *known = one,
+            None => told.push(one),
+        }
+    }
+    told
 }
 
 /// A transaction that differed in the last comparison.
@@ -224,7 +242,7 @@ fn tie_out(row: &Row) -> Result<TieOut> {
     let day: String = row.column("as_of")?;
     let Json(causes) = row.column("causes")?;
     let unreadable = |_| Error::Internal(format!("qbo.tie_outs has the day '{day}'"));
-    Ok(TieOut {
+    let found = TieOut {
         realm_id: row.column("realm_id")?,
         schema: row.column("schema_name")?,
         basis: row.column("basis")?,
@@ -236,5 +254,63 @@ fn tie_out(row: &Row) -> Result<TieOut> {
         unexplained: row.column("unexplained")?,
         unverified: row.column("unverified")?,
         causes,
-    })
+        verdict: BooksVerdict::Different,
+    };
+    Ok(found.judged())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_judged_by_what_it_kept() {
+        let verdict = |status: &str, left: &str, unverified, causes: &[(&str, i64)]| {
+            let causes = causes.iter();
+            let outcome = TieOut {
+                realm_id: "9".to_owned(),
+                schema: "raw".to_owned(),
+                basis: "accrual".to_owned(),
+                as_of: "2031-01-31".parse().unwrap(),
+                checked: "2031-02-03T04:05:06Z".parse().unwrap(),
+                status: status.to_owned(),
+                accounts: 40,
+                transactions: 3,
+                unexplained: left.to_owned(),
+                unverified,
+                causes: causes.map(|(cause, n)| ((*cause).to_owned(), *n)).collect(),
+                verdict: BooksVerdict::Fine,
+            };
+            outcome.judged().verdict
+        };
+        let (lost, swapped) = ([("not_landed", 3)], [("unexplained", 2)]);
+        assert_eq!(verdict("ok", "0.00", 0, &[]), BooksVerdict::Fine);
+        assert_eq!(
+            verdict("ok", "0", 0, &[("report_only", 2)]),
+            BooksVerdict::Fine
+        );
+        assert_eq!(verdict("reports_agree", "0.00", 1, &[]), BooksVerdict::Fine);
+        assert_eq!(verdict("ok", "0.00", 0, &lost), BooksVerdict::Explained);
+        assert_eq!(
+            verdict("different", "0.00", 1, &[]),
+            BooksVerdict::Unverified
+        );
+        assert_eq!(
+            verdict("different", "0.00", 1, &lost),
+            BooksVerdict::Explained
+        );
+        // The amounts of two swapped documents cancel each other out.
+        for unverified in [0, 1] {
+            let judged = verdict("different", "0.00", unverified, &swapped);
+            assert_eq!(judged, BooksVerdict::Different);
+        }
+        assert_eq!(
+            verdict("different", "0.10", 1, &[]),
+            BooksVerdict::Different
+        );
+        assert_eq!(
+            verdict("different", "0.00", 0, &[]),
+            BooksVerdict::Different
+        );
+    }
 }

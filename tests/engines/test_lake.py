@@ -24,6 +24,7 @@ from pyarrow import fs
 
 import qbo_rs
 import qbo_rs.lake
+from qbo_rs.lake._private import make_directory_of
 
 if TYPE_CHECKING:
     from own_database import Database
@@ -277,16 +278,26 @@ def test_no_other_user_can_read_what_is_written(tmp_path):
             folder = there if name == "there" else tmp_path / name / "deep"
             for _ in range(2):
                 qbo_rs.lake.write_parquet(f"file://{folder}", "invoices")
+        within = fs.SubTreeFileSystem(str(tmp_path), fs.SubTreeFileSystem("/", fs.LocalFileSystem()))
+        for _ in range(2):
+            qbo_rs.lake.write_parquet("within/deep", "invoices", filesystem=within)
         qbo_rs.lake.write_delta(str(tmp_path / "lake" / "delta"), "invoices")
         qbo_rs.lake.write_delta(f"file://{tmp_path / 'lake' / 'other'}", "invoices")
+        make_directory_of(f"file:{tmp_path / 'lake' / 'one'}")
     finally:
         os.umask(before)
     assert _mode(there) == 0o755
-    files = [path for folder in (there, tmp_path / "parquet") for path in folder.rglob("*") if path.is_file()]
-    assert len(files) == 6
+    files = [
+        path
+        for folder in (there, tmp_path / "parquet", tmp_path / "within")
+        for path in folder.rglob("*")
+        if path.is_file()
+    ]
+    assert len(files) == 9
     assert {_mode(path) for path in files} == {0o600}
-    made = [tmp_path / "parquet", tmp_path / "parquet" / "deep", tmp_path / "lake", *(tmp_path / "lake").iterdir()]
-    assert len(made) == 5
+    made = [tmp_path / "parquet", tmp_path / "parquet" / "deep", tmp_path / "within", tmp_path / "within" / "deep"]
+    made += [tmp_path / "lake", *(tmp_path / "lake").iterdir()]
+    assert len(made) == 8
     assert {_mode(path) for path in made} == {0o700}
 
 

@@ -3,7 +3,8 @@
 use qbo_rs::domain::{Basis, BooksStatus, Finding, Level, Reason};
 use serde_json::json;
 
-use crate::support::change;
+use crate::support::{Database, change, everything, syncing_app};
+use crate::tie_out::company;
 use crate::tie_out_memory::{BANK, EXPENSE, World, day, december, line, news};
 
 impl World {
@@ -102,6 +103,14 @@ async fn one_report_that_is_none_leaves_the_others_to_be_compared() {
     };
     assert!(reason.starts_with("BalanceSheet: "), "{reason}");
     assert_eq!(reason.matches("BalanceSheet").count(), 1, "{reason}");
+    // What could not be compared does not hide what is lost.
+    let found = world.findings().await;
+    let reasons: Vec<_> = found.iter().map(|it| (&it.reason, it.level)).collect();
+    let needing = Reason::BooksNeedSomebody {
+        as_of: day("2025-12-31"),
+        transactions: 1,
+    };
+    assert_eq!(reasons, [(&needing, Level::Attention)]);
     world.database.drop().await;
 }
 
@@ -120,4 +129,63 @@ async fn a_trial_balance_without_data_is_no_balance_of_zero() {
     assert_eq!((news(&books), books.status), (vec![], BooksStatus::Ok));
     assert!(books.requests <= 8, "{}", books.requests);
     world.database.drop().await;
+}
+
+/// An outcome: the hour of the comparison, the day of the balances, the status, the sum of what is unexplained, what
+/// could not be compared, and the causes.
+type Outcome<'t> = (u8, &'t str, &'t str, &'t str, &'t str, &'t str);
+
+async fn insert(database: &Database, (hour, as_of, status, left, unverified, causes): Outcome<'_>) {
+    let statement = format!(
+        "INSERT INTO qbo.tie_outs (realm_id, schema_name, basis, as_of, compared_from, checked_utc, status, \
+         accounts, transactions, unexplained, unverified, requests, causes) VALUES ('9', 'raw', 'accrual', '{as_of}', \
+         '{as_of}', '2026-12-31T{hour:02}:00:00Z', '{status}', 1, 0, {left}, '{unverified}', 7, '{causes}')"
+    );
+    database.client.batch_execute(&statement).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_comparisons_that_still_hold_the_worst_is_told() {
+    let (sandbox, database) = (company(1, 20), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    assert!(app.sync(&everything(&["items"])).await.unwrap().is_ok());
+    let told = async || {
+        let report = app.status(&Default::default()).await.unwrap();
+        let [books] = &report.books[..] else {
+            panic!("{:?}", report.books);
+        };
+        let reason = report.findings.into_iter().find(|it| it.about == "books");
+        (books.as_of, reason.map(|it| it.reason))
+    };
+    let (october, december) = (day("2026-10-31"), day("2026-12-31"));
+    let fine = (1, "2026-12-31", "ok", "0", "{}", "{}");
+    insert(&database, fine).await;
+    assert_eq!(told().await, (december, None));
+    // Found after it, of an earlier day: what is lost needs somebody, although all has a cause.
+    let lost = "{\"not_landed\": 3}";
+    insert(&database, (2, "2026-10-31", "ok", "0", "{}", lost)).await;
+    let needing = Reason::BooksNeedSomebody {
+        as_of: october,
+        transactions: 3,
+    };
+    assert_eq!(told().await, (october, Some(needing)));
+    // Of two that are both different, the one that is only unverified does not hide the other.
+    let cut = "{\"BalanceSheet is cut\"}";
+    insert(&database, (3, "2026-12-31", "different", "0", cut, "{}")).await;
+    let unverified = Reason::BooksUnverified { as_of: december };
+    assert_eq!(told().await, (december, Some(unverified)));
+    insert(
+        &database,
+        (4, "2026-10-31", "different", "5000", "{}", "{}"),
+    )
+    .await;
+    let different = Reason::BooksDiffer { as_of: october };
+    assert_eq!(told().await, (october, Some(different.clone())));
+    // A comparison of a later day ends both; what stays is as bad, although its amounts cancel out.
+    insert(&database, (5, "2026-12-31", "ok", "0", "{}", "{}")).await;
+    assert_eq!(told().await, (december, None));
+    let swapped = "{\"unexplained\": 2, \"not_landed\": 1}";
+    insert(&database, (6, "2026-10-31", "different", "0", cut, swapped)).await;
+    assert_eq!(told().await, (october, Some(different)));
+    database.drop().await;
 }

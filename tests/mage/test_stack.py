@@ -139,16 +139,47 @@ def compose() -> dict:
     return yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 
 
-def test_images_of_others_are_named_by_digest_but_for_that_of_mage():
-    compose = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"].values()
-    named = [service["image"] for service in compose if "image" in service]
+def images_of(workflow: dict) -> list[str]:
+    """Return the images that a workflow runs: for its jobs, beside them, and in their commands."""
+    named = []
+    for job in workflow["jobs"].values():
+        beside = job.get("services", {}).values()
+        parts = [part for part in (job.get("container"), *beside) if part]
+        named += [part["image"] if isinstance(part, dict) else part for part in parts]
+        steps = job.get("steps", [])
+        named += [step["uses"].removeprefix("docker://") for step in steps if "docker://" in step.get("uses", "")]
+        for line in "\n".join(step.get("run", "") for step in steps).splitlines():
+            if re.search(r"\bdocker (run|pull|create)\b", line):
+                named += re.findall(r"(?<=\s)[a-z0-9][a-z0-9./_-]*(?::[\w.-]+|@sha256:[0-9a-f]{64})+(?=\s|$)", line)
+    return named
+
+
+def test_the_images_of_a_workflow_are_found_wherever_it_names_them():
+    run = 'docker run --rm --volume "$PWD:/source:ro" python:3.13-alpine python3 /source/x.py\ndocker pull a.io/b:1'
+    pinned = f"c:1@sha256:{'0' * 64}"
+    job = {"container": "rust:1", "services": {"db": {"image": "postgres:17"}}}
+    steps = [{"run": run}, {"uses": "docker://d:2"}, {"run": f"docker create {pinned}"}]
+    found = images_of({"jobs": {"one": job, "two": {"container": {"image": "e:3"}, "steps": steps}}})
+    assert found == ["rust:1", "postgres:17", "e:3", "d:2", "python:3.13-alpine", "a.io/b:1", pinned]
+
+
+#: Images without a digest, which SECURITY.md names.
+UNPINNED = {"mageai/mageai:0.9.80", "python:3.13-alpine", "rust:1.95.0-bookworm"}
+
+
+def test_images_of_others_are_named_by_digest_but_for_those_that_the_page_names():
+    named = [service["image"] for service in compose()["services"].values() if "image" in service]
+    for file in sorted((ROOT / ".github" / "workflows").glob("*.y*ml")):
+        named += images_of(yaml.safe_load(file.read_text()))
     for file in (ROOT / "docker").glob("*.Dockerfile"):
         lines = [line.split() for line in file.read_text().splitlines() if line.startswith("FROM ")]
         stages = {words[3] for words in lines if len(words) > 3}
         named += [words[1] for words in lines if words[1] not in stages]
     unpinned = {image for image in named if not re.search(r"@sha256:[0-9a-f]{64}$", image)}
-    assert len(named) >= 7
-    assert unpinned == {"mageai/mageai:0.9.80"}
+    assert len(named) >= 9
+    assert unpinned == UNPINNED
+    page = (ROOT / "SECURITY.md").read_text()
+    assert [image for image in UNPINNED if image not in page] == []
 
 
 def test_the_compose_file_follows_the_specification():

@@ -41,6 +41,9 @@ def test_a_state_and_a_comparison_are_of_the_schema_of_the_company(settings):
     assert status.schema == "raw_books"
     assert [entity.entity for entity in status.entities] == ["items"]
     assert qbo_rs.verify("items", "2024-01-01", "2026-01-01", "year", **settings).ok
+    assert qbo_rs.table("items", **settings).to_arrow().num_rows == status.entities[0].rows
+    with pytest.raises(qbo_rs.ConfigError, match="was never loaded into the schema 'raw'"):
+        qbo_rs.table("items", schema="raw", **settings).to_arrow()
     # Who names a schema gets that one.
     assert qbo_rs.status(schema="raw", **settings).entities == ()
 

@@ -22,6 +22,7 @@ import qbo_rs
 from qbo_rs import _progress, _verbs, mage
 from qbo_rs._types import parse_instant
 from qbo_rs.mage import _command, _connect, _coverage, _execution, _host, _lines, _ranges, _tables, _zones
+from qbo_rs.mage._check import Finding
 from qbo_rs.mage._guard import Attempts, as_exception
 
 RANGE = {"fecha_inicio": "2025-01-01", "fecha_fin": "2025-02-01"}
@@ -444,6 +445,46 @@ def test_a_check_says_what_is_missing_and_stores_nothing_but_the_token(without_m
         qbo_rs.backfill("items", "2024-01-01", "2026-01-01", "year")
         mage.check_qbo()()
         assert checked(capsys)["tables"] == "✔ tables: items 5"
+
+
+def test_a_bar_in_a_name_is_no_border_between_two_languages():
+    company = Finding("QuickBooks", "ok", "Norte | Sur (9341), EC")
+    assert company.line == "✔ QuickBooks: Norte | Sur (9341), EC"
+    renamed = Finding("QuickBooks", "ok", "Norte | Sur: not set")
+    assert renamed.line == "✔ QuickBooks: Norte | Sur: not set | QuickBooks: Norte | Sur: sin definir"
+
+
+def test_an_error_that_quotes_a_bar_is_told_in_both_languages_and_keeps_no_secret(without_mage, capsys):
+    without_mage.setenv("QBO_CLIENT_SECRET", "hush-hush")
+
+    def told(error: Exception) -> str:
+        def body(_call):
+            raise error
+
+        with pytest.raises(qbo_rs.QboError):
+            _execution.as_block("block", body)()
+        [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"block_failed"' in line]
+        return line["message"]
+
+    quoted = "a | b: not set"
+    assert told(qbo_rs.ConfigError(quoted)) == f"FAILED · {quoted} | a | b: sin definir"
+    with pytest.raises(qbo_rs.ConfigError) as raised:
+        mage.read_variables({"fecha_inicio": "a | hush-hush", "fecha_fin": "2025-01-01"})
+    assert told(raised.value).count(" | variables: ") == 1
+    assert str(raised.value).count("a | ***") == 2
+
+
+def test_what_is_missing_is_told_in_one_language_after_the_other(without_mage):
+    for name in ("QBO_CLIENT_ID", "QBO_CLIENT_SECRET", "DATABASE_URL", "PG_HOST", "PG_DB", "PG_USER"):
+        without_mage.delenv(name, raising=False)
+    with pytest.raises(qbo_rs.ConfigError) as raised:
+        mage.check_qbo()()
+    english, spanish = str(raised.value).split(" | ")
+    for text, words in (
+        (english, (" checks failed: ", "✖ keys of the Intuit app: ", "; ✖ database settings: ", "add PG_HOST")),
+        (spanish, (" comprobaciones fallaron: ", "✖ claves de la ", "; ✖ ajustes de la base", "agregue PG_HOST")),
+    ):
+        assert [word for word in words if word not in text] == []
 
 
 def test_a_chart_says_within_its_limit_why_it_has_no_data(without_mage):

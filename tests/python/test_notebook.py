@@ -361,6 +361,58 @@ def test_books_that_were_not_compared_are_not_said_to_disagree_or_to_agree():
     assert not report.ok
 
 
+#: Verdicts, and what a status and a comparison show of them: the word, the mark.
+VERDICTS = [
+    ({"status": "ok", "verdict": "fine", "causes": {"report_only": 2}}, "ok", "✔"),
+    ({"status": "reports_agree", "verdict": "fine", "unverified": 1}, "the reports agree", "✔"),
+    ({"status": "different", "verdict": "unverified", "unverified": 1}, "unverified", "!"),
+    ({"status": "ok", "verdict": "explained", "causes": {"not_landed": 3}}, "explained", "!"),
+    ({"status": "different", "verdict": "explained", "causes": {"not_landed": 3}, "unverified": 1}, "explained", "!"),
+    ({"status": "different", "verdict": "different", "causes": {"unexplained": 2}}, "different", "✖"),
+]
+
+
+@pytest.mark.parametrize(("outcome", "word", "sign"), VERDICTS)
+def test_a_status_shows_the_verdict_of_the_core_on_the_books(outcome, word, sign):
+    given = status(1)
+    entity = given["entities"][0] | {"level": "in_step", "findings": [], "gaps": []}
+    tie_out = given["books"][0] | {"unexplained": "0.00", "unverified": 0} | outcome
+    level = {"✔": "in_step", "!": "attention", "✖": "failed"}[sign]
+    report = qbo_rs.StatusReport.from_dict(
+        given | {"entities": [entity], "accounts": [], "books": [tie_out], "level": level}
+    )
+    assert report.books[0].verdict == outcome["verdict"]
+    line = next(line for line in report._repr_html_().split("<p") if "books as of" in line)
+    assert f">{sign}<" in line
+    assert f"cash: {word}, unexplained 0.00" in line
+    assert ("in 2 transactions" in line) == (word == "different")
+    needs_nobody = sign == "✔"
+    assert ("all in order" in repr(report)) == needs_nobody
+    assert (f"books of 2025-12-31: {word}" in repr(report)) == (not needs_nobody)
+
+
+@pytest.mark.parametrize(("outcome", "word", "sign"), VERDICTS)
+def test_a_comparison_shows_the_verdict_of_the_core(outcome, word, sign):
+    causes = {name: outcome[name] for name in ("status", "verdict")}
+    cause = next(iter(outcome.get("causes", {"report_only": 1})))
+    found = books(1)["transactions"][0] | {"cause": cause}
+    made = books(0) | {"unverified": ["cut"] * outcome.get("unverified", 0), "transactions": [found]} | causes
+    report = qbo_rs.BooksReport.from_dict({"books": [made]})
+    counted = "" if word == "ok" else f", 1 {word}"
+    assert repr(report) == f"<BooksReport {word}: 1 company{counted}>"
+    assert f">{sign}<" in report.books[0]._repr_html_().split("<table")[0]
+    assert qbo_rs.BooksReport.from_dict(report.to_dict()) == report
+
+
+def test_the_worst_books_come_first():
+    made = [books(0) | {"realm_id": str(number)} | outcome for number, (outcome, *_) in enumerate(VERDICTS)]
+    for each in made:
+        each["unverified"] = []
+    report = qbo_rs.BooksReport.from_dict({"books": made})
+    assert repr(report).startswith("<BooksReport different: 6 companies, 1 different, 2 explained, 1 unverified")
+    assert "company 5" in report._repr_html_().split("<table")[0]
+
+
 def test_books_with_differences_of_known_causes_do_not_agree():
     named = books(1) | {"status": "ok", "unverified": [], "accounts": [], "parties": []}
     (lost,) = qbo_rs.BooksReport.from_dict({"books": [named]}).books

@@ -210,7 +210,8 @@ def test_a_list_that_there_is_not_is_an_error_before_a_request(qbo, company):
 def test_stored_records_have_lines_too(settings):
     assert qbo_rs.backfill("invoices", *RANGE, "year", **settings).ok
     stored, read = qbo_rs.table("invoices", **settings), qbo_rs.records("invoices", *RANGE, **settings)
-    assert repr(stored).startswith("<Table invoices of schema raw")
+    assert repr(stored).startswith("<Table invoices: read when it is used")
+    assert repr(qbo_rs.table("invoices", schema="raw")).startswith("<Table invoices of schema raw: read")
     frames = [columns.to_polars(explode="Line").sort("id", "line_number") for columns in (stored, read)]
     assert frames[0].height > 300
     # JSON text is as Postgres writes it.

@@ -18,6 +18,7 @@ from conftest import COMMAND, VARIABLES
 from test_sync import a_minute_ago
 from test_views import INVOICE, ODD, made, put
 from test_webhooks import TOKEN
+from waiting import until
 
 import qbo_rs
 
@@ -495,10 +496,9 @@ def test_tables_are_changed_again_after_a_deadlock_with_a_load(tables, qbo, data
         load.execute("LOCK TABLE raw.qb_vendors IN ROW EXCLUSIVE MODE")
         line = [COMMAND, "db", "views", "--materialize=false"]
         with subprocess.Popen(line, env=environment_of(qbo, database), stdout=-1, stderr=-1, text=True) as views:
-            deadline = time.monotonic() + 60
-            while not (locked := database.query(WAITING)):
-                assert time.monotonic() < deadline, views.poll()
-                time.sleep(0.05)
+            until(lambda: database.query(WAITING) or views.poll() is not None, views.args, limit=60)
+            assert views.poll() is None, views.communicate()
+            locked = database.query(WAITING)
             load.execute(f"LOCK TABLE {locked[0][0]} IN ROW EXCLUSIVE MODE")
             load.commit()
             output, errors = views.communicate(timeout=60)

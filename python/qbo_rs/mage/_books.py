@@ -10,6 +10,7 @@ from qbo_rs._html import count
 from qbo_rs.exceptions import ConfigError, QboError
 from qbo_rs.mage import _tables
 from qbo_rs.mage._execution import as_block
+from qbo_rs.mage._spanish import InBoth
 from qbo_rs.mage._variables import DEFAULT_SCHEMA
 from qbo_rs.mage._zones import is_missing
 
@@ -129,14 +130,18 @@ def _variables(kwargs: Mapping[str, Any]) -> tuple[date, date, ReportBasis, str]
     first = _day("fecha_inicio", kwargs) or last.replace(day=1)
     if first > last:
         raise ConfigError(
-            f"runtime variables: fecha_inicio {first} is after fecha_fin {last}"
-            " | variables: fecha_inicio es posterior a fecha_fin"
+            InBoth(
+                f"runtime variables: fecha_inicio {first} is after fecha_fin {last}",
+                "variables: fecha_inicio es posterior a fecha_fin",
+            )
         )
     basis = "accrual" if is_missing(kwargs.get("basis")) else str(kwargs["basis"]).strip().lower()
     if basis not in ("accrual", "cash"):
         raise ConfigError(
-            f"runtime variables: basis: '{basis}' is neither accrual nor cash"
-            f" | variables: basis: '{basis}' no es accrual ni cash"
+            InBoth(
+                f"runtime variables: basis: '{basis}' is neither accrual nor cash",
+                f"variables: basis: '{basis}' no es accrual ni cash",
+            )
         )
     schema = DEFAULT_SCHEMA if is_missing(kwargs.get("schema")) else str(kwargs["schema"]).strip()
     return first, last, cast("ReportBasis", basis), schema
@@ -153,7 +158,8 @@ def _day(name: str, kwargs: Mapping[str, Any]) -> date | None:
     try:
         return date.fromisoformat(str(value).strip())
     except ValueError:
-        raise ConfigError(
-            f"runtime variables: {name}: '{value}' is no day; write 2025-12-31"
-            f" | variables: {name}: '{value}' no es un día; escriba 2025-12-31"
-        ) from None
+        wrong = InBoth(
+            f"runtime variables: {name}: '{value}' is no day; write 2025-12-31",
+            f"variables: {name}: '{value}' no es un día; escriba 2025-12-31",
+        )
+        raise ConfigError(wrong) from None

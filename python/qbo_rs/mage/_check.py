@@ -13,12 +13,12 @@ from qbo_rs._check import check
 from qbo_rs.exceptions import ConfigError, QboError
 from qbo_rs.mage import _host, _tables
 from qbo_rs.mage._execution import as_block
-from qbo_rs.mage._spanish import BAR
+from qbo_rs.mage._spanish import InBoth, in_both, text_of
 from qbo_rs.mage._variables import DEFAULT_SCHEMA
 from qbo_rs.mage._zones import is_missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from qbo_rs._check import CheckLine
     from qbo_rs._status import StatusReport
@@ -29,10 +29,8 @@ MARKS = {"ok": "✔", "missing": "✖", "wrong": "✖", "note": "!"}
 MAGE_VERSION = "0.9.80"
 # Mage's own default, which signs the sessions of everybody who has not set another one.
 KNOWN_JWT_SECRET = "materia"  # noqa: S105 - public
-CONNECT = "run the pipeline qb_connect | ejecute la pipeline qb_connect"
-SECRETS = "Edit pipeline, Secrets: add %s | Edit pipeline, Secrets: agregue %s"
-JWT = "set JWT_SECRET and restart Mage | defina JWT_SECRET y reinicie Mage"
-REALM = SECRETS % ("QBO_REALM_ID", "QBO_REALM_ID")
+CONNECT = InBoth("run the pipeline qb_connect", "ejecute la pipeline qb_connect")
+JWT = InBoth("set JWT_SECRET and restart Mage", "defina JWT_SECRET y reinicie Mage")
 STATUS: dict[str, Status] = {"ok": "ok", "warning": "note", "failed": "wrong"}
 """The status of a line of :func:`qbo_rs.check`; what it skipped has the reason in another line."""
 NAMES = {"database": "Postgres", "token": "connection", "company": "QuickBooks", "keys": "app"}
@@ -47,7 +45,7 @@ SPANISH_NAMES = {
 }
 """Names of lines that only Mage has; the core knows the Spanish of others."""
 STEPS = {
-    "database": "mend PG_* in Mage Secrets | corrija PG_* en Mage Secrets",
+    "database": InBoth("mend PG_* in Mage Secrets", "corrija PG_* en Mage Secrets"),
     "token": CONNECT,
     "migrations": "",
 }
@@ -63,21 +61,48 @@ class Finding:
     status: Status
     """``ok``; ``missing`` or ``wrong``, which fail the block; ``note`` for what should be done some time."""
     found: str
-    """The state that was found."""
+    """The state that was found; a text of the core is in English alone."""
     do_this: str = ""
     """The step that mends it."""
 
     @property
+    def halves(self) -> InBoth:
+        """The finding in both languages."""
+        found, step = in_both(self.found), in_both(self.do_this)
+        english = _joined(self.check, found.english, step.english)
+        # A name alone needs no line of its own.
+        if (found.english, step.english) == (found.spanish, step.spanish):
+            return InBoth(english, english)
+        name = SPANISH_NAMES.get(self.check) or _core.in_spanish(self.check)
+        return InBoth(english, _joined(name, found.spanish, step.spanish))
+
+    @property
     def line(self) -> str:
         """The line in the log, in English and behind a bar in Spanish."""
-        found, step = (text.partition(BAR) for text in (self.found, self.do_this))
-        english = f"{self.check}: {found[0]}" + (f" -> {step[0]}" if step[0] else "")
-        name = SPANISH_NAMES.get(self.check) or _core.in_spanish(self.check)
-        texts = [spanish or _core.in_spanish(text) for text, _, spanish in (found, step)]
-        spanish = f"{name}: {texts[0]}" + (f" -> {texts[1]}" if texts[1] else "")
-        # A name alone needs no line of its own.
-        is_same = texts == [found[0], step[0]]
-        return f"{MARKS[self.status]} {english}" + ("" if is_same else f"{BAR}{spanish}")
+        return f"{MARKS[self.status]} {self.halves}"
+
+    @property
+    def row(self) -> dict[str, str]:
+        """The row of the table."""
+        return {name: str(value) for name, value in asdict(self).items()}
+
+
+def _joined(name: str, found: str, step: str) -> str:
+    return f"{name}: {found}" + (f" -> {step}" if step else "")
+
+
+def _secrets(names: str) -> InBoth:
+    return InBoth(f"Edit pipeline, Secrets: add {names}", f"Edit pipeline, Secrets: agregue {names}")
+
+
+def _failed(bad: Sequence[Finding], count: int) -> InBoth:
+    """Say what is missing or wrong, first all of it in English, and then all of it in Spanish."""
+    texts = [(MARKS[finding.status], finding.halves) for finding in bad]
+    english = "; ".join(f"{mark} {text.english}" for mark, text in texts)
+    spanish = "; ".join(f"{mark} {text.spanish}" for mark, text in texts)
+    return InBoth(
+        f"{len(bad)} of {count} checks failed: {english}", f"{len(bad)} de {count} comprobaciones fallaron: {spanish}"
+    )
 
 
 def check_qbo() -> Block:
@@ -108,8 +133,8 @@ def check_qbo() -> Block:
             )
         bad = [finding for finding in findings if finding.status in ("missing", "wrong")]
         if bad:
-            raise ConfigError(f"{len(bad)} of {len(findings)} checks failed: " + "; ".join(it.line for it in bad))
-        return _tables.frame([asdict(finding) for finding in findings], ("check", "status", "found", "do_this"))
+            raise ConfigError(_failed(bad, len(findings)))
+        return _tables.frame([finding.row for finding in findings], ("check", "status", "found", "do_this"))
 
     return as_block("check_qbo", body)
 
@@ -145,8 +170,9 @@ def _findings_of(lines: Mapping[str, CheckLine]) -> Iterator[Finding]:
 def _unnamed(line: CheckLine) -> Finding:
     """Return what a failed search for the company means: there is none, or several."""
     if "holds no company" in line.text:
-        return Finding("connection", "missing", "no company is connected | no hay ninguna empresa conectada", CONNECT)
-    return Finding("connection", "wrong", line.text, REALM)
+        none = InBoth("no company is connected", "no hay ninguna empresa conectada")
+        return Finding("connection", "missing", none, CONNECT)
+    return Finding("connection", "wrong", line.text, _secrets("QBO_REALM_ID"))
 
 
 def _required(check: str, keywords: Mapping[str, Any], names: tuple[str, ...]) -> Finding:
@@ -154,16 +180,16 @@ def _required(check: str, keywords: Mapping[str, Any], names: tuple[str, ...]) -
     missing = [name for name in names if is_missing(keywords.get(known[name]) or os.environ.get(name))]
     if missing:
         asked = " ".join(missing)
-        return Finding(check, "missing", f"{asked}: not set | {asked}: sin definir", SECRETS % (asked, asked))
+        return Finding(check, "missing", InBoth(f"{asked}: not set", f"{asked}: sin definir"), _secrets(asked))
     places = {"Mage Secrets" if known[name] in keywords else "environment" for name in names}
     english, spanish = (f" {word} ".join(sorted(places)) for word in ("and", "y"))
-    return Finding(check, "ok", f"from {english} | de {spanish}")
+    return Finding(check, "ok", InBoth(f"from {english}", f"de {spanish}"))
 
 
 def _database(keywords: Mapping[str, Any]) -> Finding:
     url = keywords.get("database_url", os.environ.get("DATABASE_URL"))
     if not is_missing(url):
-        return Finding("database settings", "ok", "from DATABASE_URL | de DATABASE_URL")
+        return Finding("database settings", "ok", InBoth("from DATABASE_URL", "de DATABASE_URL"))
     return _required("database settings", keywords, ("PG_HOST", "PG_DB", "PG_USER"))
 
 
@@ -171,20 +197,20 @@ def _tables_in(schema: str, keywords: Mapping[str, Any]) -> Finding:
     try:
         return _tables_of(_verbs.status(schema=schema, **keywords), schema)
     except QboError as error:
-        return Finding("tables", "wrong", str(error))
+        return Finding("tables", "wrong", text_of(error))
 
 
 def _tables_of(status: StatusReport, schema: str) -> Finding:
     if not status.entities:
-        first = "run a pipeline qb_..._backfill | ejecute una pipeline qb_..._backfill"
-        nothing = f"nothing is loaded into {schema} yet | todavía no se cargó nada en {schema}"
+        first = InBoth("run a pipeline qb_..._backfill", "ejecute una pipeline qb_..._backfill")
+        nothing = InBoth(f"nothing is loaded into {schema} yet", f"todavía no se cargó nada en {schema}")
         return Finding("tables", "note", nothing, first)
     unfinished = [entity.entity for entity in status.entities if entity.unfinished]
     found = ", ".join(f"{entity.entity} {entity.rows:,}" for entity in status.entities)
     if unfinished:
         names = ", ".join(unfinished)
-        step = f"run again with resume=true: {names} | ejecute otra vez con resume=true: {names}"
-        both = f"{found}; not finished: {names} | {found}; sin terminar: {names}"
+        step = InBoth(f"run again with resume=true: {names}", f"ejecute otra vez con resume=true: {names}")
+        both = InBoth(f"{found}; not finished: {names}", f"{found}; sin terminar: {names}")
         return Finding("tables", "note", both, step)
     return Finding("tables", "ok", found)
 
@@ -194,16 +220,20 @@ def _mage() -> Iterator[Finding]:
     if version == MAGE_VERSION:
         yield Finding("Mage", "ok", version)
     else:
-        spanish = f"{version}; estas pipelines se probaron con {MAGE_VERSION}"
-        yield Finding("Mage", "note", f"{version}; these pipelines were tested with {MAGE_VERSION} | {spanish}")
+        tested = InBoth(
+            f"{version}; these pipelines were tested with {MAGE_VERSION}",
+            f"{version}; estas pipelines se probaron con {MAGE_VERSION}",
+        )
+        yield Finding("Mage", "note", tested)
     if os.environ.get("JWT_SECRET", KNOWN_JWT_SECRET) == KNOWN_JWT_SECRET:
-        yield Finding("JWT_SECRET", "note", "Mage's own, which everybody knows | el de Mage, que todos conocen", JWT)
+        own = InBoth("Mage's own, which everybody knows", "el de Mage, que todos conocen")
+        yield Finding("JWT_SECRET", "note", own, JWT)
     directory = Path(_host.data_directory()) / "secrets"
     others = stat.S_IRWXG | stat.S_IRWXO
     open_to_others = [path for path in directory.rglob("*") if path.is_file() and path.stat().st_mode & others]
     if open_to_others:
-        found = (
-            "other users of the machine can read the key of Mage Secrets"
-            " | otros usuarios de la máquina pueden leer la clave de Mage Secrets"
+        found = InBoth(
+            "other users of the machine can read the key of Mage Secrets",
+            "otros usuarios de la máquina pueden leer la clave de Mage Secrets",
         )
         yield Finding("key of the secrets", "note", found, f"chmod -R go-rwx {directory}")

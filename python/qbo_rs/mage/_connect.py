@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from qbo_rs.exceptions import AuthError, ConfigError
 from qbo_rs.mage import _command, _host, _tables
 from qbo_rs.mage._execution import as_block
+from qbo_rs.mage._spanish import InBoth
 from qbo_rs.mage._zones import is_missing
 
 if TYPE_CHECKING:
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 
 DEFAULT_REDIRECT = "http://localhost:8484/callback"
 LOGIN_LIFE_S = 3600
-MISSING_LOGIN = (
-    "direccion: no login waits for an address; run qb_connect with an empty direccion, and open the page that it shows"
-    " | ninguna conexión espera una dirección; ejecute qb_connect con direccion vacía y abra la página que muestra"
+MISSING_LOGIN = InBoth(
+    "direccion: no login waits for an address; run qb_connect with an empty direccion, and open the page that it shows",
+    "ninguna conexión espera una dirección; ejecute qb_connect con direccion vacía y abra la página que muestra",
 )
-OTHER_LOGIN = (
-    "direccion: the address is incomplete or of another login; run qb_connect with an empty direccion and open the page"
-    " | la dirección está incompleta o es de otra conexión; ejecute qb_connect con direccion vacía y abra la página"
+OTHER_LOGIN = InBoth(
+    "direccion: the address is incomplete or of another login; run qb_connect with an empty direccion and open the "
+    "page",
+    "la dirección está incompleta o es de otra conexión; ejecute qb_connect con direccion vacía y abra la página",
 )
 
 

@@ -13,7 +13,7 @@ from qbo_rs.exceptions import ConfigError
 from qbo_rs.mage._events import EventLog, core_events
 from qbo_rs.mage._guard import Attempts, as_exception
 from qbo_rs.mage._settings import BlockSettings, read_settings
-from qbo_rs.mage._spanish import in_both
+from qbo_rs.mage._spanish import in_both, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ def as_block(name: str, body: Callable[[Execution], Any]) -> Block:
         except BaseException as error:  # noqa: BLE001 - Mage repeats a block for ever unless it raises an Exception
             cause = as_exception(_with_hint(error), secrets)
             # Mage's page of logs shows the text of an exception only below the end of its traceback.
-            log.write("error", f"FAILED · {in_both(str(cause))}", event="block_failed")
+            log.write("error", f"FAILED · {in_both(text_of(cause))}", event="block_failed")
             raise cause from None
 
     block.__name__ = block.__qualname__ = name

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qbo_rs._secrets import redacted
 from qbo_rs.exceptions import InternalError, QboError, StuckError
 from qbo_rs.mage._settings import known_secrets
+from qbo_rs.mage._spanish import InBoth, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,7 +28,10 @@ def as_exception(error: BaseException, secrets: Iterable[str]) -> QboError:
 
     """
     if isinstance(error, QboError):
-        error.args = (redacted(str(error), secrets), *error.args[1:])
+        told = text_of(error)
+        halves = (told.english, told.spanish) if isinstance(told, InBoth) else (told,)
+        shown = [redacted(half, secrets) for half in halves]
+        error.args = (InBoth(*shown) if isinstance(told, InBoth) else shown[0], *error.args[1:])
         return error
     text = redacted(str(error), secrets)
     return InternalError(f"{type(error).__name__}: {text}" if text else type(error).__name__)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qbo_rs._types import Window, parse_instant
 from qbo_rs.exceptions import ConfigError
+from qbo_rs.mage._spanish import InBoth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -103,11 +104,11 @@ def _overlapped(window: Window, others: Sequence[Window]) -> Sequence[Window]:
 
 
 def _other(file: Path, holds: Owner, wanted: Owner) -> ConfigError:
-    return ConfigError(
-        f"archivo: '{file}' holds {holds}, not {wanted}; name another file"
-        f" | '{file}' contiene {holds.entity} de la empresa {holds.realm_id}, no {wanted.entity} de la empresa "
+    spanish = (
+        f"'{file}' contiene {holds.entity} de la empresa {holds.realm_id}, no {wanted.entity} de la empresa "
         f"{wanted.realm_id}; escriba otro archivo"
     )
+    return ConfigError(InBoth(f"archivo: '{file}' holds {holds}, not {wanted}; name another file", spanish))
 
 
 def _saved(path: Path) -> dict[str, Any]:
@@ -163,10 +164,11 @@ def _owners_in(file: Path) -> Iterator[Owner]:
                 parsed = json.loads(line)
                 yield Owner(str(parsed["realm_id"]), str(parsed["entity"]))
             except (ValueError, TypeError, KeyError):
-                raise ConfigError(
-                    f"archivo: '{file}' holds other text than records; name another file"
-                    f" | '{file}' contiene otro texto; escriba otro archivo"
-                ) from None
+                other = InBoth(
+                    f"archivo: '{file}' holds other text than records; name another file",
+                    f"'{file}' contiene otro texto; escriba otro archivo",
+                )
+                raise ConfigError(other) from None
 
 
 def _last_line(text: BinaryIO) -> bytes:

@@ -18,6 +18,7 @@ from qbo_rs.exceptions import ConfigError, RetriableError
 from qbo_rs.mage import _tables
 from qbo_rs.mage._execution import as_block
 from qbo_rs.mage._ranges import Owner, WrittenRanges
+from qbo_rs.mage._spanish import InBoth
 from qbo_rs.mage._variables import read_variables
 from qbo_rs.mage._zones import is_missing
 
@@ -260,8 +261,9 @@ def _file(call: Execution, entity: str) -> Path:
     name = f"data/{entity}.txt" if is_missing(given) else str(given).strip()
     file = Path(str(call.kwargs.get("repo_path") or Path.cwd())) / name
     if not file.name.endswith(".txt"):
-        raise ConfigError(f"archivo: '{name}' does not end in .txt | '{name}' no termina en .txt")
+        raise ConfigError(InBoth(f"archivo: '{name}' does not end in .txt", f"'{name}' no termina en .txt"))
     file.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(file.parent, os.W_OK):
-        raise ConfigError(f"archivo: '{file.parent}' cannot be written | no se puede escribir en '{file.parent}'")
+        folder = file.parent
+        raise ConfigError(InBoth(f"archivo: '{folder}' cannot be written", f"no se puede escribir en '{folder}'"))
     return file

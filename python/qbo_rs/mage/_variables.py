@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qbo_rs import _core
 from qbo_rs._types import Window, format_instant, parse_instant
 from qbo_rs.exceptions import ConfigError
+from qbo_rs.mage._spanish import InBoth
 from qbo_rs.mage._zones import Clock, find_zone, is_missing
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Problems:
         """
         if self._english:
             english, spanish = "; ".join(self._english), "; ".join(self._spanish)
-            raise ConfigError(f"runtime variables: {english} | variables: {spanish}")
+            raise ConfigError(InBoth(f"runtime variables: {english}", f"variables: {spanish}"))
 
 
 def _has_zone(value: object, problems: Problems) -> bool:

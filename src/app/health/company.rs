@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::{finding, schema_flag};
 use crate::app::CompanyReport;
-use crate::domain::{ConnectionState, Finding, Reason};
-use crate::store::{BooksVerdict, TieOut};
+use crate::domain::{BooksVerdict, ConnectionState, Finding, Reason};
+use crate::store::TieOut;
 
 /// A pause that no request waits for. Shorter ones pass by themselves.
 const LONG_PAUSE: Duration = Duration::from_secs(600);
@@ -53,14 +53,14 @@ pub(crate) fn books_findings(books: &[TieOut], now: DateTime<Utc>) -> Vec<Findin
 /// Returns the reason why the books of a comparison are not in step, if they are not.
 pub(crate) fn books_reason(books: &TieOut) -> Option<Reason> {
     let as_of = books.as_of;
-    match books.verdict() {
+    match books.verdict {
         BooksVerdict::Fine => None,
-        BooksVerdict::NeedSomebody(transactions) => Some(Reason::BooksNeedSomebody {
+        BooksVerdict::Explained => Some(Reason::BooksNeedSomebody {
             as_of,
-            transactions,
+            transactions: books.needing(),
         }),
         BooksVerdict::Unverified => Some(Reason::BooksUnverified { as_of }),
-        BooksVerdict::Differ => Some(Reason::BooksDiffer { as_of }),
+        BooksVerdict::Different => Some(Reason::BooksDiffer { as_of }),
     }
 }
 

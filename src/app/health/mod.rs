@@ -15,6 +15,7 @@ pub(crate) use self::everywhere::entity_findings;
 #[cfg(feature = "cli")]
 pub(crate) use self::phrase::ago;
 pub(crate) use self::phrase::phrase;
+pub(crate) use self::phrase::{books_word, unexplained};
 use crate::domain::instant::format_instant;
 use crate::domain::{
     Asked, Chunk, EntitySyncStatus, Finding, LedgerRunStatus, Reason, Window, Zone,
@@ -291,7 +292,7 @@ fn by_days(range: Window, chunk: Chunk) -> Asked {
 }
 
 /// Returns the command that reads what is missing of a range, in the same windows.
-fn fill(entity: &str, asked: Asked, flag: &str) -> String {
+pub(crate) fn fill(entity: &str, asked: Asked, flag: &str) -> String {
     let Asked {
         range, chunk, tz, ..
     } = asked;

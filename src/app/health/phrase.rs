@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::Reason;
+use crate::domain::{BooksVerdict, Reason};
 use crate::language::{Language, number, say};
+use crate::store::TieOut;
 
 /// Says in one phrase why something is not in step. `clock` writes instants.
 pub(crate) fn phrase(
@@ -74,6 +75,29 @@ pub(crate) fn phrase(
             say!(in language; "running since {begin}", begin = clock(since))
         }
         Reason::Syncing => say!(in language; "being synced"),
+    }
+}
+
+/// Says in a word or two what a comparison says about the books.
+pub(crate) fn books_word(books: &TieOut, language: Language) -> String {
+    match books.verdict {
+        BooksVerdict::Fine if books.status == "ok" => say!(in language; "ok"),
+        BooksVerdict::Fine => say!(in language; "the reports agree"),
+        BooksVerdict::Explained => say!(in language; "explained"),
+        BooksVerdict::Unverified => say!(in language; "unverified"),
+        BooksVerdict::Different => say!(in language; "different"),
+    }
+}
+
+/// Says what no cause explains: an amount, and the transactions if their amounts cancel each other out.
+pub(crate) fn unexplained(books: &TieOut, language: Language) -> String {
+    let amount = &books.unexplained;
+    let is_zero = amount.trim_start_matches(['0', '.']).is_empty();
+    match books.unexplained_transactions() {
+        count @ 1.. if is_zero => {
+            say!(in language; count count; "{amount} in {n} transaction", "{amount} in {n} transactions", amount, n = number(count))
+        }
+        _ => amount.clone(),
     }
 }
 

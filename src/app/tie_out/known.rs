@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
 use crate::books::tie_out::{Cause, PartyKind, PartyLine, TransactionDifference};
-use crate::domain::books_report::UNEXPLAINED;
+use crate::domain::cause::UNEXPLAINED;
 use crate::domain::parse_amount;
 use crate::sink::postgres::PostedRecords;
 use crate::store::{KnownDifference, KnownRecord};

@@ -7,15 +7,16 @@ use rust_decimal::Decimal;
 
 use super::comparison::{Comparison, REPORTS_ALONE};
 use crate::books::tie_out::{AccountTieOut, Cause, PartyKind, PartyTieOut, TransactionDifference};
-use crate::domain::books_report::UNEXPLAINED;
+use crate::domain::cause::UNEXPLAINED;
 use crate::domain::{
-    AccountBooks, BooksStatus, CauseAmount, CompanyBooks, MonthBooks, PartyBooks, TransactionBooks,
-    TransactionLine,
+    AccountBooks, BooksStatus, BooksVerdict, CauseAmount, CompanyBooks, MonthBooks, PartyBooks,
+    TransactionBooks, TransactionLine,
 };
 
 impl Comparison<'_> {
     /// Returns the sum of the unexplained amounts of all accounts, without their signs. Where these agree, it is that
-    /// of customers and vendors, or else of transactions: it is zero only if nothing is unexplained.
+    /// of customers and vendors, or else of transactions. It may be zero although transactions have no cause, because a
+    /// document under another customer changes no account: whether something is unexplained is said by the verdict.
     pub(super) fn unexplained(&self) -> String {
         let findings = &self.findings;
         let of_accounts = findings.accounts.iter().map(AccountTieOut::unexplained);
@@ -67,7 +68,9 @@ impl Comparison<'_> {
             unverified,
             requests: self.reports.requests(),
             status,
+            verdict: BooksVerdict::Different,
         }
+        .judged()
     }
 }
 
@@ -178,7 +181,7 @@ fn month_of(day: NaiveDate) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::books_report::{Remedy, remedy};
+    use crate::domain::cause::{Remedy, remedy};
 
     #[test]
     fn every_cause_has_the_remedy_that_its_row_of_the_documents_names() {

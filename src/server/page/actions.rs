@@ -5,7 +5,9 @@ use maud::{Markup, html};
 
 use super::view::{View, rich};
 use crate::app::CompanyReport;
-use crate::app::health::{CompanyFinding, books_reason, connection_findings, phrase, schema_flag};
+use crate::app::health::{
+    CompanyFinding, books_reason, connection_findings, phrase, schema_flag, unexplained,
+};
 use crate::domain::instant::format_instant;
 use crate::domain::{AlertKind, ConnectionState, Level, Reason, is_near_quota};
 use crate::language::{Language, number_in, say};
@@ -232,7 +234,7 @@ fn others(view: &View<'_>) -> Vec<Markup> {
 fn books(view: &View<'_>) -> Vec<Markup> {
     let language = view.language;
     let items = view.books.iter().filter_map(|one| {
-        let (day, amount) = (one.as_of, &one.unexplained);
+        let (day, amount) = (one.as_of, unexplained(one, language));
         let what = match books_reason(one)? {
             Reason::BooksDiffer { .. } => {
                 say!(in language; "its books of {day} differ from QuickBooks's reports by {amount} without a known cause.", day, amount)

@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 
 use super::view::View;
-use crate::app::{BooksVerdict, TieOut};
+use crate::app::TieOut;
+use crate::app::health::{books_word, unexplained};
 use crate::language::say;
 
 /// Renders the last comparison of the books; nothing if they were never compared.
@@ -28,8 +29,8 @@ pub(super) fn tie_outs(view: &View<'_>, books: &[TieOut]) -> Markup {
                         tr {
                             th scope="row" { (view.company(&one.realm_id)) ", " (view.translated(&one.basis)) }
                             td data-label=(headers[1]) { (one.as_of) }
-                            td data-label=(headers[2]) { (status(view, one)) }
-                            td data-label=(headers[3]) { (one.unexplained) }
+                            td data-label=(headers[2]) { (books_word(one, language)) }
+                            td data-label=(headers[3]) { (unexplained(one, language)) }
                             td data-label=(headers[4]) { (one.unverified) }
                             td data-label=(headers[5]) { (view.when(one.checked)) }
                         }
@@ -40,23 +41,12 @@ pub(super) fn tie_outs(view: &View<'_>, books: &[TieOut]) -> Markup {
     }
 }
 
-fn status(view: &View<'_>, one: &TieOut) -> String {
-    let language = view.language;
-    match one.verdict() {
-        BooksVerdict::Fine if one.status == "ok" => say!(in language; "ok"),
-        BooksVerdict::Fine => say!(in language; "the reports agree"),
-        BooksVerdict::NeedSomebody(_) => say!(in language; "explained"),
-        BooksVerdict::Unverified => say!(in language; "unverified"),
-        BooksVerdict::Differ => say!(in language; "different"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::app::{Overview, ShownCompanies};
+    use crate::app::{BooksVerdict, Overview, ShownCompanies};
     use crate::language::Language;
 
     fn tie_out() -> TieOut {
@@ -72,7 +62,9 @@ mod tests {
             unexplained: "12.34".to_owned(),
             unverified: 2,
             causes: BTreeMap::new(),
+            verdict: BooksVerdict::Fine,
         }
+        .judged()
     }
 
     #[test]
@@ -107,17 +99,27 @@ mod tests {
             unexplained: "0.00".to_owned(),
             ..tie_out()
         };
-        let shown_unverified = shown(&[unverified]);
+        let shown_unverified = shown(&[unverified.clone().judged()]);
         assert!(
             shown_unverified.contains("data-label=\"Status\">unverified</td>"),
             "{shown_unverified}"
         );
-        let lost = TieOut {
-            status: "ok".to_owned(),
-            causes: [("not_landed".to_owned(), 3)].into(),
-            ..tie_out()
+        let swapped = TieOut {
+            causes: [("unexplained".to_owned(), 2)].into(),
+            ..unverified.clone()
         };
-        let shown_lost = shown(&[lost]);
+        let shown_swapped = shown(&[swapped.judged()]);
+        for cell in [
+            "data-label=\"Status\">different</td>",
+            "data-label=\"Unexplained\">0.00 in 2 transactions</td>",
+        ] {
+            assert!(shown_swapped.contains(cell), "{shown_swapped}");
+        }
+        let lost = TieOut {
+            causes: [("not_landed".to_owned(), 3)].into(),
+            ..unverified
+        };
+        let shown_lost = shown(&[lost.judged()]);
         assert!(
             shown_lost.contains("data-label=\"Status\">explained</td>"),
             "{shown_lost}"
