@@ -421,6 +421,8 @@ class WindowDifference:
     """Ids of records that QuickBooks does not have."""
     archived: int = 0
     """Number of records that an archive took out of the table, which is no difference."""
+    error: str | None = None
+    """Why the window could not be read again, if ``repair`` was set."""
 
     @classmethod
     def from_dict(cls, difference: Mapping[str, Any]) -> WindowDifference:

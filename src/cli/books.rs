@@ -52,6 +52,7 @@ pub(super) fn explain(report: &BooksReport) {
             entity: None,
             window: None,
             reason,
+            cause: None,
         })
     });
     let shortfall = Shortfall {

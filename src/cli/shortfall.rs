@@ -1,14 +1,18 @@
 //! The last lines on stderr of a command that ends with exit code 1: each window that failed and each
 //! record that was set aside, and the command that shows the rest.
 
+use std::collections::HashSet;
+
 use tracing::error;
 
 use super::error_text;
 use super::hint::with_flags;
 use super::logging::{ADVICE, LAST_LINES, is_json, language};
-use super::repeats::Repeats;
+use super::repeats::fault_of;
 use super::signals::block_on;
+use super::withheld::{self, MAX_REASONS};
 use super::words::number_in;
+use super::untold;
 use crate::app::health::schema_flag;
 use crate::app::{App, SetAside, set_aside_in_landing};
 use crate::domain::instant::format_instant;
@@ -22,7 +26,8 @@ use crate::sink::postgres::DEFAULT_SCHEMA;
 
 /// The most entities that are named of those which were not tried.
 const MAX_UNTRIED: usize = 5;
-/// The most windows, and the most records, that are named.
+/// The most windows, and the most records, that are named. A failure beyond that is named only if its reason is another
+/// one than those of all before it.
 pub(super) const MAX_NAMED: usize = 10;
 
 /// After a run that the connection ended, where no record was set aside.
@@ -67,7 +72,10 @@ pub(super) struct Failure {
     pub(super) realm_id: String,
     pub(super) entity: Option<String>,
     pub(super) window: Option<Window>,
+    /// What the line says, in the language of the last lines.
     pub(super) reason: String,
+    /// The reason as it was met, in English; `None` of what is no fault, as of a difference.
+    pub(super) cause: Option<String>,
 }
 
 impl Failure {
@@ -144,6 +152,7 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
                     true => error.clone(),
                     false => failed_for(error),
                 },
+                cause: Some(error.clone()),
             })
     });
     let shortfall = Shortfall {
@@ -237,26 +246,51 @@ fn failures_of_runs(report: &Report) -> Vec<Failure> {
     let (told, untried) = report.told_and_untried();
     let mut failures: Vec<Failure> = told.into_iter().flat_map(failures_of_run).collect();
     if let Some(first) = untried.first() {
+        let above = failures.last().and_then(|failure| failure.cause.as_deref());
         failures.push(Failure {
             realm_id: first.realm_id.clone(),
             entity: None,
             window: None,
-            reason: untried_entities(&untried, language()),
+            reason: untried_entities(&untried, above, language()),
+            cause: None,
         });
     }
     failures
 }
 
-/// Names the entities that were not tried, the first of them.
-pub(super) fn untried_entities(runs: &[&RunReport], language: Language) -> String {
+/// Names the entities that were not tried, the first of them, and why, unless the line above says it.
+pub(super) fn untried_entities(
+    runs: &[&RunReport],
+    above: Option<&str>,
+    language: Language,
+) -> String {
     let named = runs.iter().take(MAX_UNTRIED).map(|run| run.entity.as_str());
     let mut named: Vec<&str> = named.collect();
     if runs.len() > MAX_UNTRIED {
         named.push("...");
     }
     let (count, named) = (runs.len(), named.join(", "));
-    say!(in language; count count; "{count} more entity was not tried, for the same reason: {named}",
-        "{count} more entities were not tried, for the same reason: {named}", count, named)
+    let why = runs.first().and_then(|run| match &run.ended_by {
+        Some(RunEnd::CompanyLost(reason, ..)) => Some(reason.as_str()),
+        _ => None,
+    });
+    match why {
+        Some(reason) if !above.is_some_and(|above| is_same(above, reason)) => {
+            let reason = with_flags(reason);
+            let reason = translated_into(language, &reason);
+            say!(in language; count count; "{count} more entity was not tried ({named}): {reason}",
+                "{count} more entities were not tried ({named}): {reason}", count, named, reason)
+        }
+        _ => {
+            say!(in language; count count; "{count} more entity was not tried, for the same reason: {named}",
+                "{count} more entities were not tried, for the same reason: {named}", count, named)
+        }
+    }
+}
+
+/// Returns true if two reasons are one fault.
+pub(super) fn is_same(one: &str, other: &str) -> bool {
+    fault_of(one) == fault_of(other)
 }
 
 /// Returns windows that failed. Of those that met what ended the run, as windows do that are read side by side,
@@ -287,6 +321,7 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
             entity: None,
             window: None,
             reason: reason.to_owned(),
+            cause: Some(reason.to_owned()),
         }];
     }
     let failed = run
@@ -295,25 +330,26 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
         .filter(|window| window.status == WindowStatus::Failed);
     let (not_attempted, failed): (Vec<&WindowReport>, Vec<_>) =
         failed.partition(|window| window.is_not_attempted());
-    let failure = |window: Option<Window>, reason: String| Failure {
+    let failure = |window: Window, cause: &str, reason: String| Failure {
         realm_id: run.realm_id.clone(),
         entity: Some(run.entity.clone()),
-        window,
+        window: Some(window),
         reason,
+        cause: Some(cause.to_owned()),
     };
-    let repeats = Repeats::default();
-    let mut failures: Vec<Failure> = without_repeats(run, &failed)
-        .into_iter()
-        .map(|window| {
-            let reason = reason_of(window);
-            let text = match repeats.count(reason) {
-                // Each event is one of its own; who reads lines has read it.
-                2.. if !is_json() => say!("failed, for the same reason"),
-                _ => failed_for(reason),
-            };
-            failure(Some(window.window()), text)
-        })
-        .collect();
+    let mut failures: Vec<Failure> = Vec::new();
+    for window in without_repeats(run, &failed) {
+        let reason = reason_of(window);
+        let above = failures.last().and_then(|above| above.cause.as_deref());
+        let text = match above {
+            // Each event is one of its own; who reads lines has read the line above.
+            Some(above) if is_same(above, reason) && !is_json() => {
+                say!("failed, for the same reason")
+            }
+            _ => failed_for(reason),
+        };
+        failures.push(failure(window.window(), reason, text));
+    }
     if let (Some(first), Some(last)) = (not_attempted.first(), not_attempted.last()) {
         let range = Window {
             start: first.start,
@@ -323,7 +359,8 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
         let count = not_attempted.len() as u64;
         let reason = not_attempted_for(first);
         let n = number_in(language, count);
-        let text = match failed.iter().any(|failed| reason_of(failed) == reason) {
+        let above = failures.last().and_then(|above| above.cause.as_deref());
+        let text = match above.is_some_and(|above| is_same(above, reason)) {
             true => say!(in language; count count; "{n} window not attempted, for the same reason",
                 "{n} windows not attempted, for the same reason", n),
             false => {
@@ -332,7 +369,7 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
                     "{n} windows not attempted: {reason}", n, reason)
             }
         };
-        failures.push(failure(Some(range), text));
+        failures.push(failure(range, reason, text));
     }
     failures
 }
@@ -354,7 +391,10 @@ fn reason_of(window: &WindowReport) -> &str {
 
 impl Shortfall {
     pub(super) fn print(&self) {
-        for failure in self.failures.iter().take(MAX_NAMED) {
+        let named = self.named();
+        for failure in &named {
+            let (realm_id, cause) = (failure.realm_id.as_str(), failure.cause.as_deref());
+            withheld::named(Some(realm_id), cause.unwrap_or(&failure.reason));
             if failure.is_of_company() && !is_json() {
                 error_text::print(&format!("{}: {}", failure.realm_id, failure.reason));
                 continue;
@@ -373,8 +413,8 @@ impl Shortfall {
                 translated_into(language(), &failure.reason)
             );
         }
-        let named = self.failures.len().min(MAX_NAMED);
-        let more = (self.failures.len() - named) as u64;
+        untold::tell();
+        let more = (self.failures.len() - named.len()) as u64;
         let text = say!(in language(); count more; "and {count} more failure", "and {count} more failures",
             count = number_in(language(), more));
         self.print_count(more, &text);
@@ -408,6 +448,18 @@ impl Shortfall {
             "{}",
             translated_into(language(), &self.rest)
         );
+    }
+
+    /// Returns the failures that get a line: the first ones, and each that has another reason than all before it.
+    fn named(&self) -> Vec<&Failure> {
+        let mut told: HashSet<String> = HashSet::new();
+        let failures = self.failures.iter().enumerate();
+        let named = failures.filter(|(at, failure)| {
+            let fault = failure.cause.as_deref().map(fault_of);
+            let is_new = fault.is_some_and(|fault| told.len() < MAX_REASONS && told.insert(fault));
+            *at < MAX_NAMED || is_new
+        });
+        named.map(|(_, failure)| failure).collect()
     }
 
     /// Prints how many more there are than were named.
@@ -502,34 +554,83 @@ mod tests {
         assert_eq!(reasons(vec![untried]), [alone]);
     }
 
-    #[test]
-    fn a_reason_that_comes_again_is_told_once() {
-        let failed = |start: &str, end: &str, reason: &str| WindowReport {
+    fn failed(day: u32, reason: &str) -> WindowReport {
+        let start = chrono::NaiveDate::from_ymd_opt(2024, 1, day).unwrap();
+        let end = start.succ_opt().unwrap();
+        let window = Window::parse(&start.to_string(), &end.to_string()).unwrap();
+        WindowReport {
             error: Some(reason.to_owned()),
-            ..WindowReport::empty(Window::parse(start, end).unwrap(), WindowStatus::Failed)
-        };
-        let windows = vec![
-            failed(
-                "2024-01-01",
-                "2024-01-02",
-                "HTTP 500 (intuit_tid=a) (6 attempts in 9.4 s)",
-            ),
-            failed(
-                "2024-01-02",
-                "2024-01-03",
-                "HTTP 500 (intuit_tid=b) (6 attempts in 7.8 s)",
-            ),
-            failed("2024-01-03", "2024-01-04", "HTTP 503"),
-        ];
+            ..WindowReport::empty(window, WindowStatus::Failed)
+        }
+    }
+
+    fn texts(windows: Vec<WindowReport>) -> Vec<String> {
         let failures = failures_of_run(&RunReport::new("items", "9", "run", windows, 0));
-        let texts: Vec<&str> = failures.iter().map(|failure| &*failure.reason).collect();
+        let reasons = failures.into_iter().map(|failure| failure.reason);
+        reasons.collect()
+    }
+
+    #[test]
+    fn the_same_reason_is_that_of_the_line_above() {
+        let of_500 = |tid| format!("HTTP 500 (intuit_tid={tid}) (6 attempts in 9.4 s)");
+        let [first, second, third, last] = ["a", "b", "c", "d"].map(of_500);
         assert_eq!(
-            texts,
+            texts(vec![
+                failed(1, &first),
+                failed(2, &second),
+                failed(3, "permission denied"),
+                failed(4, &third),
+                failed(5, "HTTP 500 (code 3100, intuit_tid=e)"),
+                failed(6, "HTTP 500 (code 10000, intuit_tid=f)"),
+                WindowReport::not_attempted(failed(7, "").window(), &last),
+            ]),
             [
-                "failed: HTTP 500 (intuit_tid=a) (6 attempts in 9.4 s)",
-                "failed, for the same reason",
-                "failed: HTTP 503",
+                format!("failed: {first}"),
+                "failed, for the same reason".to_owned(),
+                "failed: permission denied".to_owned(),
+                format!("failed: {third}"),
+                "failed: HTTP 500 (code 3100, intuit_tid=e)".to_owned(),
+                "failed: HTTP 500 (code 10000, intuit_tid=f)".to_owned(),
+                format!("1 window not attempted: {last}"),
             ]
+        );
+    }
+
+    #[test]
+    fn a_reason_of_its_own_is_named_however_many_have_failed() {
+        let mut windows: Vec<WindowReport> = (1..=11).map(|day| failed(day, "HTTP 500")).collect();
+        windows.push(failed(12, "permission denied"));
+        windows.push(failed(13, "HTTP 500 (intuit_tid=b)"));
+        let failures = failures_of_run(&RunReport::new("items", "9", "run", windows, 0));
+        let shortfall = Shortfall {
+            phase: "load",
+            failures,
+            set_aside: Vec::new(),
+            rejected: 0,
+            rest: String::new(),
+        };
+        let named = shortfall.named();
+        assert_eq!(named.len(), 11);
+        assert_eq!(named[10].reason, "failed: permission denied");
+    }
+
+    #[test]
+    fn entities_that_were_not_tried_say_why_if_the_line_above_does_not() {
+        let run = RunReport::new("bills", "9", "run", Vec::new(), 0);
+        let lost = RunEnd::CompanyLost(
+            "revoked".to_owned(),
+            Recovery::Reauthorise,
+            FailureKind::AccessDenied,
+        );
+        let run = run.ended_by(Some(lost));
+        let text = |above| untried_entities(&[&run], above, Language::En);
+        assert_eq!(
+            text(Some("HTTP 500")),
+            "1 more entity was not tried (bills): revoked"
+        );
+        assert_eq!(
+            text(Some("revoked")),
+            "1 more entity was not tried, for the same reason: bills"
         );
     }
 }
