@@ -1,7 +1,7 @@
 //! The last lines on stderr of a command that ends with exit code 1: each window that failed and each
 //! record that was set aside, and the command that shows the rest.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use tracing::error;
 
@@ -31,9 +31,9 @@ const MAX_UNTRIED: usize = 5;
 pub(super) const MAX_NAMED: usize = 10;
 
 /// After a run that the connection ended, where no record was set aside.
-const NOT_CONNECTED: &str = "what is committed stays; once the cause is mended, the same command with --resume reads the rest; qbo-rs auth status shows the connections";
+const NOT_CONNECTED: &str = "what is committed stays; once the cause is mended, the same command with --resume reads the rest; `qbo-rs auth status` shows the connections";
 /// The same after a sync.
-const NOT_CONNECTED_IN_SYNC: &str = "what is committed stays; once the cause is mended, the next sync reads the rest; qbo-rs auth status shows the connections";
+const NOT_CONNECTED_IN_SYNC: &str = "what is committed stays; once the cause is mended, the next sync reads the rest; `qbo-rs auth status` shows the connections";
 /// After a run that ended because QuickBooks asks to wait, or because it may send no more requests.
 const LATER: &str = "what is committed stays; the same command with --resume reads the rest";
 /// The same after a sync.
@@ -41,7 +41,7 @@ const LATER_IN_SYNC: &str = "what is committed stays; the next sync reads the re
 const WINDOWS_IN_LANDING: &str = "the same command with --resume reads what is missing";
 const NOT_ON_STDOUT: &str =
     "nothing was written to stdout; the same command reads everything again";
-const IN_LANDING: &str = "records that are set aside are the lines with `rejected` in the landing files; after qbo-rs load, qbo-rs rejects lists them";
+const IN_LANDING: &str = "records that are set aside are the lines with `rejected` in the landing files; after `qbo-rs load`, `qbo-rs rejects` lists them";
 
 /// The place of the records that a run has set aside.
 #[derive(Clone, Copy)]
@@ -170,14 +170,14 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
 /// Returns the last line after windows failed and no record was set aside.
 fn windows_in(schema: &str) -> String {
     let flag = schema_flag(schema);
-    say!(in language(); "qbo-rs status{flag} lists all windows that are not committed", flag)
+    say!(in language(); "`qbo-rs status{flag}` lists all windows that are not committed", flag)
 }
 
 /// Returns the last line after records were set aside.
 fn records_in(schema: &str) -> String {
     let flag = schema_flag(schema);
     say!(in language();
-        "qbo-rs rejects{flag} lists all records that are set aside, qbo-rs status{flag} all windows that are not committed", flag)
+        "`qbo-rs rejects{flag}` lists all records that are set aside, `qbo-rs status{flag}` all windows that are not committed", flag)
 }
 
 /// Returns the last line of a sync. A company that QuickBooks denies may be one that only a wrong
@@ -189,17 +189,29 @@ fn rest_of_sync(report: &SyncReport, rejected: u64) -> String {
         account.error.is_some() || account.entities.iter().all(|entity| entity.error.is_none())
     };
     let is_lost = report.accounts.iter().all(is_connection_lost);
-    // The first of those that have failed: the schema of each company is its own.
+    // Those of the companies that have failed: each has one of its own.
     let is_different = |account: &&CompanySync| {
         let mut entities = account.entities.iter();
         account.error.is_some() || entities.any(|it| it.error.is_some() || it.rejected > 0)
     };
-    let schema = report.accounts.iter().find(is_different);
-    let schema = schema.map(|account| account.schema.as_str());
+    let different = report.accounts.iter().filter(is_different);
     // A company that was not begun with has none.
-    let schema = schema.filter(|schema| !schema.is_empty());
-    let schema = schema.unwrap_or(DEFAULT_SCHEMA);
-    let (windows, records) = (windows_in(schema), records_in(schema));
+    let schemas = different.map(|account| account.schema.as_str());
+    let schemas: BTreeSet<&str> = schemas.filter(|schema| !schema.is_empty()).collect();
+    let mut schemas: Vec<&str> = schemas.into_iter().collect();
+    // It needs no flag.
+    schemas.sort_by_key(|schema| *schema != DEFAULT_SCHEMA);
+    let mut schemas = schemas.into_iter();
+    let schema = schemas.next().unwrap_or(DEFAULT_SCHEMA);
+    let others: Vec<String> = schemas.map(schema_flag).map(|flag| flag.trim().to_owned()).collect();
+    let others = match others.is_empty() {
+        true => String::new(),
+        false => {
+            let flags = others.join(", ");
+            format!("; {}", say!(in language(); "the same for other companies with {flags}", flags))
+        }
+    };
+    let [windows, records] = [windows_in(schema), records_in(schema)].map(|text| text + &others);
     let rest = match rejected {
         0 if is_lost && report.accounts.iter().all(CompanySync::is_asked_to_wait) => LATER_IN_SYNC,
         0 if is_lost => NOT_CONNECTED_IN_SYNC,
@@ -208,7 +220,7 @@ fn rest_of_sync(report: &SyncReport, rejected: u64) -> String {
     };
     match denied {
         Some(account) => format!(
-            "{rest}; if company {id} is not yours, as after a wrong QBO_REALM_ID, QBO_REALM_ID={id} qbo-rs auth forget \
+            "{rest}; if company {id} is not yours, as after a wrong QBO_REALM_ID, `QBO_REALM_ID={id} qbo-rs auth forget` \
              removes its connection here",
             id = account.realm_id
         ),

@@ -83,7 +83,7 @@ pub(super) fn summary(report: &Report, ending: &Ending) -> String {
     out
 }
 
-/// Says of entities without a record that an older one may be outside of the range: a list rarely changes.
+/// Says of entities without a record that a record may be outside of the range: it is where its last change is.
 fn unchanged(report: &Report, ending: &Ending) -> Option<String> {
     let is_done = |window: &WindowReport| window.status == WindowStatus::Done;
     let is_empty = |run: &&RunReport| {
@@ -98,10 +98,13 @@ fn unchanged(report: &Report, ending: &Ending) -> Option<String> {
     if ending.verb != Verb::Backfill || names.is_empty() {
         return None;
     }
+    let flags = [&*ending.company_flag, &*ending.env_file_flag].concat();
+    let command = format!("qbo-rs sync {}{flags}", names.join(" "));
     let names = names.join(", ");
     Some(say!(
-        "no record last changed in this range: {names}; older ones are in earlier ranges",
-        names
+        "no record of these last changed in this range: {names}; `{command}` reads all, whenever they changed",
+        names,
+        command
     ))
 }
 

@@ -52,7 +52,7 @@ fn rest_of_verification(report: &VerificationReport, was_repaired: bool) -> Stri
     }
     rest.push("with --json it prints all differences");
     if report.runs.iter().any(|run| !run.rejects.is_empty()) {
-        rest.push("qbo-rs rejects lists all records that are set aside");
+        rest.push("`qbo-rs rejects` lists all records that are set aside");
     }
     rest.join("; ")
 }
