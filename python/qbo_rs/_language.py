@@ -1,4 +1,4 @@
-"""The language of exceptions: that of the command, from ``QBO_LANG`` or the locale, or English where a caller asks for it."""
+"""The language of exceptions: that of the command, or English where a caller asks for it."""
 
 from __future__ import annotations
 

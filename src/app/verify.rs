@@ -14,7 +14,8 @@ use super::run::{plan, run_plans};
 use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
     Chunk, Deletion, EntitySpec, PageSize, Plan, Verification, VerificationReport,
-    VerificationStatus, Window, WindowReport, WindowStatus, Zone, chunk_range_in, select_comparable,
+    VerificationStatus, Window, WindowReport, WindowStatus, Zone, chunk_range_in,
+    select_comparable,
 };
 use crate::error::Result;
 use crate::port::{Meter, Progress, RecordIndex, RunName, Source};

@@ -271,7 +271,10 @@ fn python_sources() -> Vec<String> {
             } else if path.extension().is_some_and(|extension| extension == "py") {
                 let source = std::fs::read_to_string(path).unwrap();
                 let lines: Vec<&str> = source.lines().map(str::trim).collect();
-                let source = lines.join("\n").replace("\"\nf\"", "").replace("\"\n\"", "");
+                let source = lines
+                    .join("\n")
+                    .replace("\"\nf\"", "")
+                    .replace("\"\n\"", "");
                 sources.push(source);
             }
         }
@@ -281,7 +284,9 @@ fn python_sources() -> Vec<String> {
 
 /// Returns true if a source has all words of a template. A test of the package finds those without a translation.
 fn is_in(source: &str, template: &str) -> bool {
-    let parts = template.split('{').map(|part| part.split_once('}').map_or(part, |(_, rest)| rest));
+    let parts = template
+        .split('{')
+        .map(|part| part.split_once('}').map_or(part, |(_, rest)| rest));
     let mut words = parts.map(str::trim).filter(|words| words.len() > 2);
     words.all(|words| source.contains(words))
 }

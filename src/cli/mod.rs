@@ -19,6 +19,7 @@ mod entity_health;
 mod env_file;
 mod error_text;
 mod exit;
+mod failures;
 mod grid;
 mod help;
 mod hint;

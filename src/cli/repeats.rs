@@ -72,6 +72,9 @@ mod tests {
             repeats.count(&format!("fault {n}"));
             assert!(repeats.0.lock().len() <= MAX_REMEMBERED);
         }
-        assert_eq!(repeats.count(&format!("fault {}", 2 * MAX_REMEMBERED - 1)), 2);
+        assert_eq!(
+            repeats.count(&format!("fault {}", 2 * MAX_REMEMBERED - 1)),
+            2
+        );
     }
 }

@@ -111,7 +111,9 @@ fn all_rows(listed: &serde_json::Value) -> Vec<(String, &serde_json::Value)> {
 fn row_of<'l>(listed: &'l serde_json::Value, name: &str) -> Result<&'l serde_json::Value> {
     let mut rows = all_rows(listed).into_iter();
     let found = rows.find(|(known, _)| known == name);
-    found.map(|(_, row)| row).ok_or_else(|| unknown(listed, name))
+    found
+        .map(|(_, row)| row)
+        .ok_or_else(|| unknown(listed, name))
 }
 
 /// Returns the names of the commands and faults that a sandbox lists: all of them on one screen.
@@ -148,10 +150,16 @@ fn described(row: &serde_json::Value) -> String {
 /// Returns the error about a name that no command and no fault has.
 fn unknown(listed: &serde_json::Value, name: &str) -> Error {
     let known = all_rows(listed);
-    refused(match closest(name, known.iter().map(|(name, _)| name.as_str())) {
-        Some(guess) => format!("there is no command or fault '{name}'; did you mean '{guess}'?"),
-        None => format!("there is no command or fault '{name}'; `qbo-rs sandbox control` lists all"),
-    })
+    refused(
+        match closest(name, known.iter().map(|(name, _)| name.as_str())) {
+            Some(guess) => {
+                format!("there is no command or fault '{name}'; did you mean '{guess}'?")
+            }
+            None => {
+                format!("there is no command or fault '{name}'; `qbo-rs sandbox control` lists all")
+            }
+        },
+    )
 }
 
 /// Returns a text of a sandbox, which may be a stranger's.

@@ -210,7 +210,10 @@ fn a_reader_without_a_width_gets_one_line_for_each_entity() {
         ..view(true)
     };
     let text = screen(&report, wide);
-    let line = text.lines().find(|line| line.contains(" budgets ")).unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.contains(" budgets "))
+        .unwrap();
     assert!(line.contains("missing 425 days from 2024-03-01"), "{line}");
 }
 

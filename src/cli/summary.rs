@@ -3,9 +3,9 @@
 
 use std::fmt::Write as _;
 
+use super::failures::{is_same, not_attempted_for, untried_entities, without_repeats};
 use super::hint::with_flags;
 use super::planned::{range_of, read_line};
-use super::shortfall::{is_same, not_attempted_for, untried_entities, without_repeats};
 use super::withheld;
 use super::words::{days, elapsed, entities, flow, instant, number, requests, table, windows};
 use crate::domain::{Report, RunEnd, RunReport, SkipReason, WindowReport, WindowStatus};
@@ -102,7 +102,7 @@ fn unchanged(report: &Report, ending: &Ending) -> Option<String> {
     let command = format!("qbo-rs sync {}{flags}", names.join(" "));
     let names = names.join(", ");
     Some(say!(
-        "no record of these last changed in this range: {names}; `{command}` reads all, whenever they changed",
+        "no record last changed in this range: {names}; `{command}` reads all",
         names,
         command
     ))
@@ -314,7 +314,10 @@ fn failures(run: &RunReport, out: &mut String) {
     let tried = without_repeats(run, &tried);
     let named = &tried[..tried.len().min(MAX_NAMED)];
     for window in named {
-        withheld::named(Some(&run.realm_id), window.error.as_deref().unwrap_or_default());
+        withheld::named(
+            Some(&run.realm_id),
+            window.error.as_deref().unwrap_or_default(),
+        );
         let reason = with_flags(window.error.as_deref().unwrap_or("no reason given"));
         let reason = translated(&reason);
         let text = say!(

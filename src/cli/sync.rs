@@ -316,7 +316,11 @@ mod tests {
     fn a_failed_entity_says_what_it_has_changed_before() {
         let told = |inserted| {
             let mut out = String::new();
-            describe(&entity("items", inserted, Some("no answer")), false, &mut out);
+            describe(
+                &entity("items", inserted, Some("no answer")),
+                false,
+                &mut out,
+            );
             out
         };
         assert_eq!(told(0), "  items                   failed, by one read\n");

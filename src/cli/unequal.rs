@@ -1,8 +1,9 @@
 //! The last lines on stderr of a comparison that has found a difference.
 
+use super::failures::Failure;
 use super::hint::with_flags;
 use super::logging::language;
-use super::shortfall::{Failure, MAX_NAMED, Shortfall};
+use super::shortfall::{MAX_NAMED, Shortfall};
 use super::words::number_in;
 use crate::app::SetAside;
 use crate::domain::{
@@ -76,7 +77,11 @@ fn differences(run: &Verification) -> Vec<Failure> {
             realm_id: run.realm_id.clone(),
             entity: Some(run.entity.clone()),
             window: Some(found.window()),
-            reason: [Some(differs), again].into_iter().flatten().collect::<Vec<_>>().join("; "),
+            reason: [Some(differs), again]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join("; "),
             cause: found.error.clone(),
         }
     };

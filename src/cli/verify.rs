@@ -28,7 +28,7 @@ impl Args for VerifyArguments {
         VerifyRequest::augment_args(command)
             .mut_arg("entities", optional)
             .mut_arg("start", |arg| {
-                arg.help("First instant of last change, with --books first day: 2025-01-31, 2025-Q1, today, -30d")
+                arg.help("Last changed since, with --books the first day: 2025-01-31, 2025-Q1, today, -30d")
             })
             .arg(
                 Arg::new("books")

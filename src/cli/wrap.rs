@@ -19,7 +19,7 @@ const COMMANDS: [&str; 10] = [
     "apt",
     "sudo",
 ];
-const STATEMENTS: [&str; 2] = ["GRANT", "CREATE"];
+const STATEMENTS: [&str; 3] = ["GRANT", "CREATE", "ALTER"];
 
 /// Returns the width that a table may have: that of `COLUMNS`, also where no terminal shows it, or of the terminal.
 pub(super) fn table_columns() -> usize {
@@ -141,7 +141,8 @@ fn end_of_command(before: &str, rest: &str) -> Option<usize> {
 /// Returns a line without the variables that it sets for its command: `QBO_REALM_ID=9 qbo-rs sync`.
 fn without_variables(line: &str) -> &str {
     let is_name = |name: &str| {
-        let is_letter = |byte: u8| byte == b'_' || byte.is_ascii_uppercase() || byte.is_ascii_digit();
+        let is_letter =
+            |byte: u8| byte == b'_' || byte.is_ascii_uppercase() || byte.is_ascii_digit();
         !name.is_empty() && name.bytes().all(is_letter)
     };
     let set = line.split_once(' ').filter(|(word, _)| {

@@ -310,15 +310,23 @@ fn nothing_english_is_left_where_nothing_is_reached() {
             .output()
             .unwrap();
         let told = String::from_utf8_lossy(&ended.stderr).to_lowercase();
-        let told: Vec<&str> = told.lines().filter(|line| !line.starts_with("20")).collect();
+        let told: Vec<&str> = told
+            .lines()
+            .filter(|line| !line.starts_with("20"))
+            .collect();
         assert!(
             told.concat().contains("no se puede conectar a "),
             "{variable}={url}: {told:?}"
         );
-        let words = told.iter().flat_map(|line| line.split(|c: char| !c.is_alphanumeric()));
+        let words = told
+            .iter()
+            .flat_map(|line| line.split(|c: char| !c.is_alphanumeric()));
         let english: Vec<&str> = words
             .filter(|word| OF_NETWORK.contains(word) || ENGLISH.contains(word))
             .collect();
-        assert!(english.is_empty(), "{variable}={url}: {english:?} in {told:?}");
+        assert!(
+            english.is_empty(),
+            "{variable}={url}: {english:?} in {told:?}"
+        );
     }
 }

@@ -182,9 +182,9 @@ def test_a_repair_that_fails_says_why(qbo, database):
     database.execute("DELETE FROM raw.qb_items WHERE id = (SELECT min(id) FROM raw.qb_items)")
     refuse = "BEGIN RAISE EXCEPTION 'the shelf is full'; END"
     database.execute(f"CREATE FUNCTION raw.refuse() RETURNS trigger LANGUAGE plpgsql AS $${refuse}$$")
-    database.execute("CREATE TRIGGER refuse BEFORE INSERT ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION raw.refuse()")
+    database.execute("CREATE TRIGGER refuse AFTER INSERT ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION raw.refuse()")
     terminal = Terminal(80, environment, "verify", "items", *year, "--repair")
-    assert terminal.run() == 1
+    assert terminal.run() == 1, terminal.lines()
     said = said_by(terminal)
     assert re.search("reading it again failed: .*the shelf is full", said), terminal.lines()
     [window] = qbo_rs.verify("items", *year[1::2], repair=True, **keywords(qbo), **database.settings).runs[0].different

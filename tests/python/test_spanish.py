@@ -121,6 +121,10 @@ def test_every_text_of_an_exception_has_its_spanish():
         found += 1
         spanish = _core.in_spanish(text)
         clauses = re.split(r"Ω\d+|[;:'(),`]", text)
-        left += [f"{place}: {clause!r} in {spanish}" for clause in clauses if " " in clause.strip() and clause in spanish and not clause.strip().startswith("qbo-rs ")]
+        left += [
+            f"{place}: {clause!r} in {spanish}"
+            for clause in clauses
+            if " " in clause.strip() and clause in spanish and not clause.strip().startswith("qbo-rs ")
+        ]
     assert found > 40, "this test has gone blind"
     assert not left, "\n".join(left)
