@@ -6,6 +6,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from qbo_rs._language import spoken
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,4 +24,4 @@ def needing(*packages: str, what: str, install: str) -> Iterator[None]:
         # An earlier version of the package may lack a module.
         absent = error.name if sys.modules.get(package) else package
         reason = f"{absent} is not installed, and {what} needs it: pip install {install}"
-        raise ModuleNotFoundError(reason, name=error.name) from None
+        raise ModuleNotFoundError(spoken(reason), name=error.name) from None

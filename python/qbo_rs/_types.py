@@ -37,7 +37,8 @@ AccountStatus = Literal["ok", "partial", "failed", "needs_reauth", "held"]
 another sync reads it."""
 
 IN_STEP: AccountStatus = "ok"
-"""The only outcome of a company that is no failure; with a record that was set aside, it is one all the same."""
+"""The only outcome that is not a failure. A company with this outcome counts as failed all the same if a record was
+set aside."""
 
 EntityOutcome = Literal["ok", "failed", "unavailable"]
 """The outcome of an entity's sync; ``unavailable``: the company's plan or country does not have it, no failure."""
@@ -421,6 +422,8 @@ class WindowDifference:
     """Ids of records that QuickBooks does not have."""
     archived: int = 0
     """Number of records that an archive took out of the table, which is no difference."""
+    error: str | None = None
+    """Why the window could not be read again, if ``repair`` was set."""
 
     @classmethod
     def from_dict(cls, difference: Mapping[str, Any]) -> WindowDifference:

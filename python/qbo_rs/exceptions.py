@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from qbo_rs._language import spoken
+
 if TYPE_CHECKING:
     from datetime import timedelta
 
@@ -75,7 +77,7 @@ class QboError(Exception):
         """Make an error.
 
         Args:
-            message: Text of one line.
+            message: English text of one line. The error says it in the language of the command.
             recovery: Reaction that the error calls for.
             attempts: Number of times the request was sent.
             elapsed: Time from the first attempt until the call gave up; None if nothing was sent.
@@ -83,7 +85,7 @@ class QboError(Exception):
             intuit_tid: Intuit's id of the request, for its support.
 
         """
-        super().__init__(message)
+        super().__init__(spoken(message))
         self.recovery = recovery
         self.attempts = attempts
         self.elapsed = elapsed

@@ -86,7 +86,7 @@ pub use self::assumption::{ASSUMPTIONS, Assumption, Assumptions};
 use self::clock::Clock;
 use self::company::MAX_BOOKS;
 pub use self::company::{Blemish, ChangeError, Company, CompanySize, RecordsError, Refusal};
-pub use self::control::ControlError;
+pub use self::control::{ControlError, descriptions as control_descriptions};
 pub use self::faults::{FaultError, FaultRule};
 pub use self::oauth::OAuthOptions;
 pub use self::options::{Environment, SandboxOptions};

@@ -209,7 +209,7 @@ async fn verify_alerts(syncer: &Syncer) -> Result<Vec<Alert>> {
     let alert = different.map(|found| Alert {
         kind: AlertKind::Verify,
         text: format!(
-            "A qbo-rs verify of {} of company {} found differences between {} and {}.",
+            "A `qbo-rs verify` of {} of company {} found differences between {} and {}.",
             found.entity,
             found.realm_id,
             format_instant(found.range.start),

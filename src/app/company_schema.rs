@@ -32,7 +32,7 @@ impl App {
                 "QBO_REALM_ID",
                 format!(
                     "no schema holds company {realm_id}, and {DEFAULT_SCHEMA} holds {other}; check QBO_REALM_ID first: if \
-                     {realm_id} is right and connected, qbo-rs sync --realm-id {realm_id} loads it into a schema of \
+                     {realm_id} is right and connected, `qbo-rs sync --realm-id {realm_id}` loads it into a schema of \
                      its own"
                 ),
             )),

@@ -1,8 +1,9 @@
 //! Verify: the records of QuickBooks against those of the tables, with an optional repair.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use tracing::{Instrument, info_span, warn};
 
@@ -13,7 +14,8 @@ use super::run::{plan, run_plans};
 use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
     Chunk, Deletion, EntitySpec, PageSize, Plan, Verification, VerificationReport,
-    VerificationStatus, Window, WindowReport, Zone, chunk_range_in, select_comparable,
+    VerificationStatus, Window, WindowReport, WindowStatus, Zone, chunk_range_in,
+    select_comparable,
 };
 use crate::error::Result;
 use crate::port::{Meter, Progress, RecordIndex, RunName, Source};
@@ -182,6 +184,7 @@ impl App {
             false => HashSet::new(),
         };
         let mut repaired = 0;
+        let mut unread: HashMap<DateTime<Utc>, String> = HashMap::new();
         let broken = findings.broken();
         if request.repair && !broken.is_empty() {
             repaired = broken.len() as u64;
@@ -191,7 +194,10 @@ impl App {
                 ..plan(entity, again, Vec::new(), PageSize::default())
             };
             let progress: Arc<dyn Progress> = Arc::new(Again(self.progress.clone()));
-            run_plans(source.clone(), sink.clone(), vec![plan], &progress).await;
+            let again = run_plans(source.clone(), sink.clone(), vec![plan], &progress).await;
+            let windows_again = again.runs.into_iter().flat_map(|run| run.windows);
+            let failed = windows_again.filter(|window| window.status == WindowStatus::Failed);
+            unread.extend(failed.filter_map(|window| Some((window.start, window.error?))));
             let (sides, broken) = ((&**source, &**sink), (&windows[..], broken));
             verify::compare_records(&mut findings, sides, &entity, broken, deep, observers).await?;
         }
@@ -204,6 +210,13 @@ impl App {
         let archived: u64 = sink.archived_counts(&entity, &windows).await?.iter().sum();
         let extra = findings.archived_extra().filter(|id| !gone.contains(*id));
         let archived = archived.saturating_sub(extra.count() as u64);
+        let (source_rows, table_rows) = (findings.source(), findings.held());
+        let renamed_references = findings.renamed_references();
+        let changed_later = findings.changed_later();
+        let mut different = findings.into_different();
+        for window in &mut different {
+            window.error = unread.remove(&window.start);
+        }
         Ok(Verification {
             entity: entity.name.to_owned(),
             realm_id: source.realm_id().to_owned(),
@@ -213,12 +226,12 @@ impl App {
                 VerificationStatus::Different
             },
             windows: windows.len() as u64,
-            source: findings.source(),
-            table: findings.held().saturating_sub(archived),
+            source: source_rows,
+            table: table_rows.saturating_sub(archived),
             archived,
-            renamed_references: findings.renamed_references(),
-            changed_later: findings.changed_later(),
-            different: findings.into_different(),
+            renamed_references,
+            changed_later,
+            different,
             rejects,
             repaired,
             read_until,

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::books_remedies::{Flags, remedies};
+use super::failures::Failure;
 use super::grid::{Column, Grid};
 use super::logging::language;
-use super::shortfall::{Failure, Shortfall};
+use super::shortfall::Shortfall;
 use super::words::{flow, number};
 use super::wrap::columns as width;
 use crate::domain::cause::UNEXPLAINED;
@@ -53,6 +54,7 @@ pub(super) fn explain(report: &BooksReport) {
             entity: None,
             window: None,
             reason,
+            cause: None,
         })
     });
     let shortfall = Shortfall {

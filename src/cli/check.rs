@@ -7,7 +7,7 @@ use super::exit::{ExitCode, Outcome};
 use super::output::Printer;
 use super::signals::block_on;
 use super::words::width;
-use super::wrap::{broken, hanging, table_columns};
+use super::wrap::{hanging, table_columns};
 use crate::app::{App, CheckLine, CheckReport, CheckRequest, CheckStatus};
 use crate::config::Settings;
 use crate::language::{say, translated};
@@ -56,8 +56,8 @@ fn describe(report: &CheckReport, columns: usize) -> String {
         let text = one_line(&translated(&line.text)).into_owned();
         out.push_str(&hanging(&format!("{mark} {name:width$}  "), &text, columns));
         if let Some(fix) = &line.fix {
-            let lines = broken("    -> ", "       ", &translated(fix), columns);
-            let _ = writeln!(out, "{}", lines.join("\n"));
+            // It is there to be copied.
+            let _ = writeln!(out, "    -> {}", translated(fix));
         }
     }
     let mut skipped: Vec<(&str, Vec<String>)> = Vec::new();

@@ -197,7 +197,7 @@ fn nothing_english_is_left_of_a_text_with_a_text_in_it() {
     let refused = "Connection refused (os error 111)";
     let others = [
         format!("DATABASE_URL: cannot connect to Postgres at h:1 as user 'u', database 'd': error connecting to server: {refused}; \
-                 start Postgres, or correct the host and the port; whether it answers says: pg_isready -h h -p 1"),
+                 start Postgres, or correct the host and the port; this command says whether it answers: pg_isready -h h -p 1"),
         "the API has not answered since 2025-01-01T00:00:00Z (9 failures in a row); nothing is sent before 2025-01-01T00:05:00Z; \
          the last failure was: answer of QuickBooks is not the JSON expected: it is empty".to_owned(),
         format!("--env-file: /tmp/x: {refused}"),

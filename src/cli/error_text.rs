@@ -269,10 +269,10 @@ fn with_tips_of_ours(mut error: clap::Error, args: &[OsString]) -> clap::Error {
     };
     let is_missing = |name: &str| missing.iter().any(|missing| missing.contains(name));
     if is_missing("<ENTITY>") {
-        tips.push("qbo-rs entities lists the entities".into());
+        tips.push("`qbo-rs entities` lists the entities".into());
     }
     if is_missing("<NAME>...") {
-        tips.push("qbo-rs reports --list lists the reports".into());
+        tips.push("`qbo-rs reports --list` lists the reports".into());
     }
     let is_of_sync = args.iter().any(|word| word == "sync");
     let unknown = error.get(ContextKind::InvalidArg).map(ToString::to_string);
@@ -410,7 +410,7 @@ mod tests {
             value["error"]["hint"].as_str().unwrap().to_owned()
         };
         let tip = tips("qbo-rs backfill --last 9d");
-        assert!(tip.contains("qbo-rs entities lists"), "{tip}");
+        assert!(tip.contains("`qbo-rs entities` lists"), "{tip}");
         let tip = tips("qbo-rs reports");
         assert!(tip.contains("qbo-rs reports --list"), "{tip}");
         for line in [

@@ -99,7 +99,7 @@ pub(super) fn print(path: &[String]) -> Result<()> {
         let names: Vec<String> = found.get_subcommands().map(name_of).collect();
         let known = names.iter().map(String::as_str).chain([SETTINGS_TOPIC]);
         let guess = closest(name, known).map_or_else(
-            || "qbo-rs --help lists all commands".to_owned(),
+            || "`qbo-rs --help` lists all commands".to_owned(),
             |guess| format!("did you mean '{guess}'?"),
         );
         found = found

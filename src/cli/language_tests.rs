@@ -63,11 +63,30 @@ const OF_SYSTEM: &[&str] = &[
     "failed to lookup address information",
     "password authentication failed for user \"{name}\"",
     "role \"{name}\" does not exist",
+    "connection closed before message completed",
+    "connection error",
+    "end of file before message length reached",
+    "error reading a body from connection",
+    "invalid HTTP header parsed",
+    "invalid HTTP status-code parsed",
+    "invalid HTTP version parsed",
+    "message head is too large",
+    "operation timed out",
+    "operation was canceled",
+    "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest/rustls/manual/_03_howto/index.html#unexpected-eof",
+    "tls handshake eof",
+    "tunnel error: proxy response headers too long",
+    "tunnel error: unexpected end of file",
+    "tunnel error: unsuccessful",
+    "unexpected EOF during chunk size line",
+    "unexpected end of file",
 ];
 
 /// Literals that look like sentences and are none of ours, or are no sentences: words of other
 /// libraries and of QuickBooks by which an error is recognised, SQL, lists of names.
 const NO_SENTENCES: &[&str] = &[
+    "{fault}, {times} times by now; {wait}",
+    "qbo-rs sync {}{flags}",
     "(SQLSTATE {s})",
     "(os error",
     "-h {host} -p {port}",
@@ -186,6 +205,8 @@ pub(super) fn english_left(text: &str) -> Option<&'static str> {
 
 fn needed() -> BTreeMap<String, String> {
     let mut needed = templates(&source_folder());
+    let of_sandbox = qbo_sandbox::control_descriptions();
+    needed.extend(of_sandbox.map(|text| (text.to_owned(), "its sandbox".to_owned())));
     for text in NO_SENTENCES {
         assert!(
             needed.remove(*text).is_some(),
@@ -222,18 +243,52 @@ fn the_catalogue_holds_nothing_that_no_source_has() {
     let mut command = Arguments::command();
     command.build();
     help_texts(&command, &mut needed);
+    let python = python_sources();
     let unused: Vec<&str> = entries()
         .iter()
         .map(|entry| entry.english.as_str())
         .filter(|text| {
             !needed.contains_key(*text) && !OF_CLAP.contains(text) && !OF_SYSTEM.contains(text)
         })
+        .filter(|text| !python.iter().any(|source| is_in(source, text)))
         .collect();
     assert!(
         unused.is_empty(),
         "nothing shows these any more:\n{}",
         unused.join("\n")
     );
+}
+
+/// Returns the sources of the package, with the parts of each text put together.
+fn python_sources() -> Vec<String> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/qbo_rs");
+    let (mut sources, mut pending) = (Vec::new(), vec![package]);
+    while let Some(directory) = pending.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "py") {
+                let source = std::fs::read_to_string(path).unwrap();
+                let lines: Vec<&str> = source.lines().map(str::trim).collect();
+                let source = lines
+                    .join("\n")
+                    .replace("\"\nf\"", "")
+                    .replace("\"\n\"", "");
+                sources.push(source);
+            }
+        }
+    }
+    sources
+}
+
+/// Returns true if a source has all words of a template. A test of the package finds those without a translation.
+fn is_in(source: &str, template: &str) -> bool {
+    let parts = template
+        .split('{')
+        .map(|part| part.split_once('}').map_or(part, |(_, rest)| rest));
+    let mut words = parts.map(str::trim).filter(|words| words.len() > 2);
+    words.all(|words| source.contains(words))
 }
 
 #[test]
@@ -303,3 +358,33 @@ fn the_help_of_every_command_is_spanish() {
     assert!(spanish.try_get_matches_from(arguments).is_ok());
     in_language(super::help::command(), Language::Es).debug_assert();
 }
+
+/// A line is broken at each of its blanks, except in a command: it stands between backticks in a sentence, and is
+/// followed by nothing elsewhere.
+#[test]
+fn commands_in_sentences_stand_between_backticks() {
+    let is_bare = |text: &str| {
+        text.split('`').step_by(2).any(|prose| {
+            prose.match_indices("qbo-rs ").any(|(at, _)| {
+                let (before, command) = prose.split_at(at);
+                let verbs = [" lists ", " shows ", " loads ", " puts ", " removes "];
+                let is_marked = ["  ", ": ", "-> ", "$("]
+                    .iter()
+                    .any(|mark| before.ends_with(mark));
+                let is_sentence = verbs.iter().any(|verb| command.contains(verb));
+                !is_marked && (is_sentence || !before.is_empty())
+            })
+        })
+    };
+    let is_text = |text: &&str| !OF_ONE_WORD.contains(text) && is_bare(text);
+    let bare: Vec<&str> = entries()
+        .iter()
+        .map(|entry| entry.english.as_str())
+        .filter(is_text)
+        .collect();
+    assert!(bare.is_empty(), "{}", bare.join("\n"));
+}
+
+/// Names of the program, where it is no command.
+const OF_ONE_WORD: [&str; 1] =
+    ["Keys of columns, separated by commas; each must come back; default: those that qbo-rs needs"];

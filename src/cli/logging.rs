@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use chrono::SecondsFormat;
@@ -14,9 +13,10 @@ use serde_json::{Map, Value as Json};
 
 use super::progress::Bars;
 use super::repeats::Repeats;
+use super::withheld;
 use super::wrap::{broken, columns_of_stderr};
 use crate::domain::FailureKind;
-use crate::language::{Language, current, say, translated};
+use crate::language::{Language, current};
 
 /// The format of the logs on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -42,44 +42,34 @@ pub(super) fn goes_on() {
     IS_ENDLESS.store(true, Ordering::Relaxed);
 }
 
-/// The log as a person at a terminal sees it: what is told otherwise is left out.
+/// The log as a person at a terminal sees it: a fault that comes again is counted.
 #[derive(Debug, Default)]
 struct Seen {
     retries: Repeats,
 }
 
 impl Seen {
-    /// Returns the text of a line, in the language of the reader; `None` for what is told otherwise.
+    /// Returns the text of a line; `None` for what need not be told again.
     fn text(&self, record: &Record<'_>) -> Option<String> {
         let text = record.args().to_string();
-        let has_last_lines = !IS_ENDLESS.load(Ordering::Relaxed);
         match event_of(record).as_deref() {
-            // The last lines of the command tell these, in full.
-            Some("window_failed" | "account_synced")
-                if has_last_lines && record.level() == Level::Error =>
-            {
-                None
-            }
-            Some("request_retried") => self.retried(&text, record),
+            Some("request_retried") => self.retried(text),
             _ => Some(text),
         }
     }
 
-    /// Tells a fault once, and that it lasts whenever it has come twice as often.
-    fn retried(&self, text: &str, record: &Record<'_>) -> Option<String> {
-        let wait = record.key_values().get(Key::from("wait_ms"));
-        let millis = wait.and_then(|wait| wait.to_u64()).unwrap_or_default();
-        let seconds = format!("{:.1}", Duration::from_millis(millis).as_secs_f64());
-        let wait = say!("trying again in {seconds} s", seconds);
-        let (fault, _) = text.rsplit_once("; ")?;
-        let fault = match self.retries.count(fault) {
-            1 => translated(fault).into_owned(),
-            times if times.is_power_of_two() => {
-                say!("the same fault again, {times} times by now", times)
-            }
-            _ => return None,
+    /// Tells a fault once, and then how often it has come: at the 2nd, 4th, 8th, ... time.
+    fn retried(&self, text: String) -> Option<String> {
+        let Some((fault, wait)) = text.rsplit_once("; ") else {
+            return Some(text);
         };
-        Some(format!("{fault}; {wait}"))
+        match self.retries.count(fault) {
+            1 => Some(text),
+            times if times.is_power_of_two() => {
+                Some(format!("{fault}, {times} times by now; {wait}"))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -130,7 +120,7 @@ pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<
                     Style::new()
                 };
                 let text = match &seen {
-                    _ if is_told_at_the_end(record) => None,
+                    _ if is_for_the_end(record, seen.is_some()) && withheld::keep(record) => None,
                     Some(seen) => seen.text(record),
                     None => Some(record.args().to_string()),
                 };
@@ -150,13 +140,20 @@ pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<
     crate::logging::forward();
 }
 
-/// Returns true for a refusal of the company, which the last lines of the command tell people in full.
-fn is_told_at_the_end(record: &Record<'_>) -> bool {
+/// Returns true for a failure that the last lines of the command tell people in full: a refusal of the company, and on
+/// a terminal all others.
+fn is_for_the_end(record: &Record<'_>, is_terminal: bool) -> bool {
     let value = |key: &str| record.key_values().get(Key::from(key));
     let denied = FailureKind::AccessDenied.as_str();
+    let is_denied = || value("failure").is_some_and(|value| value.to_string() == denied);
+    let is_failure = || {
+        let event = event_of(record);
+        let is_one = matches!(event.as_deref(), Some("window_failed" | "account_synced"));
+        is_one && record.level() == Level::Error
+    };
     record.target() != LAST_LINES
         && !IS_ENDLESS.load(Ordering::Relaxed)
-        && value("failure").is_some_and(|value| value.to_string() == denied)
+        && (is_denied() || is_terminal && is_failure())
 }
 
 fn timestamp() -> String {
@@ -239,46 +236,56 @@ impl Write for AboveBars {
 mod tests {
     use super::*;
 
-    fn told(seen: &Seen, level: Level, event: &str, text: &str) -> Option<String> {
-        let fields = [("event", Value::from(event)), ("wait_ms", Value::from(400))];
-        seen.text(
+    fn record_of(level: Level, event: &str, text: &str, check: impl FnOnce(&Record<'_>)) {
+        let fields = [("event", Value::from(event))];
+        check(
             &Record::builder()
                 .args(format_args!("{text}"))
                 .level(level)
                 .key_values(&fields)
                 .build(),
-        )
+        );
     }
 
     #[test]
-    fn a_fault_that_comes_again_is_counted() {
+    fn a_fault_that_comes_again_is_counted_for_each_entity() {
         let seen = Seen::default();
-        let lines = (0..9).filter_map(|tid| {
-            let text = format!("9 items: HTTP 500 (intuit_tid={tid}); trying again in 0.4 s");
-            told(&seen, Level::Warn, "request_retried", &text)
-        });
+        let mut lines = Vec::new();
+        for tid in 0..9 {
+            for about in ["9 items: HTTP 503", "9 invoices: timed out"] {
+                let text = format!("{about} (intuit_tid={tid}); trying again in 0.4 s");
+                record_of(Level::Warn, "request_retried", &text, |record| {
+                    lines.extend(seen.text(record));
+                });
+            }
+        }
         assert_eq!(
-            lines.collect::<Vec<_>>(),
+            lines,
             [
-                "9 items: HTTP 500 (intuit_tid=0); trying again in 0.4 s",
-                "the same fault again, 2 times by now; trying again in 0.4 s",
-                "the same fault again, 4 times by now; trying again in 0.4 s",
-                "the same fault again, 8 times by now; trying again in 0.4 s",
+                "9 items: HTTP 503 (intuit_tid=0); trying again in 0.4 s",
+                "9 invoices: timed out (intuit_tid=0); trying again in 0.4 s",
+                "9 items: HTTP 503 (intuit_tid=1), 2 times by now; trying again in 0.4 s",
+                "9 invoices: timed out (intuit_tid=1), 2 times by now; trying again in 0.4 s",
+                "9 items: HTTP 503 (intuit_tid=3), 4 times by now; trying again in 0.4 s",
+                "9 invoices: timed out (intuit_tid=3), 4 times by now; trying again in 0.4 s",
+                "9 items: HTTP 503 (intuit_tid=7), 8 times by now; trying again in 0.4 s",
+                "9 invoices: timed out (intuit_tid=7), 8 times by now; trying again in 0.4 s",
             ]
         );
     }
 
     #[test]
     fn what_the_last_lines_tell_is_not_told_before() {
-        let seen = Seen::default();
-        for event in ["window_failed", "account_synced"] {
-            assert_eq!(told(&seen, Level::Error, event, "failed: x"), None);
-        }
-        for (level, event) in [
-            (Level::Info, "account_synced"),
-            (Level::Error, "schedule_stopped"),
+        for (level, event, expected) in [
+            (Level::Error, "window_failed", true),
+            (Level::Error, "account_synced", true),
+            (Level::Info, "account_synced", false),
+            (Level::Error, "schedule_stopped", false),
         ] {
-            assert_eq!(told(&seen, level, event, "x").as_deref(), Some("x"));
+            record_of(level, event, "failed: x", |record| {
+                assert_eq!(is_for_the_end(record, true), expected, "{event}");
+                assert!(!is_for_the_end(record, false), "{event}");
+            });
         }
     }
 }

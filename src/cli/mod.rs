@@ -19,6 +19,7 @@ mod entity_health;
 mod env_file;
 mod error_text;
 mod exit;
+mod failures;
 mod grid;
 mod help;
 mod hint;
@@ -56,7 +57,9 @@ mod tables;
 mod tally;
 mod to_stdout;
 mod unequal;
+mod untold;
 mod verify;
+mod withheld;
 mod words;
 mod wrap;
 
@@ -137,6 +140,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
         }
         (ended, _) => ended,
     };
+    if let Err(Failure::Error(error)) = &ended {
+        // It is told below.
+        withheld::named(None, &error.to_string());
+    }
+    untold::tell();
     match ended {
         Ok(code) | Err(Failure::Stopped(code)) => code as i32,
         Err(Failure::Ended(code)) => code,

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 
 #[derive(Debug, Args)]
 struct RangeFlags {
-    /// Changes from: 2025-01-31, 2025-Q1, today, -30d
+    /// Last changed since: 2025-01-31, 2025-Q1, today, -30d
     #[arg(
         long,
         alias = "fecha-inicio",

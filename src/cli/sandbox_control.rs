@@ -23,7 +23,13 @@ pub(super) fn control(
 ) -> Outcome {
     let text = match (command, arguments, printer.json) {
         (None, _, false) | (Some("help"), [], false) => names(&asked(url, "help", &[])?)?,
-        (Some("help"), [name, ..], false) => described(&asked(url, "help", &[])?, name)?,
+        (Some("help"), [name, ..], json) => {
+            let listed = json_of(&asked(url, "help", &[])?)?;
+            match json {
+                true => format!("{}\n", row_of(&listed, name)?),
+                false => described(row_of(&listed, name)?),
+            }
+        }
         (command, ..) => asked(url, command.unwrap_or("help"), arguments)? + "\n",
     };
     output::text(&text);
@@ -61,7 +67,7 @@ pub(super) fn asked(url: &str, command: &str, arguments: &[String]) -> Outcome<S
         Ok(answer) => Ok(answer),
         Err(reason) => match mistaken(&reason) {
             Some(name) if command != "help" => {
-                Err(unlisted(&asked(url, "help", &[])?, name)?.into())
+                Err(unknown(&json_of(&asked(url, "help", &[])?)?, name).into())
             }
             _ => Err(refused(reason).into()),
         },
@@ -78,32 +84,36 @@ fn mistaken(reason: &str) -> Option<&str> {
     command.or_else(|| quoted("not a fault: unknown variant `", '`'))
 }
 
-/// Returns the error about such a name.
-fn unlisted(answer: &str, name: &str) -> Result<Error> {
-    let listed = json_of(answer)?;
-    let mut all = rows(&listed, "commands", "command");
-    all.extend(rows(&listed, "faults", "fault"));
-    Ok(unknown(name, all.iter().map(|row| row.0.as_str())))
-}
-
 /// Reads an answer.
 pub(super) fn json_of(answer: &str) -> Result<serde_json::Value> {
     serde_json::from_str(answer).map_err(|error| refused(format!("its answer: {error}")))
 }
 
-/// The commands, or the faults, of a sandbox: each with what it takes and what it does.
-type Rows = Vec<(String, String, String)>;
+/// The lists of a sandbox, and the member that names a row.
+const LISTS: [(&str, &str); 2] = [("commands", "command"), ("faults", "fault")];
 
-fn rows(listed: &serde_json::Value, list: &str, name: &str) -> Rows {
+/// Returns the rows of a list, each with its name.
+fn rows<'l>(
+    listed: &'l serde_json::Value,
+    (list, name): (&str, &str),
+) -> Vec<(String, &'l serde_json::Value)> {
     let rows = listed[list].as_array().into_iter().flatten();
-    rows.map(|row| {
-        let [name, arguments, what] = [name, "arguments", "what"].map(|member| {
-            let text = text_of(row, member);
-            one_line(&text).into_owned()
-        });
-        (name, arguments, what)
-    })
-    .collect()
+    rows.map(|row| (text_of(row, name), row)).collect()
+}
+
+/// Returns the rows of all commands and faults.
+fn all_rows(listed: &serde_json::Value) -> Vec<(String, &serde_json::Value)> {
+    let of_list = |list| rows(listed, list);
+    LISTS.into_iter().flat_map(of_list).collect()
+}
+
+/// Returns the row of a command or a fault.
+fn row_of<'l>(listed: &'l serde_json::Value, name: &str) -> Result<&'l serde_json::Value> {
+    let mut rows = all_rows(listed).into_iter();
+    let found = rows.find(|(known, _)| known == name);
+    found
+        .map(|(_, row)| row)
+        .ok_or_else(|| unknown(listed, name))
 }
 
 /// Returns the names of the commands and faults that a sandbox lists: all of them on one screen.
@@ -113,11 +123,11 @@ fn names(answer: &str) -> Result<String> {
     for (title, rows) in [
         (
             say!("Commands: qbo-rs sandbox control COMMAND NAME=VALUE ..."),
-            rows(&listed, "commands", "command"),
+            rows(&listed, LISTS[0]),
         ),
         (
             say!("Faults: qbo-rs sandbox control fault fault=FAULT ..."),
-            rows(&listed, "faults", "fault"),
+            rows(&listed, LISTS[1]),
         ),
     ] {
         let names: Vec<String> = rows.into_iter().map(|(name, ..)| name).collect();
@@ -129,36 +139,32 @@ fn names(answer: &str) -> Result<String> {
 }
 
 /// Describes a command or a fault.
-fn described(answer: &str, name: &str) -> Result<String> {
-    let listed = json_of(answer)?;
-    let mut all = rows(&listed, "commands", "command");
-    all.extend(rows(&listed, "faults", "fault"));
-    let found: Rows = all.iter().filter(|row| row.0 == name).cloned().collect();
-    if found.is_empty() {
-        return Err(unknown(name, all.iter().map(|row| row.0.as_str())));
-    }
-    let mut out = String::new();
-    for (name, arguments, what) in found {
-        let head = format!("{name} {arguments}");
-        out.push_str(&wrapped(head.trim_end(), columns()));
-        out.push_str(&format!(
-            "\n{}",
-            hanging("  ", &translated(&what), columns())
-        ));
-    }
-    Ok(out)
+fn described(row: &serde_json::Value) -> String {
+    let names = LISTS.map(|(_, name)| text_of(row, name)).concat();
+    let head = format!("{names} {}", text_of(row, "arguments"));
+    let what = text_of(row, "what");
+    let what = hanging("  ", &translated(&what), columns());
+    format!("{}\n{what}", wrapped(head.trim_end(), columns()))
 }
 
 /// Returns the error about a name that no command and no fault has.
-fn unknown<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Error {
-    refused(match closest(name, known) {
-        Some(guess) => format!("there is no command or fault '{name}'; did you mean '{guess}'?"),
-        None => format!("there is no command or fault '{name}'; qbo-rs sandbox control lists all"),
-    })
+fn unknown(listed: &serde_json::Value, name: &str) -> Error {
+    let known = all_rows(listed);
+    refused(
+        match closest(name, known.iter().map(|(name, _)| name.as_str())) {
+            Some(guess) => {
+                format!("there is no command or fault '{name}'; did you mean '{guess}'?")
+            }
+            None => {
+                format!("there is no command or fault '{name}'; `qbo-rs sandbox control` lists all")
+            }
+        },
+    )
 }
 
+/// Returns a text of a sandbox, which may be a stranger's.
 fn text_of(row: &serde_json::Value, member: &str) -> String {
-    row[member].as_str().unwrap_or_default().to_owned()
+    one_line(row[member].as_str().unwrap_or_default()).into_owned()
 }
 
 /// Converts an argument of a command to a member of a JSON object. A value that is JSON stays as it is

@@ -1,34 +1,34 @@
 //! The last lines on stderr of a command that ends with exit code 1: each window that failed and each
 //! record that was set aside, and the command that shows the rest.
 
+use std::collections::{BTreeSet, HashSet};
+
 use tracing::error;
 
 use super::error_text;
-use super::hint::with_flags;
+use super::failures::{Failure, failed_for, failures_of_runs};
 use super::logging::{ADVICE, LAST_LINES, is_json, language};
-use super::repeats::Repeats;
+use super::repeats::fault_of;
 use super::signals::block_on;
+use super::untold;
+use super::withheld::{self, MAX_REASONS};
 use super::words::number_in;
 use crate::app::health::schema_flag;
 use crate::app::{App, SetAside, set_aside_in_landing};
 use crate::domain::instant::format_instant;
-use crate::domain::{
-    CompanySync, FailureKind, NOT_ATTEMPTED, Report, RunEnd, RunReport, SyncReport, Window,
-    WindowReport, WindowStatus, unnamed,
-};
+use crate::domain::{CompanySync, FailureKind, Report, RunEnd, SyncReport, Window, unnamed};
 use crate::error::{Recovery, Result};
-use crate::language::{Language, say, translated_into};
+use crate::language::{say, translated_into};
 use crate::sink::postgres::DEFAULT_SCHEMA;
 
-/// The most entities that are named of those which were not tried.
-const MAX_UNTRIED: usize = 5;
-/// The most windows, and the most records, that are named.
+/// The most windows, and the most records, that are named. A failure beyond that is named only if its reason is another
+/// one than those of all before it.
 pub(super) const MAX_NAMED: usize = 10;
 
 /// After a run that the connection ended, where no record was set aside.
-const NOT_CONNECTED: &str = "what is committed stays; once the cause is mended, the same command with --resume reads the rest; qbo-rs auth status shows the connections";
+const NOT_CONNECTED: &str = "what is committed stays; once the cause is mended, the same command with --resume reads the rest; `qbo-rs auth status` shows the connections";
 /// The same after a sync.
-const NOT_CONNECTED_IN_SYNC: &str = "what is committed stays; once the cause is mended, the next sync reads the rest; qbo-rs auth status shows the connections";
+const NOT_CONNECTED_IN_SYNC: &str = "what is committed stays; once the cause is mended, the next sync reads the rest; `qbo-rs auth status` shows the connections";
 /// After a run that ended because QuickBooks asks to wait, or because it may send no more requests.
 const LATER: &str = "what is committed stays; the same command with --resume reads the rest";
 /// The same after a sync.
@@ -36,7 +36,7 @@ const LATER_IN_SYNC: &str = "what is committed stays; the next sync reads the re
 const WINDOWS_IN_LANDING: &str = "the same command with --resume reads what is missing";
 const NOT_ON_STDOUT: &str =
     "nothing was written to stdout; the same command reads everything again";
-const IN_LANDING: &str = "records that are set aside are the lines with `rejected` in the landing files; after qbo-rs load, qbo-rs rejects lists them";
+const IN_LANDING: &str = "records that are set aside are the lines with `rejected` in the landing files; after `qbo-rs load`, `qbo-rs rejects` lists them";
 
 /// The place of the records that a run has set aside.
 #[derive(Clone, Copy)]
@@ -60,21 +60,6 @@ pub(super) struct Shortfall {
     pub(super) rejected: u64,
     /// The command that shows all of them, or removes the cause.
     pub(super) rest: String,
-}
-
-/// A company, an entity or a window that failed or differs.
-pub(super) struct Failure {
-    pub(super) realm_id: String,
-    pub(super) entity: Option<String>,
-    pub(super) window: Option<Window>,
-    pub(super) reason: String,
-}
-
-impl Failure {
-    /// Returns true for a failure of the whole company, which is told in parts: what, why, and what helps.
-    fn is_of_company(&self) -> bool {
-        self.entity.is_none() && self.window.is_none()
-    }
 }
 
 /// Returns true if QuickBooks denies the company of a sync.
@@ -144,6 +129,7 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
                     true => error.clone(),
                     false => failed_for(error),
                 },
+                cause: Some(error.clone()),
             })
     });
     let shortfall = Shortfall {
@@ -161,14 +147,14 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
 /// Returns the last line after windows failed and no record was set aside.
 fn windows_in(schema: &str) -> String {
     let flag = schema_flag(schema);
-    say!(in language(); "qbo-rs status{flag} lists all windows that are not committed", flag)
+    say!(in language(); "`qbo-rs status{flag}` lists all windows that are not committed", flag)
 }
 
 /// Returns the last line after records were set aside.
 fn records_in(schema: &str) -> String {
     let flag = schema_flag(schema);
     say!(in language();
-        "qbo-rs rejects{flag} lists all records that are set aside, qbo-rs status{flag} all windows that are not committed", flag)
+        "`qbo-rs rejects{flag}` lists all records that are set aside, `qbo-rs status{flag}` all windows that are not committed", flag)
 }
 
 /// Returns the last line of a sync. A company that QuickBooks denies may be one that only a wrong
@@ -180,17 +166,35 @@ fn rest_of_sync(report: &SyncReport, rejected: u64) -> String {
         account.error.is_some() || account.entities.iter().all(|entity| entity.error.is_none())
     };
     let is_lost = report.accounts.iter().all(is_connection_lost);
-    // The first of those that have failed: the schema of each company is its own.
+    // Those of the companies that have failed: each has one of its own.
     let is_different = |account: &&CompanySync| {
         let mut entities = account.entities.iter();
         account.error.is_some() || entities.any(|it| it.error.is_some() || it.rejected > 0)
     };
-    let schema = report.accounts.iter().find(is_different);
-    let schema = schema.map(|account| account.schema.as_str());
+    let different = report.accounts.iter().filter(is_different);
     // A company that was not begun with has none.
-    let schema = schema.filter(|schema| !schema.is_empty());
-    let schema = schema.unwrap_or(DEFAULT_SCHEMA);
-    let (windows, records) = (windows_in(schema), records_in(schema));
+    let schemas = different.map(|account| account.schema.as_str());
+    let schemas: BTreeSet<&str> = schemas.filter(|schema| !schema.is_empty()).collect();
+    let mut schemas: Vec<&str> = schemas.into_iter().collect();
+    // It needs no flag.
+    schemas.sort_by_key(|schema| *schema != DEFAULT_SCHEMA);
+    let mut schemas = schemas.into_iter();
+    let schema = schemas.next().unwrap_or(DEFAULT_SCHEMA);
+    let others: Vec<String> = schemas
+        .map(schema_flag)
+        .map(|flag| flag.trim().to_owned())
+        .collect();
+    let others = match others.is_empty() {
+        true => String::new(),
+        false => {
+            let flags = others.join(", ");
+            format!(
+                "; {}",
+                say!(in language(); "the same for other companies with {flags}", flags)
+            )
+        }
+    };
+    let [windows, records] = [windows_in(schema), records_in(schema)].map(|text| text + &others);
     let rest = match rejected {
         0 if is_lost && report.accounts.iter().all(CompanySync::is_asked_to_wait) => LATER_IN_SYNC,
         0 if is_lost => NOT_CONNECTED_IN_SYNC,
@@ -199,7 +203,7 @@ fn rest_of_sync(report: &SyncReport, rejected: u64) -> String {
     };
     match denied {
         Some(account) => format!(
-            "{rest}; if company {id} is not yours, as after a wrong QBO_REALM_ID, QBO_REALM_ID={id} qbo-rs auth forget \
+            "{rest}; if company {id} is not yours, as after a wrong QBO_REALM_ID, `QBO_REALM_ID={id} qbo-rs auth forget` \
              removes its connection here",
             id = account.realm_id
         ),
@@ -232,129 +236,12 @@ fn look_up(rejected: u64, find: impl FnOnce() -> Result<Vec<SetAside>>) -> Vec<S
     })
 }
 
-/// Returns the failures of a report. What holds for the whole company is said once, not for each entity.
-fn failures_of_runs(report: &Report) -> Vec<Failure> {
-    let (told, untried) = report.told_and_untried();
-    let mut failures: Vec<Failure> = told.into_iter().flat_map(failures_of_run).collect();
-    if let Some(first) = untried.first() {
-        failures.push(Failure {
-            realm_id: first.realm_id.clone(),
-            entity: None,
-            window: None,
-            reason: untried_entities(&untried, language()),
-        });
-    }
-    failures
-}
-
-/// Names the entities that were not tried, the first of them.
-pub(super) fn untried_entities(runs: &[&RunReport], language: Language) -> String {
-    let named = runs.iter().take(MAX_UNTRIED).map(|run| run.entity.as_str());
-    let mut named: Vec<&str> = named.collect();
-    if runs.len() > MAX_UNTRIED {
-        named.push("...");
-    }
-    let (count, named) = (runs.len(), named.join(", "));
-    say!(in language; count count; "{count} more entity was not tried, for the same reason: {named}",
-        "{count} more entities were not tried, for the same reason: {named}", count, named)
-}
-
-/// Returns windows that failed. Of those that met what ended the run, as windows do that are read side by side,
-/// the first stands for all.
-pub(super) fn without_repeats<'r>(
-    run: &RunReport,
-    failed: &[&'r WindowReport],
-) -> Vec<&'r WindowReport> {
-    let end = match &run.ended_by {
-        Some(RunEnd::Failure(reason, _)) => Some(reason),
-        _ => None,
-    };
-    let is_end = |window: &&WindowReport| end.is_some() && window.error.as_ref() == end;
-    let first = failed.iter().position(is_end);
-    let failed = failed.iter().enumerate();
-    failed
-        .filter(|(at, window)| !is_end(window) || Some(*at) == first)
-        .map(|(_, window)| *window)
-        .collect()
-}
-
-/// Returns the failed windows of a run. Those that were not attempted for the same reason are one, and of a
-/// company that is refused none of them says more than the refusal.
-fn failures_of_run(run: &RunReport) -> Vec<Failure> {
-    if let Some(reason) = run.refusal() {
-        return vec![Failure {
-            realm_id: run.realm_id.clone(),
-            entity: None,
-            window: None,
-            reason: reason.to_owned(),
-        }];
-    }
-    let failed = run
-        .windows
-        .iter()
-        .filter(|window| window.status == WindowStatus::Failed);
-    let (not_attempted, failed): (Vec<&WindowReport>, Vec<_>) =
-        failed.partition(|window| window.is_not_attempted());
-    let failure = |window: Option<Window>, reason: String| Failure {
-        realm_id: run.realm_id.clone(),
-        entity: Some(run.entity.clone()),
-        window,
-        reason,
-    };
-    let repeats = Repeats::default();
-    let mut failures: Vec<Failure> = without_repeats(run, &failed)
-        .into_iter()
-        .map(|window| {
-            let reason = reason_of(window);
-            let text = match repeats.count(reason) {
-                // Each event is one of its own; who reads lines has read it.
-                2.. if !is_json() => say!("failed, for the same reason"),
-                _ => failed_for(reason),
-            };
-            failure(Some(window.window()), text)
-        })
-        .collect();
-    if let (Some(first), Some(last)) = (not_attempted.first(), not_attempted.last()) {
-        let range = Window {
-            start: first.start,
-            end: last.end,
-        };
-        let language = language();
-        let count = not_attempted.len() as u64;
-        let reason = not_attempted_for(first);
-        let n = number_in(language, count);
-        let text = match failed.iter().any(|failed| reason_of(failed) == reason) {
-            true => say!(in language; count count; "{n} window not attempted, for the same reason",
-                "{n} windows not attempted, for the same reason", n),
-            false => {
-                let reason = translated_into(language, &with_flags(reason)).into_owned();
-                say!(in language; count count; "{n} window not attempted: {reason}",
-                    "{n} windows not attempted: {reason}", n, reason)
-            }
-        };
-        failures.push(failure(Some(range), text));
-    }
-    failures
-}
-
-/// Returns the clause with the reason of a failure.
-fn failed_for(error: &str) -> String {
-    let (language, error) = (language(), with_flags(error));
-    say!(in language; "failed: {reason}", reason = translated_into(language, &error))
-}
-
-/// Returns the reason why a window was not attempted.
-pub(super) fn not_attempted_for(window: &WindowReport) -> &str {
-    reason_of(window).trim_start_matches(NOT_ATTEMPTED)
-}
-
-fn reason_of(window: &WindowReport) -> &str {
-    window.error.as_deref().unwrap_or("no reason given")
-}
-
 impl Shortfall {
     pub(super) fn print(&self) {
-        for failure in self.failures.iter().take(MAX_NAMED) {
+        let named = self.named();
+        for failure in &named {
+            let (realm_id, cause) = (failure.realm_id.as_str(), failure.cause.as_deref());
+            withheld::named(Some(realm_id), cause.unwrap_or(&failure.reason));
             if failure.is_of_company() && !is_json() {
                 error_text::print(&format!("{}: {}", failure.realm_id, failure.reason));
                 continue;
@@ -373,8 +260,8 @@ impl Shortfall {
                 translated_into(language(), &failure.reason)
             );
         }
-        let named = self.failures.len().min(MAX_NAMED);
-        let more = (self.failures.len() - named) as u64;
+        untold::tell();
+        let more = (self.failures.len() - named.len()) as u64;
         let text = say!(in language(); count more; "and {count} more failure", "and {count} more failures",
             count = number_in(language(), more));
         self.print_count(more, &text);
@@ -408,6 +295,18 @@ impl Shortfall {
             "{}",
             translated_into(language(), &self.rest)
         );
+    }
+
+    /// Returns the failures that get a line: the first ones, and each that has another reason than all before it.
+    fn named(&self) -> Vec<&Failure> {
+        let mut told: HashSet<String> = HashSet::new();
+        let failures = self.failures.iter().enumerate();
+        let named = failures.filter(|(at, failure)| {
+            let fault = failure.cause.as_deref().map(fault_of);
+            let is_new = fault.is_some_and(|fault| told.len() < MAX_REASONS && told.insert(fault));
+            *at < MAX_NAMED || is_new
+        });
+        named.map(|(_, failure)| failure).collect()
     }
 
     /// Prints how many more there are than were named.
@@ -451,85 +350,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_holds_for_the_whole_company_is_said_once() {
-        use crate::domain::{RunEnd, RunReport};
-        let end = RunEnd::of(&crate::error::Error::PermissionDenied {
-            reason: "Application Authorization Failed".to_owned(),
-            trace: crate::error::Trace::default(),
-        });
-        let day = Window::parse("2024-01-01", "2024-01-02").unwrap();
-        let run = |entity: &str| {
-            let windows = vec![WindowReport::not_attempted(day, "access denied: Application"); 3];
-            RunReport::new(entity, "9", "run", windows, 0).ended_by(end.clone())
+    fn a_reason_of_its_own_is_named_however_many_have_failed() {
+        let failed = |cause: &str| Failure {
+            realm_id: "9".to_owned(),
+            entity: None,
+            window: None,
+            reason: format!("failed: {cause}"),
+            cause: Some(cause.to_owned()),
         };
-        let report = Report {
-            runs: ["items", "bills", "terms", "vendors"].map(run).into(),
-            ..Report::default()
+        let mut failures: Vec<Failure> = (1..=11).map(|_| failed("HTTP 500")).collect();
+        failures.push(failed("permission denied"));
+        failures.push(failed("HTTP 500 (intuit_tid=b)"));
+        let shortfall = Shortfall {
+            phase: "load",
+            failures,
+            set_aside: Vec::new(),
+            rejected: 0,
+            rest: String::new(),
         };
-        let failures = failures_of_runs(&report);
-        let texts: Vec<&str> = failures.iter().map(|failure| &*failure.reason).collect();
-        assert_eq!(
-            texts,
-            [
-                "access denied: Application Authorization Failed",
-                "3 more entities were not tried, for the same reason: bills, terms, vendors"
-            ]
-        );
-    }
-
-    #[test]
-    fn windows_that_were_not_tried_do_not_repeat_the_reason() {
-        let day = Window::parse("2024-01-01", "2024-01-02").unwrap();
-        let denied = "access denied: Application Authorization Failed";
-        let failed = WindowReport {
-            error: Some(denied.to_owned()),
-            ..WindowReport::empty(day, WindowStatus::Failed)
-        };
-        let untried = WindowReport::not_attempted(day, denied);
-        let reasons = |windows| {
-            let failures = failures_of_run(&RunReport::new("items", "9", "run", windows, 0));
-            let reasons = failures.into_iter().map(|failure| failure.reason);
-            reasons.collect::<Vec<String>>()
-        };
-        assert_eq!(
-            reasons(vec![failed, untried.clone(), untried.clone()]),
-            [
-                format!("failed: {denied}"),
-                "2 windows not attempted, for the same reason".to_owned()
-            ]
-        );
-        let alone = format!("1 window not attempted: {denied}");
-        assert_eq!(reasons(vec![untried]), [alone]);
-    }
-
-    #[test]
-    fn a_reason_that_comes_again_is_told_once() {
-        let failed = |start: &str, end: &str, reason: &str| WindowReport {
-            error: Some(reason.to_owned()),
-            ..WindowReport::empty(Window::parse(start, end).unwrap(), WindowStatus::Failed)
-        };
-        let windows = vec![
-            failed(
-                "2024-01-01",
-                "2024-01-02",
-                "HTTP 500 (intuit_tid=a) (6 attempts in 9.4 s)",
-            ),
-            failed(
-                "2024-01-02",
-                "2024-01-03",
-                "HTTP 500 (intuit_tid=b) (6 attempts in 7.8 s)",
-            ),
-            failed("2024-01-03", "2024-01-04", "HTTP 503"),
-        ];
-        let failures = failures_of_run(&RunReport::new("items", "9", "run", windows, 0));
-        let texts: Vec<&str> = failures.iter().map(|failure| &*failure.reason).collect();
-        assert_eq!(
-            texts,
-            [
-                "failed: HTTP 500 (intuit_tid=a) (6 attempts in 9.4 s)",
-                "failed, for the same reason",
-                "failed: HTTP 503",
-            ]
-        );
+        let named = shortfall.named();
+        assert_eq!(named.len(), 11);
+        assert_eq!(named[10].reason, "failed: permission denied");
     }
 }

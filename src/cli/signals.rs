@@ -8,6 +8,7 @@ use super::error_text;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::progress;
 use super::tally::Tally;
+use super::untold;
 use crate::error::{Error, Result};
 use crate::unbroken;
 
@@ -40,6 +41,7 @@ pub(super) fn block_on<T>(call: impl Future<Output = Result<T>>) -> Outcome<T> {
 pub(super) fn block_on_run<T>(tally: &Tally, call: impl Future<Output = Result<T>>) -> Outcome<T> {
     block_on(call).inspect_err(|failure| {
         if matches!(failure, Failure::Stopped(_)) {
+            untold::tell();
             error_text::note(&tally.stopped());
         }
     })

@@ -14,6 +14,7 @@ use super::status_details::details;
 use super::status_screen::screen;
 use super::status_view::View;
 use super::tally::Tally;
+use super::wrap::columns;
 use crate::app::{App, StatusRequest};
 use crate::domain::instant::parse_instant;
 use crate::error::{Error, Result};
@@ -52,6 +53,7 @@ pub(super) fn run(
         now: crate::clock::now(),
         // A wrong setting is an error of the commands that need it.
         monthly_quota: app.settings.monthly_quota().unwrap_or_default(),
+        columns: columns(),
         is_whole: arguments.verbose > 0,
         env_file_flag: &env_file_flag,
     };

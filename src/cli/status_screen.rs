@@ -166,7 +166,7 @@ fn table(report: &StatusReport, listed: &[&EntityStatus], view: View<'_>, out: &
     let line = |mark: &str, [entity, rows, committed, last]: [&str; 4]| {
         let entity = cut(entity, name);
         let head = format!("{mark} {entity:<name$}  {rows:>count$}  {committed:<time$}  ");
-        hanging(&head, last, MAX_WIDTH)
+        hanging(&head, last, view.columns)
     };
     out.push_str(&line(" ", header));
     for entity in shown {

@@ -29,6 +29,7 @@ fn view(is_whole: bool) -> View<'static> {
         zone: LocalTime(Some("America/Guayaquil".parse().unwrap())),
         now: now(),
         monthly_quota: 500_000,
+        columns: MAX_WIDTH,
         is_whole,
         env_file_flag: "",
     }
@@ -158,6 +159,22 @@ fn a_company_with_all_entities_is_one_screen() {
     }
     let whole = shown(&mut report(troubled()), true);
     assert!(ENTITIES.iter().all(|spec| whole.contains(spec.name)));
+}
+
+#[test]
+fn a_reader_without_a_width_gets_one_line_for_each_entity() {
+    let mut report = report(troubled());
+    report.judge(now());
+    let wide = View {
+        columns: usize::MAX,
+        ..view(true)
+    };
+    let text = screen(&report, wide);
+    let line = text
+        .lines()
+        .find(|line| line.contains(" budgets "))
+        .unwrap();
+    assert!(line.contains("missing 425 days from 2024-03-01"), "{line}");
 }
 
 fn account(state: ConnectionState, paused_until: Option<DateTime<Utc>>) -> CompanyReport {

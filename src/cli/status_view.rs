@@ -11,6 +11,8 @@ pub(super) struct View<'v> {
     pub now: DateTime<Utc>,
     /// Reads a month that the app is granted; 0: not metered.
     pub monthly_quota: u64,
+    /// The width that lines may have.
+    pub columns: usize,
     /// Every entity is shown.
     pub is_whole: bool,
     /// The flag that names the file of the settings, which the commands need, too.

@@ -3,9 +3,10 @@
 
 use std::fmt::Write as _;
 
+use super::failures::{is_same, not_attempted_for, untried_entities, without_repeats};
 use super::hint::with_flags;
 use super::planned::{range_of, read_line};
-use super::shortfall::{not_attempted_for, untried_entities, without_repeats};
+use super::withheld;
 use super::words::{days, elapsed, entities, flow, instant, number, requests, table, windows};
 use crate::domain::{Report, RunEnd, RunReport, SkipReason, WindowReport, WindowStatus};
 use crate::error::Recovery;
@@ -62,7 +63,7 @@ pub(super) fn summary(report: &Report, ending: &Ending) -> String {
         let _ = writeln!(out, "{text}");
     }
     if ending.verb == Verb::Demo && !untried.is_empty() {
-        let _ = writeln!(out, "{}", untried_entities(&untried, current()));
+        let _ = writeln!(out, "{}", untried_entities(&untried, None, current()));
     }
     if let Some(range) = range_of(report).filter(|_| has_read(report)) {
         let _ = writeln!(out, "{}", read_line(range));
@@ -82,7 +83,7 @@ pub(super) fn summary(report: &Report, ending: &Ending) -> String {
     out
 }
 
-/// Says of entities without a record that an older one may be outside of the range: a list rarely changes.
+/// Says of entities without a record that a record may be outside of the range: it is where its last change is.
 fn unchanged(report: &Report, ending: &Ending) -> Option<String> {
     let is_done = |window: &WindowReport| window.status == WindowStatus::Done;
     let is_empty = |run: &&RunReport| {
@@ -97,10 +98,13 @@ fn unchanged(report: &Report, ending: &Ending) -> Option<String> {
     if ending.verb != Verb::Backfill || names.is_empty() {
         return None;
     }
+    let flags = [&*ending.company_flag, &*ending.env_file_flag].concat();
+    let command = format!("qbo-rs sync {}{flags}", names.join(" "));
     let names = names.join(", ");
     Some(say!(
-        "no record last changed in this range: {names}; older ones are in earlier ranges",
-        names
+        "no record last changed in this range: {names}; `{command}` reads all",
+        names,
+        command
     ))
 }
 
@@ -308,7 +312,12 @@ fn failures(run: &RunReport, out: &mut String) {
         .filter(|w| w.status == WindowStatus::Failed);
     let (untried, tried): (Vec<&WindowReport>, Vec<_>) = failed.partition(|w| w.is_not_attempted());
     let tried = without_repeats(run, &tried);
-    for window in tried.iter().take(MAX_NAMED) {
+    let named = &tried[..tried.len().min(MAX_NAMED)];
+    for window in named {
+        withheld::named(
+            Some(&run.realm_id),
+            window.error.as_deref().unwrap_or_default(),
+        );
         let reason = with_flags(window.error.as_deref().unwrap_or("no reason given"));
         let reason = translated(&reason);
         let text = say!(
@@ -332,10 +341,10 @@ fn failures(run: &RunReport, out: &mut String) {
         };
         let count = untried.len() as u64;
         let n = number(count);
-        let is_told = tried
-            .iter()
-            .take(MAX_NAMED)
-            .any(|window| window.error.as_deref() == Some(reason));
+        // The line above it, unless that one counts windows.
+        let above = named.last().filter(|_| tried.len() == named.len());
+        let above = above.and_then(|window| window.error.as_deref());
+        let is_told = above.is_some_and(|above| is_same(above, reason));
         let text = match is_told {
             true => {
                 say!(count count; "{entity}: {n} window of {range} not attempted, for the same reason",

@@ -17,6 +17,7 @@ use super::output::Printer;
 use super::shortfall::{explain_sync, is_refused};
 use super::signals::block_on;
 use super::tally::Tally;
+use super::untold;
 use super::words::{elapsed, flow, number, requests};
 use crate::app::{App, SyncRequest};
 use crate::domain::{CompanyStatus, EntityOutcome, EntitySync, Interval, SyncMethod, SyncReport};
@@ -73,6 +74,7 @@ pub(super) fn run(
 fn until_stopped<T>(call: impl Future<Output = Result<T>>) -> Outcome<T> {
     block_on(call).inspect_err(|failure| {
         if matches!(failure, Failure::Stopped(_)) {
+            untold::tell();
             error_text::note(
                 "Stopped; what is committed stays, and the next sync goes on after it.",
             );
@@ -258,6 +260,9 @@ fn describe(entity: &EntitySync, is_repeated: bool, out: &mut String) {
     let name = &entity.entity;
     let _ = match (&entity.error, is_repeated) {
         (None, _) => writeln!(out, "  {name:<24}{changed}, {via}"),
+        (Some(_), false) if Changes::of(entity).count() > 0 => {
+            writeln!(out, "  {name:<24}{}, {changed}, {via}", say!("failed"))
+        }
         (Some(_), false) => writeln!(out, "  {name:<24}{}, {via}", say!("failed")),
         (Some(error), true) => {
             let reason = say!("failed: {reason}", reason = translated(error));
@@ -305,6 +310,24 @@ mod tests {
         };
         assert_eq!(line(""), "company 77: failed, 1 request, 0.2 s\n");
         assert_eq!(line("raw"), "company 77 in raw: failed, 1 request, 0.2 s\n");
+    }
+
+    #[test]
+    fn a_failed_entity_says_what_it_has_changed_before() {
+        let told = |inserted| {
+            let mut out = String::new();
+            describe(
+                &entity("items", inserted, Some("no answer")),
+                false,
+                &mut out,
+            );
+            out
+        };
+        assert_eq!(told(0), "  items                   failed, by one read\n");
+        assert_eq!(
+            told(3),
+            "  items                   failed, 3 inserted, by one read\n"
+        );
     }
 
     fn entity(name: &str, inserted: u64, error: Option<&str>) -> EntitySync {

@@ -1,8 +1,9 @@
 //! The last lines on stderr of a comparison that has found a difference.
 
+use super::failures::Failure;
 use super::hint::with_flags;
 use super::logging::language;
-use super::shortfall::{Failure, MAX_NAMED, Shortfall};
+use super::shortfall::{MAX_NAMED, Shortfall};
 use super::words::number_in;
 use crate::app::SetAside;
 use crate::domain::{
@@ -38,38 +39,58 @@ pub(super) fn explain(report: &VerificationReport, was_repaired: bool) {
 
 fn rest_of_verification(report: &VerificationReport, was_repaired: bool) -> String {
     let mut rest = Vec::new();
-    if report.runs.iter().any(|run| !run.different.is_empty()) {
+    let mut different = report.runs.iter().flat_map(|run| &run.different);
+    let is_unread = different.clone().any(|window| window.error.is_some());
+    if is_unread {
+        rest.push("the same command reads these windows again, once the cause is mended");
+    }
+    if different.any(|window| window.error.is_none()) {
         rest.push(match was_repaired {
+            true if is_unread => "the others differ although they were read again",
             true => "these windows differ although they were read again",
             false => "the same command with --repair reads the windows that differ again",
         });
     }
     rest.push("with --json it prints all differences");
     if report.runs.iter().any(|run| !run.rejects.is_empty()) {
-        rest.push("qbo-rs rejects lists all records that are set aside");
+        rest.push("`qbo-rs rejects` lists all records that are set aside");
     }
     rest.join("; ")
 }
 
 fn differences(run: &Verification) -> Vec<Failure> {
-    let difference = |found: &WindowDifference| Failure {
-        realm_id: run.realm_id.clone(),
-        entity: Some(run.entity.clone()),
-        window: Some(found.window()),
-        reason: say!(in language();
+    let difference = |found: &WindowDifference| {
+        let differs = say!(in language();
             "differs: {source} in QuickBooks, {table} in the table; {missing} missing, {stale} stale, {extra} extra",
             source = number_in(language(), found.source),
             table = number_in(language(), found.table),
             missing = found.missing.len(),
             stale = found.stale.len(),
             extra = found.extra.len()
-        ),
+        );
+        let again = found.error.as_deref().map(|error| {
+            let error = with_flags(error);
+            let reason = translated_into(language(), &error);
+            say!(in language(); "reading it again failed: {reason}", reason)
+        });
+        Failure {
+            realm_id: run.realm_id.clone(),
+            entity: Some(run.entity.clone()),
+            window: Some(found.window()),
+            reason: [Some(differs), again]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join("; "),
+            cause: found.error.clone(),
+        }
     };
     let whole = |reason| Failure {
         realm_id: run.realm_id.clone(),
         entity: Some(run.entity.clone()),
         window: None,
         reason,
+        cause: None,
     };
     let (source, table) = (run.source, run.table + run.archived);
     match (&run.unavailable, run.status == VerificationStatus::Ok) {

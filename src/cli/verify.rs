@@ -27,6 +27,9 @@ impl Args for VerifyArguments {
         let optional = |arg: Arg| arg.required(false).required_unless_present("books");
         VerifyRequest::augment_args(command)
             .mut_arg("entities", optional)
+            .mut_arg("start", |arg| {
+                arg.help("Last changed since, with --books the first day: 2025-01-31, 2025-Q1, today, -30d")
+            })
             .arg(
                 Arg::new("books")
                     .long("books")

@@ -6,8 +6,8 @@ use super::words::width;
 
 /// The width of a terminal that does not say its own.
 const USUAL_WIDTH: usize = 80;
-/// The words with which a command begins.
-const COMMANDS: [&str; 7] = [
+/// The words with which a command begins, and a statement.
+const COMMANDS: [&str; 10] = [
     "qbo-rs",
     "export",
     "chmod",
@@ -15,7 +15,11 @@ const COMMANDS: [&str; 7] = [
     "docker",
     "pg_isready",
     "createdb",
+    "pip",
+    "apt",
+    "sudo",
 ];
+const STATEMENTS: [&str; 3] = ["GRANT", "CREATE", "ALTER"];
 
 /// Returns the width that a table may have: that of `COLUMNS`, also where no terminal shows it, or of the terminal.
 pub(super) fn table_columns() -> usize {
@@ -42,7 +46,12 @@ fn columns_of(term: &console::Term, is_terminal: bool) -> usize {
 }
 
 fn named() -> Option<usize> {
-    std::env::var("COLUMNS").ok()?.trim().parse().ok()
+    width_of(&std::env::var("COLUMNS").ok()?)
+}
+
+/// Reads a width. Some programs say 0 where they know none.
+fn width_of(text: &str) -> Option<usize> {
+    text.trim().parse().ok().filter(|columns| *columns > 0)
 }
 
 /// Breaks the lines of a text that are too long. Each goes on a little to the right of its beginning.
@@ -50,7 +59,6 @@ pub(super) fn wrapped(text: &str, columns: usize) -> String {
     let lines = text.split('\n').flat_map(|line| {
         let words = line.trim_start();
         let indent = &line[..line.len() - words.len()];
-        // Already as wide as a table: each column is told by its place.
         broken(indent, &format!("{indent}  "), words, columns)
     });
     lines.collect::<Vec<_>>().join("\n")
@@ -101,9 +109,12 @@ fn units(text: &str) -> Vec<&str> {
 }
 
 /// Returns where the command ends with which `rest` begins, if one does. Those in prose stand between backticks,
-/// others after a colon, an arrow or two blanks, and end with their line or a mark.
+/// others at the beginning or after a colon, an arrow or two blanks, and end with their line or a mark.
 fn end_of_command(before: &str, rest: &str) -> Option<usize> {
-    let begins = |text: &str| COMMANDS.iter().any(|name| is_word(text, name));
+    let begins_with = |names: &[&str]| {
+        let line = without_variables(rest);
+        names.iter().any(|name| is_word(line, name))
+    };
     if let Some(quoted) = rest.trim_start_matches('(').strip_prefix('`') {
         let start = rest.len() - quoted.len();
         let close = start + quoted.find('`')? + 1;
@@ -113,13 +124,32 @@ fn end_of_command(before: &str, rest: &str) -> Option<usize> {
     let is_after_mark = ["  ", ": ", "-> "]
         .iter()
         .any(|mark| before.ends_with(mark));
-    if !(is_after_mark || before.is_empty()) || !begins(rest) {
+    // Rights are separated by commas.
+    let marks: &[char] = match (begins_with(&COMMANDS), begins_with(&STATEMENTS)) {
+        (true, _) => &[',', ';', ')'],
+        (false, true) => &[';'],
+        (false, false) => return None,
+    };
+    if !(is_after_mark || before.is_empty()) {
         return None;
     }
     let mut ends = rest.match_indices([' ']).map(|(at, _)| at);
-    let is_end =
-        |at: &usize| rest[..*at].ends_with([',', ';', ')']) || rest[*at..].starts_with("  ");
+    let is_end = |at: &usize| rest[..*at].ends_with(marks) || rest[*at..].starts_with("  ");
     Some(ends.find(is_end).unwrap_or(rest.len()))
+}
+
+/// Returns a line without the variables that it sets for its command: `QBO_REALM_ID=9 qbo-rs sync`.
+fn without_variables(line: &str) -> &str {
+    let is_name = |name: &str| {
+        let is_letter =
+            |byte: u8| byte == b'_' || byte.is_ascii_uppercase() || byte.is_ascii_digit();
+        !name.is_empty() && name.bytes().all(is_letter)
+    };
+    let set = line.split_once(' ').filter(|(word, _)| {
+        let name = word.split_once('=').map(|(name, _)| name);
+        name.is_some_and(is_name)
+    });
+    set.map_or(line, |(_, rest)| without_variables(rest))
 }
 
 fn is_word(text: &str, word: &str) -> bool {
@@ -194,5 +224,29 @@ mod tests {
             wrapped("x; qbo-rs status lists all windows", 20),
             "x; qbo-rs status\n  lists all windows"
         );
+        assert_eq!(
+            wrapped("`qbo-rs status` lists all windows", 20),
+            "`qbo-rs status`\n  lists all windows"
+        );
+    }
+
+    #[test]
+    fn a_statement_and_a_command_with_a_variable_are_never_broken() {
+        for copied in [
+            "GRANT SELECT, INSERT ON qbo.admission TO reader;",
+            "QBO_REALM_ID=9 QBO_LANG=es qbo-rs auth forget",
+            "`QBO_REALM_ID=9 qbo-rs auth forget --force`",
+        ] {
+            let text = wrapped(&format!("the owner runs: {copied}"), 20);
+            assert_eq!(text, format!("the owner runs:\n  {copied}"));
+        }
+    }
+
+    #[test]
+    fn a_width_of_zero_is_none() {
+        assert_eq!(width_of(" 72 "), Some(72));
+        for text in ["0", "", "wide"] {
+            assert_eq!(width_of(text), None);
+        }
     }
 }

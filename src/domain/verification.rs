@@ -85,6 +85,9 @@ pub struct WindowDifference {
     pub stale: Vec<String>,
     /// Ids that only the table has in this window: the record has since been changed or deleted.
     pub extra: Vec<String>,
+    /// Why the window could not be read again, if a repair has tried it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// Ids of archived records that QuickBooks does not have any more in this version, which is no
     /// difference: the table does not have them either.
     #[serde(skip)]
@@ -146,6 +149,7 @@ impl WindowDifference {
             table: (live.len() + said_times.len()) as u64,
             archived: (archived.len() - archived_extra.len()) as u64,
             archived_extra: ids(archived_extra),
+            error: None,
             missing: ids(missing),
             stale: ids(stale.collect()),
             extra: ids(extra),

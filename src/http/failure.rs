@@ -32,15 +32,14 @@ impl Destination {
         if let Some(refused) = self.refused_by_tls(&error) {
             return refused;
         }
-        let text = chain(&error);
         if let Some(proxy) = &self.proxy
-            && text.contains(PROXY_WANTS_PASSWORD)
+            && chain(&error).contains(PROXY_WANTS_PASSWORD)
         {
             return wants_password(proxy);
         }
         Error::Transport {
             was_sent: !error.is_connect(),
-            reason: self.describe(&error, &text),
+            reason: self.describe(&error),
             source: Some(Box::new(error)),
         }
     }
@@ -84,11 +83,12 @@ impl Destination {
         }
     }
 
-    fn describe(&self, error: &reqwest::Error, text: &str) -> String {
+    fn describe(&self, error: &reqwest::Error) -> String {
         let (host, way) = (&self.host, self.way());
+        let text = innermost(error);
         match (&self.proxy, error.is_connect()) {
             // Which of the two does not answer is not always known; the text below says what is.
-            (Some(proxy), true) if !text.contains(TUNNEL) => {
+            (Some(proxy), true) if !chain(error).contains(TUNNEL) => {
                 format!("cannot connect to {proxy}, on the way to {host}: {text}")
             }
             (Some(proxy), true) => {
@@ -165,6 +165,15 @@ impl Destination {
             _ => None,
         }
     }
+}
+
+/// Returns the cause below all others. Those above it are steps of the library, which say no more than our words.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
 
 fn size(bytes: usize) -> String {

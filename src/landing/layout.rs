@@ -55,7 +55,7 @@ impl LandingTarget {
             ))
         };
         if path == Path::new("-") {
-            let reason = "'-' is stdout, to which only the command qbo-rs extract writes; name a file or a directory";
+            let reason = "'-' is stdout, to which only the command `qbo-rs extract` writes; name a file or a directory";
             return Err(Error::config("out", reason));
         }
         if path.exists() && !path.is_dir() && !path.is_file() {

@@ -186,14 +186,14 @@ fn a_text_goes_on_behind_its_brackets() {
     let url = "https://intuit.example/?appId=QBO_APP_ID";
     let text = format!(
         "{url} (with the app's id of Intuit's developer portal in place of QBO_APP_ID; set QBO_APP_ID \
-         to see it here) (code invalid_grant, intuit_tid=1); connection refused (6 attempts in 9.4 s)"
+         to see it here) (code invalid_grant, intuit_tid=1); Connection refused (6 attempts in 9.4 s)"
     );
     let spanish = translated_into(Language::Es, &text);
     assert_eq!(
         spanish,
         format!(
             "{url} (con el app id del portal de desarrolladores de Intuit en lugar de \
-             QBO_APP_ID; defina QBO_APP_ID para verlo aquí) (code invalid_grant, intuit_tid=1); connection refused (6 intentos en \
+             QBO_APP_ID; defina QBO_APP_ID para verlo aquí) (code invalid_grant, intuit_tid=1); conexión rechazada (6 intentos en \
              9.4 s)"
         )
     );

@@ -41,23 +41,7 @@ impl Fields {
     /// `9130357 invoices [2024-01-01T00:00:00Z, 2024-02-01T00:00:00Z): `. Leaves out what is not
     /// known, and is empty if nothing is.
     pub(super) fn prefix(&self) -> String {
-        let mut prefix = String::new();
-        for name in ["realm_id", "entity"] {
-            if let Some(text) = self.text(name) {
-                let gap = if prefix.is_empty() { "" } else { " " };
-                prefix.push_str(gap);
-                prefix.push_str(text);
-            }
-        }
-        if let (Some(start), Some(end)) = (self.text("window_start"), self.text("window_end")) {
-            let gap = if prefix.is_empty() { "" } else { " " };
-            // Writing to a String cannot fail.
-            let _ = write!(prefix, "{gap}[{start}, {end})");
-        }
-        if !prefix.is_empty() {
-            prefix.push_str(": ");
-        }
-        prefix
+        prefix_of(|name| self.text(name))
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -74,6 +58,27 @@ impl Fields {
             None => self.named.push((name, value)),
         }
     }
+}
+
+/// Returns the beginning of a line's text, of fields by name. See [`Fields::prefix`].
+pub(crate) fn prefix_of<T: AsRef<str>>(field: impl Fn(&str) -> Option<T>) -> String {
+    let mut prefix = String::new();
+    for name in ["realm_id", "entity"] {
+        if let Some(text) = field(name) {
+            let gap = if prefix.is_empty() { "" } else { " " };
+            prefix.push_str(gap);
+            prefix.push_str(text.as_ref());
+        }
+    }
+    if let (Some(start), Some(end)) = (field("window_start"), field("window_end")) {
+        let gap = if prefix.is_empty() { "" } else { " " };
+        // Writing to a String cannot fail.
+        let _ = write!(prefix, "{gap}[{}, {})", start.as_ref(), end.as_ref());
+    }
+    if !prefix.is_empty() {
+        prefix.push_str(": ");
+    }
+    prefix
 }
 
 impl Visit for Fields {

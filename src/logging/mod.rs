@@ -13,6 +13,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
 use self::fields::Fields;
+pub(crate) use self::fields::prefix_of;
 use crate::terminal::one_line;
 
 /// Sends every event to the installed logger of the `log` facade, from now on and process-wide.

@@ -215,7 +215,7 @@ fn advice(
         None if is_silent.iter().any(|words| reason.contains(words)) => {
             let command = ["pg_isready", &server].join(" ");
             format!(
-                "start Postgres, or correct the host and the port; whether it answers says: {command}"
+                "start Postgres, or correct the host and the port; this command says whether it answers: {command}"
             )
         }
         _ => return None,

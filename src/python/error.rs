@@ -1,7 +1,5 @@
 //! Conversion of errors into Python exceptions, whose classes follow the action to take.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -36,13 +34,10 @@ pub(super) fn class_name(error: &Error) -> &'static str {
     }
 }
 
-/// Whether texts are English whatever the environment says.
-static IS_ENGLISH: AtomicBool = AtomicBool::new(false);
-
-/// Makes the texts of all further exceptions English: for a caller that says them in both languages.
+/// Returns a finished English text in the language that the environment chooses, as the command does.
 #[pyfunction]
-pub(super) fn speak_english() {
-    IS_ENGLISH.store(true, Ordering::Relaxed);
+pub(super) fn translated(text: &str) -> String {
+    crate::cli::in_language_of_environment(text)
 }
 
 /// Returns a finished English text in Spanish, as much of it as the catalogue knows.
@@ -61,13 +56,8 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let attributes = PyDict::new(py);
     attributes.set_item("recovery", error.recovery().as_str())?;
     set_attributes(&attributes, error)?;
-    let text = with_keywords(error);
-    // As the command chooses it.
-    let text = match IS_ENGLISH.load(Ordering::Relaxed) {
-        true => text,
-        false => crate::cli::in_language_of_environment(&text),
-    };
-    let exception = class.call((text,), Some(&attributes))?;
+    // The class translates its text.
+    let exception = class.call((with_keywords(error),), Some(&attributes))?;
     Ok(PyErr::from_value(exception))
 }
 

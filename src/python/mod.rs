@@ -164,7 +164,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(columns::table_stream, module)?)?;
     module.add_function(wrap_pyfunction!(columns::check_shape, module)?)?;
     module.add_function(wrap_pyfunction!(columns::take_stream_error, module)?)?;
-    module.add_function(wrap_pyfunction!(error::speak_english, module)?)?;
+    module.add_function(wrap_pyfunction!(error::translated, module)?)?;
     module.add_function(wrap_pyfunction!(error::in_spanish, module)?)?;
     module.add_function(wrap_pyfunction!(main, module)?)?;
     module.add_function(wrap_pyfunction!(is_debug_build, module)?)

@@ -114,7 +114,7 @@ fn denial_hint(response: &Response, text: &str) -> &'static str {
     match (is_about_scope, is_page(response)) {
         (true, _) => {
             "the connection was made without the scope com.intuit.quickbooks.accounting; connect the company again \
-             with it, by qbo-rs auth login"
+             with it, by `qbo-rs auth login`"
         }
         (_, true) => {
             "an HTML page is no answer of QuickBooks: a firewall or proxy between this machine and QuickBooks refuses \

@@ -266,3 +266,67 @@ async fn nothing_english_is_left_about_books_tables_and_the_sandbox() {
     assert!(surface.seen.is_empty(), "{}", surface.seen.join("\n"));
     database.drop().await;
 }
+
+/// Words of the libraries below and of the system, by which they say why nothing was reached.
+const OF_NETWORK: &[&str] = &[
+    "sending",
+    "client",
+    "connect",
+    "connection",
+    "tcp",
+    "dns",
+    "refused",
+    "failed",
+    "lookup",
+    "address",
+    "information",
+    "name",
+    "service",
+    "known",
+    "temporary",
+    "failure",
+    "resolution",
+    "timed",
+    "out",
+];
+
+#[test]
+fn nothing_english_is_left_where_nothing_is_reached() {
+    let (sandbox, directory) = (small_sandbox(), tempfile::tempdir().unwrap());
+    let line = "extract items --start 2024-01-01 --end 2024-02-01 --out landing --lang es";
+    for (variable, url) in [
+        ("QBO_API_URL", "http://127.0.0.1:1"),
+        ("QBO_TOKEN_URL", "http://127.0.0.1:1/token"),
+        ("QBO_API_URL", "https://no-such-host.invalid"),
+    ] {
+        let ended = Command::new(command())
+            .args(line.split(' '))
+            .env_clear()
+            .envs(sandbox.environment())
+            .env("XDG_STATE_HOME", directory.path().join("state"))
+            .env("QBO_RETRY_FOR_S", "1")
+            .env(variable, url)
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&ended.stderr).to_lowercase();
+        let told: Vec<&str> = told
+            .lines()
+            .filter(|line| !line.starts_with("20"))
+            .collect();
+        assert!(
+            told.concat().contains("no se puede conectar a "),
+            "{variable}={url}: {told:?}"
+        );
+        let words = told
+            .iter()
+            .flat_map(|line| line.split(|c: char| !c.is_alphanumeric()));
+        let english: Vec<&str> = words
+            .filter(|word| OF_NETWORK.contains(word) || ENGLISH.contains(word))
+            .collect();
+        assert!(
+            english.is_empty(),
+            "{variable}={url}: {english:?} in {told:?}"
+        );
+    }
+}

@@ -27,6 +27,14 @@ def state_home(tmp_path_factory, monkeypatch):
     return home
 
 
+@pytest.fixture(autouse=True)
+def language_of_tests(monkeypatch):
+    """Let exceptions be English, whatever the locale of this machine is."""
+    for name in ("QBO_LANG", "LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", "C.UTF-8")
+
+
 @pytest.fixture
 def qbo():
     with qbo_rs.sandbox(customers=60, items=40, invoices=300, limits=False) as sandbox:

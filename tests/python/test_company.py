@@ -56,3 +56,26 @@ def test_errors_are_in_the_language_of_the_command(monkeypatch):
         monkeypatch.setenv("QBO_LANG", language)
         with pytest.raises(qbo_rs.ConfigError, match=text):
             qbo_rs.chunk_range("31/12/2024", "2025-02-01", "month")
+
+
+@pytest.mark.parametrize(
+    ("call", "english", "spanish"),
+    [
+        (
+            lambda: qbo_rs.backfill("items", "2024-01-01", "2024-02-01", page_sise=3),
+            "page_sise: no such setting; did you mean page_size=?",
+            "page_sise: no existe ese ajuste; ¿quiso decir page_size=?",
+        ),
+        (
+            lambda: qbo_rs.status("items", start="2024-01-01"),
+            "end: not given; a range needs both bounds",
+            "end: sin indicar; un rango necesita ambos límites",
+        ),
+    ],
+)
+def test_errors_of_the_package_itself_are_in_that_language(monkeypatch, call, english, spanish):
+    for language, text in (("en", english), ("es", spanish)):
+        monkeypatch.setenv("QBO_LANG", language)
+        with pytest.raises(qbo_rs.QboError) as caught:
+            call()
+        assert str(caught.value) == text

@@ -239,6 +239,25 @@ def test_errors_that_mage_does_not_catch_become_exceptions(error):
         block(1, a=2)
 
 
+def test_blocks_say_both_languages_and_custom_ones_that_of_the_command(monkeypatch):
+    monkeypatch.setenv("QBO_LANG", "es")
+    backwards = {"fecha_inicio": "2025-02-01", "fecha_fin": "2025-01-01"}
+    both = r"fecha_fin: '2025-01-01' is not after .* \| .*fecha_fin: '2025-01-01' no es posterior a fecha_inicio"
+    # Before the first block and after it.
+    for _ in range(2):
+        with pytest.raises(qbo_rs.ConfigError, match=both):
+            mage.read_variables(backwards)
+        with pytest.raises(qbo_rs.ConfigError, match=both):
+            _execution.as_block("broken", lambda _: mage.read_variables(backwards))()
+
+        @mage.guarded
+        def block():
+            qbo_rs.chunk_range("31/12/2024", "2025-02-01", "month")
+
+        with pytest.raises(qbo_rs.ConfigError, match="^start: no se puede leer '31/12/2024' como fecha"):
+            block()
+
+
 def test_errors_of_custom_blocks_hold_no_secret(monkeypatch):
     monkeypatch.setenv("QBO_CLIENT_SECRET", "hush-hush")
 

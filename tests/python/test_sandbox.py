@@ -182,7 +182,7 @@ def test_the_command_serves_and_takes_commands():
         assert (chosen["id-order"], chosen["position-zero"]) == ("number", "error")
         wrong = control(environment, "nonsense")
         assert (wrong.returncode, wrong.stdout) == (2, "")
-        unknown = "error: there is no command or fault 'nonsense'\n  qbo-rs sandbox control lists all"
+        unknown = "error: there is no command or fault 'nonsense'\n  `qbo-rs sandbox control` lists all"
         assert wrong.stderr.startswith(unknown)
         listed = json.loads(control(environment, "--json").stdout)["commands"]
         assert "merge" in {command["command"] for command in listed}
@@ -191,6 +191,12 @@ def test_the_command_serves_and_takes_commands():
         assert " edit, " in text
         assert len(text.splitlines()) < 25
         assert control(environment, "help", "edit").stdout == "edit entity id [at] [realm]\n  save a record again\n"
+        row = json.loads(control(environment, "help", "edit", "--json").stdout)
+        assert (row["command"], row["arguments"]) == ("edit", "entity id [at] [realm]")
+        row = json.loads(control(environment, "help", "bad-gateway", "--json").stdout)
+        assert row == {"fault": "bad-gateway", "what": "502 with an HTML page"}
+        assert control(environment, "help", "nonsense", "--json").returncode == 2
+        assert control(environment, "help", "edit", "--lang", "es").stdout.endswith("guardar un registro otra vez\n")
         assert "{" not in text
         assert json.loads(control(environment, "stats").stdout)["data_requests"] == 0
 

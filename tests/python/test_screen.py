@@ -13,7 +13,7 @@ import termios
 
 import pyte
 import pytest
-from companies import UNLIMITED
+from companies import UNLIMITED, keywords
 from conftest import COMMAND, VARIABLES, report_of
 from service import hold_after
 from waiting import until
@@ -163,3 +163,55 @@ def test_a_log_has_a_line_of_progress_every_ten_seconds(database):
     assert (progress[0]["entity"], progress[0]["windows"]) == ("items", 24)
     assert 0 < progress[0]["windows_done"] < 24
     assert progress[0]["requests"] >= progress[0]["windows_done"]
+
+
+def fail(sandbox, start, message):
+    """Let the window that begins on a day fail for good, with a message."""
+    sandbox.fault("refused", on="query", contains=f">= '{start}", times=0, code="4000", message=message, detail=message)
+
+
+def said_by(terminal):
+    """Return what a terminal shows, without the ends of its lines."""
+    return " ".join(" ".join(terminal.lines()).split())
+
+
+def test_a_failure_is_told_when_the_command_is_stopped(slow, database):
+    fail(slow, "2024-01-01", "the first month is gone")
+    slow.fault("hang", on="query", contains=">= '2024-03-01", times=0)
+    terminal = Terminal(80, environment_of(slow, database), "backfill", "items", *RANGE, "--strict-windows")
+    until(lambda: terminal.read() and slow.control("faults")[-1]["struck"] > 0, terminal.lines, every=0)
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.run() == 130
+    said = said_by(terminal)
+    failed, stopped = said.find("the first month is gone"), said.find("Stopped ")
+    assert 0 <= failed < stopped, terminal.lines()
+    assert said.count("the first month is gone") == 1, terminal.lines()
+
+
+def test_a_reason_of_its_own_is_told_however_many_windows_fail(slow, database):
+    for month in range(1, 12):
+        fail(slow, f"2024-{month:02d}-01", "the month is gone")
+    fail(slow, "2024-12-01", "the disk is full")
+    year = ("--start", "2024-01-01", "--end", "2025-01-01", "--chunk", "month", "--strict-windows")
+    terminal = Terminal(80, environment_of(slow, database), "backfill", "items", *year)
+    assert terminal.run() == 1
+    said = said_by(terminal)
+    assert "the disk is full" in said, terminal.lines()
+    assert said.count("the month is gone") == 1, terminal.lines()
+    assert "and 1 more failure" in said, terminal.lines()
+
+
+def test_a_repair_that_fails_says_why(qbo, database):
+    environment = environment_of(qbo, database)
+    year = ("--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "9999d")
+    subprocess.run([COMMAND, "backfill", "items", *year], env=environment, capture_output=True, check=True)
+    database.execute("DELETE FROM raw.qb_items WHERE id = (SELECT min(id) FROM raw.qb_items)")
+    refuse = "BEGIN RAISE EXCEPTION 'the shelf is full'; END"
+    database.execute(f"CREATE FUNCTION raw.refuse() RETURNS trigger LANGUAGE plpgsql AS $${refuse}$$")
+    database.execute("CREATE TRIGGER refuse AFTER INSERT ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION raw.refuse()")
+    terminal = Terminal(80, environment, "verify", "items", *year, "--repair")
+    assert terminal.run() == 1, terminal.lines()
+    said = said_by(terminal)
+    assert re.search("reading it again failed: .*the shelf is full", said), terminal.lines()
+    [window] = qbo_rs.verify("items", *year[1::2], repair=True, **keywords(qbo), **database.settings).runs[0].different
+    assert "the shelf is full" in window.error

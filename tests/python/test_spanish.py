@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
 from conftest import ROOT
+
+from qbo_rs import _core
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -70,3 +73,58 @@ def test_text_in_english_does_not_stay_in_a_spanish_document():
     for document in (*ROOT.glob("docs/es/*.md"), ROOT / "README.es.md"):
         prose = re.sub(r"`[^`]*`|\*[^*\n]+\*|\]\([^)]*\)", "", FENCED.sub("", document.read_text()))
         assert not re.search(r"\b(the|which|with|and|does|every)\b", prose), document
+
+
+def templates_of(node, known):
+    """Return the parts of a text: literals, and None for each value in it; None if the node is no text."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return [node.value]
+    if isinstance(node, ast.JoinedStr):
+        parts = []
+        for each in node.values:
+            is_name = isinstance(each, ast.FormattedValue) and isinstance(each.value, ast.Name)
+            of_name = known.get(each.value.id) if is_name else None
+            parts += [each.value] if isinstance(each, ast.Constant) else of_name or [None]
+        return parts
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = (templates_of(side, known) for side in (node.left, node.right))
+        return (left or [None]) + (right or [None])
+    return known.get(node.id) if isinstance(node, ast.Name) else None
+
+
+def texts_of_errors():
+    """Yield the place and the parts of each text that the package gives to an exception."""
+    for path in sorted((ROOT / "python/qbo_rs").rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        for function in ast.walk(tree):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            known = {}
+            for node in ast.walk(function):
+                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                    parts = templates_of(node.value, known)
+                    known |= {node.targets[0].id: parts} if parts else {}
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.endswith("Error"):
+                    parts = templates_of(node.args[0], known) if node.args else None
+                    if parts and any(parts):
+                        yield f"{path.relative_to(ROOT)}:{node.lineno}", parts
+
+
+def test_every_text_of_an_exception_has_its_spanish():
+    found, left = 0, []
+    for place, parts in texts_of_errors():
+        text = "".join(f"Ω{number}" if part is None else part for number, part in enumerate(parts))
+        if " | " in text:
+            # Mage's, in both languages.
+            continue
+        found += 1
+        spanish = _core.in_spanish(text)
+        clauses = re.split(r"Ω\d+|[;:'(),`]", text)
+        left += [
+            f"{place}: {clause!r} in {spanish}"
+            for clause in clauses
+            if " " in clause.strip() and clause in spanish and not clause.strip().startswith("qbo-rs ")
+        ]
+    assert found > 40, "this test has gone blind"
+    assert not left, "\n".join(left)

@@ -89,7 +89,7 @@ def tie_out_books() -> Block:
             raise QboError(
                 f"{len(problems)} not explained: "
                 + "; ".join(problems[:SHOWN])
-                + f"; qbo-rs verify --books --start {first} --end {last} shows all",
+                + f"; `qbo-rs verify --books --start {first} --end {last}` shows all",
                 recovery="abort",
             )
         for books in report.books:

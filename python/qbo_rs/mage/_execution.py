@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qbo_rs import _core
+from qbo_rs._language import english
 from qbo_rs.exceptions import ConfigError
 from qbo_rs.mage._events import EventLog, core_events
 from qbo_rs.mage._guard import Attempts, as_exception
@@ -67,7 +67,10 @@ def as_block(name: str, body: Callable[[Execution], Any]) -> Block:
 
     def block(*upstream: Any, **kwargs: Any) -> Any:
         # The log says the Spanish beside it.
-        _core.speak_english()
+        with english():
+            return run(*upstream, **kwargs)
+
+    def run(*upstream: Any, **kwargs: Any) -> Any:
         log = EventLog(kwargs)
         secrets: tuple[str, ...] = ()
         try:

@@ -94,8 +94,10 @@ class Attempts:
         made = int(text) if text.isdecimal() else 0
         if self._max_attempts and made >= self._max_attempts:
             self._file.unlink()
-            count = f"the block's process ended {made} times without a result, perhaps for lack of memory"
-            raise StuckError(f"{count}, and is not tried again; a retry starts counting from zero")
+            raise StuckError(
+                f"the block's process ended {made} times without a result, perhaps for lack of memory, and is not "
+                "tried again; a retry starts counting from zero"
+            )
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.write_text(str(made + 1))
 

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _core
+from qbo_rs._language import english
 from qbo_rs._types import Window, format_instant, parse_instant
 from qbo_rs.exceptions import ConfigError
 from qbo_rs.mage._spanish import InBoth
@@ -61,6 +62,7 @@ class RuntimeVariables:
         return [Window(parse_instant(first), parse_instant(last)) for first, last in pairs]
 
 
+@english()
 def read_variables(kwargs: Mapping[str, Any]) -> RuntimeVariables:
     """Read the runtime variables of a block.
 

@@ -26,7 +26,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::changing(
         "stop",
         "",
-        "end the sandbox, if qbo-rs sandbox serves it",
+        "end the sandbox, if `qbo-rs sandbox` serves it",
         |state, _| state.stopping.request().and_then(|()| done()),
     ),
     Command::changing("reset-stats", "", "set all counts to zero", |state, _| {

@@ -157,6 +157,12 @@ fn help() -> serde_json::Value {
     commands.collect()
 }
 
+/// Returns the descriptions of all commands and faults, for who shows them in another language.
+pub fn descriptions() -> impl Iterator<Item = &'static str> {
+    let commands = COMMANDS.iter().map(|command| command.description);
+    commands.chain(FAULTS.iter().map(|(_, description)| *description))
+}
+
 /// Returns the description of every fault as JSON.
 fn faults() -> serde_json::Value {
     FAULTS

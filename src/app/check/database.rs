@@ -199,7 +199,7 @@ pub(super) async fn schema(found: &Found, schema: &str, realm_id: Option<&str>) 
         (Ok(None), _) => free(),
         (Ok(Some(holder)), Some(realm_id)) if holder != realm_id => CheckLine::warning(
             NAME,
-            format!("{schema} holds company {holder}; qbo-rs sync loads company {realm_id} into a schema of its own"),
+            format!("{schema} holds company {holder}; `qbo-rs sync` loads company {realm_id} into a schema of its own"),
         )
         .fix(format!("--schema raw_{realm_id}   # with other commands than sync")),
         (Ok(Some(holder)), _) => CheckLine::ok(NAME, format!("{schema} holds company {holder}")),

@@ -39,7 +39,7 @@ fn line(settings: &Settings, unknown: &[String]) -> CheckLine {
                 NAME,
                 format!("no setting has this name, so it is not read: {unread}"),
             )
-            .fix("qbo-rs help settings lists the names of all settings".to_owned())
+            .fix("`qbo-rs help settings` lists the names of all settings".to_owned())
         }
     }
 }

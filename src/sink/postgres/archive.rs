@@ -190,7 +190,7 @@ fn delete(schema: &str, entity: &EntitySpec) -> String {
 fn uncertain(path: &Path) -> String {
     format!(
         "it is not certain whether the archived records are still in the tables, so all of them stay in \
-         '{0}' too; qbo-rs load '{0}' puts back those that are gone, and changes none of the others",
+         '{0}' too; `qbo-rs load '{0}'` puts back those that are gone, and changes none of the others",
         path.display()
     )
 }
