@@ -141,7 +141,7 @@ def test_a_log_has_a_line_of_progress_every_ten_seconds(database):
 
 def fail(sandbox, start, message):
     """Let the window that begins on a day fail for good, with a message."""
-    sandbox.fault("refused", on="query", contains=f">= '{start}", times=0, code="4000", message=message, detail=message)
+    sandbox.fault("refused", on="query", contains=f">= '{start}", times=0, code="4000", message=message)
 
 
 def said_by(terminal):
