@@ -188,4 +188,4 @@ def test_a_repair_that_fails_says_why(qbo, database):
     said = said_by(terminal)
     assert re.search("reading it again failed: .*the shelf is full", said), terminal.lines()
     [window] = qbo_rs.verify("items", *year[1::2], repair=True, **keywords(qbo), **database.settings).runs[0].different
-    assert "the shelf is full" in window.error
+    assert "the shelf is full" in window.repair_error
