@@ -21,5 +21,6 @@ def check_keywords(given: Mapping[str, Any], parameters: Iterable[str]) -> None:
         from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
 
         close = get_close_matches(name.lower(), known, n=1)
-        guess = f"; did you mean {close[0]}=?" if close else ""
-        raise ConfigError(f"{name}: no such setting{guess}")
+        if close:
+            raise ConfigError(f"{name}: no such setting; did you mean {close[0]}=?")
+        raise ConfigError(f"{name}: no such setting")

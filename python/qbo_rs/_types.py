@@ -74,7 +74,8 @@ def _jsonable(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 def _without_blanks(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Leave out what the core leaves out if there is nothing to say."""
-    rare = ("archived", "renamed_references", "changed_later", "skip_reason", "unavailable", "warning", "failure")
+    counts = ("archived", "renamed_references", "changed_later")
+    rare = (*counts, "skip_reason", "unavailable", "warning", "failure", "repair_error")
     return {name: value for name, value in _jsonable(fields).items() if name not in rare or value}
 
 
@@ -422,7 +423,7 @@ class WindowDifference:
     """Ids of records that QuickBooks does not have."""
     archived: int = 0
     """Number of records that an archive took out of the table, which is no difference."""
-    error: str | None = None
+    repair_error: str | None = None
     """Why the window could not be read again, if ``repair`` was set."""
 
     @classmethod

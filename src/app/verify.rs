@@ -215,7 +215,7 @@ impl App {
         let changed_later = findings.changed_later();
         let mut different = findings.into_different();
         for window in &mut different {
-            window.error = unread.remove(&window.start);
+            window.repair_error = unread.remove(&window.start);
         }
         Ok(Verification {
             entity: entity.name.to_owned(),

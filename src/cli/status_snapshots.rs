@@ -24,7 +24,7 @@ pub(super) fn now() -> DateTime<Utc> {
     "2026-11-27T17:03:00Z".parse().unwrap()
 }
 
-fn view(is_whole: bool) -> View<'static> {
+pub(super) fn view(is_whole: bool) -> View<'static> {
     View {
         zone: LocalTime(Some("America/Guayaquil".parse().unwrap())),
         now: now(),
@@ -111,7 +111,7 @@ pub(super) fn shown(report: &mut StatusReport, is_whole: bool) -> String {
 }
 
 /// A company in which much is wrong.
-fn troubled() -> Vec<EntityStatus> {
+pub(super) fn troubled() -> Vec<EntityStatus> {
     let mut all: Vec<EntityStatus> = ENTITIES.iter().map(|spec| entity(spec.name, 300)).collect();
     let range = |start: &str, end: &str| Window::parse(start, end).unwrap();
     all[0].last_run = Some(run(LedgerRunStatus::Running, 7));
@@ -159,22 +159,6 @@ fn a_company_with_all_entities_is_one_screen() {
     }
     let whole = shown(&mut report(troubled()), true);
     assert!(ENTITIES.iter().all(|spec| whole.contains(spec.name)));
-}
-
-#[test]
-fn a_reader_without_a_width_gets_one_line_for_each_entity() {
-    let mut report = report(troubled());
-    report.judge(now());
-    let wide = View {
-        columns: usize::MAX,
-        ..view(true)
-    };
-    let text = screen(&report, wide);
-    let line = text
-        .lines()
-        .find(|line| line.contains(" budgets "))
-        .unwrap();
-    assert!(line.contains("missing 425 days from 2024-03-01"), "{line}");
 }
 
 fn account(state: ConnectionState, paused_until: Option<DateTime<Utc>>) -> CompanyReport {

@@ -3,7 +3,9 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::status_snapshots::{check, entity, now, report, shown, under_way};
+use super::status_screen::screen;
+use super::status_snapshots::{check, entity, now, report, shown, troubled, under_way, view};
+use super::status_view::View;
 use crate::app::{BooksVerdict, Different, TieOut, UnfinishedWindow};
 use crate::domain::{LedgerWindowStatus, Level, Window};
 
@@ -200,4 +202,20 @@ fn books_that_differ_need_somebody() {
     ] {
         assert_eq!(told(one, line, level), verdict);
     }
+}
+
+#[test]
+fn a_reader_without_a_width_gets_one_line_for_each_entity() {
+    let mut report = report(troubled());
+    report.judge(now());
+    let wide = View {
+        columns: usize::MAX,
+        ..view(true)
+    };
+    let text = screen(&report, wide);
+    let line = text
+        .lines()
+        .find(|line| line.contains(" budgets "))
+        .unwrap();
+    assert!(line.contains("missing 425 days from 2024-03-01"), "{line}");
 }

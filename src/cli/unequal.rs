@@ -40,11 +40,13 @@ pub(super) fn explain(report: &VerificationReport, was_repaired: bool) {
 fn rest_of_verification(report: &VerificationReport, was_repaired: bool) -> String {
     let mut rest = Vec::new();
     let mut different = report.runs.iter().flat_map(|run| &run.different);
-    let is_unread = different.clone().any(|window| window.error.is_some());
+    let is_unread = different
+        .clone()
+        .any(|window| window.repair_error.is_some());
     if is_unread {
         rest.push("the same command reads these windows again, once the cause is mended");
     }
-    if different.any(|window| window.error.is_none()) {
+    if different.any(|window| window.repair_error.is_none()) {
         rest.push(match was_repaired {
             true if is_unread => "the others differ although they were read again",
             true => "these windows differ although they were read again",
@@ -68,7 +70,7 @@ fn differences(run: &Verification) -> Vec<Failure> {
             stale = found.stale.len(),
             extra = found.extra.len()
         );
-        let again = found.error.as_deref().map(|error| {
+        let again = found.repair_error.as_deref().map(|error| {
             let error = with_flags(error);
             let reason = translated_into(language(), &error);
             say!(in language(); "reading it again failed: {reason}", reason)
@@ -82,7 +84,7 @@ fn differences(run: &Verification) -> Vec<Failure> {
                 .flatten()
                 .collect::<Vec<_>>()
                 .join("; "),
-            cause: found.error.clone(),
+            cause: found.repair_error.clone(),
         }
     };
     let whole = |reason| Failure {

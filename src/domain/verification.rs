@@ -87,7 +87,7 @@ pub struct WindowDifference {
     pub extra: Vec<String>,
     /// Why the window could not be read again, if a repair has tried it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+    pub repair_error: Option<String>,
     /// Ids of archived records that QuickBooks does not have any more in this version, which is no
     /// difference: the table does not have them either.
     #[serde(skip)]
@@ -149,7 +149,7 @@ impl WindowDifference {
             table: (live.len() + said_times.len()) as u64,
             archived: (archived.len() - archived_extra.len()) as u64,
             archived_extra: ids(archived_extra),
-            error: None,
+            repair_error: None,
             missing: ids(missing),
             stale: ids(stale.collect()),
             extra: ids(extra),

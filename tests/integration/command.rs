@@ -428,7 +428,7 @@ fn what_is_refused_is_told_so_that_it_helps() {
             &[],
             "Etc/GMT+5",
         ),
-        ("reports", &[], "tip: qbo-rs reports --list"),
+        ("reports", &[], "tip: `qbo-rs reports --list`"),
         ("load -", &[("DATABASE_URL", database)], "'-' is stdin"),
         (
             "status",

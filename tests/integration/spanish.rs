@@ -292,13 +292,15 @@ const OF_NETWORK: &[&str] = &[
 
 #[test]
 fn nothing_english_is_left_where_nothing_is_reached() {
-    let (sandbox, directory) = (small_sandbox(), tempfile::tempdir().unwrap());
+    let sandbox = small_sandbox();
     let line = "extract items --start 2024-01-01 --end 2024-02-01 --out landing --lang es";
     for (variable, url) in [
         ("QBO_API_URL", "http://127.0.0.1:1"),
         ("QBO_TOKEN_URL", "http://127.0.0.1:1/token"),
         ("QBO_API_URL", "https://no-such-host.invalid"),
     ] {
+        // Each begins without a token.
+        let directory = tempfile::tempdir().unwrap();
         let ended = Command::new(command())
             .args(line.split(' '))
             .env_clear()

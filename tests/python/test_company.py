@@ -64,7 +64,7 @@ def test_errors_are_in_the_language_of_the_command(monkeypatch):
         (
             lambda: qbo_rs.backfill("items", "2024-01-01", "2024-02-01", page_sise=3),
             "page_sise: no such setting; did you mean page_size=?",
-            "page_sise: no existe ese ajuste; ¿quiso decir page_size=?",
+            "page_sise: no existe tal ajuste; ¿quiso decir page_size=?",
         ),
         (
             lambda: qbo_rs.status("items", start="2024-01-01"),

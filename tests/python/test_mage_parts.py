@@ -241,6 +241,7 @@ def test_errors_that_mage_does_not_catch_become_exceptions(error):
 
 def test_blocks_say_both_languages_and_custom_ones_that_of_the_command(monkeypatch):
     monkeypatch.setenv("QBO_LANG", "es")
+    monkeypatch.setattr(_execution, "read_settings", lambda: SimpleNamespace(secrets=(), max_attempts=5))
     backwards = {"fecha_inicio": "2025-02-01", "fecha_fin": "2025-01-01"}
     both = r"fecha_fin: '2025-01-01' is not after .* \| .*fecha_fin: '2025-01-01' no es posterior a fecha_inicio"
     # Before the first block and after it.

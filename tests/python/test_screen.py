@@ -167,7 +167,7 @@ def test_a_log_has_a_line_of_progress_every_ten_seconds(database):
 
 def fail(sandbox, start, message):
     """Let the window that begins on a day fail for good, with a message."""
-    sandbox.fault("refused", on="query", contains=f">= '{start}", times=0, code="4000", message=message, detail=message)
+    sandbox.fault("refused", on="query", contains=f">= '{start}", times=0, code="4000", message=message)
 
 
 def said_by(terminal):
@@ -214,4 +214,4 @@ def test_a_repair_that_fails_says_why(qbo, database):
     said = said_by(terminal)
     assert re.search("reading it again failed: .*the shelf is full", said), terminal.lines()
     [window] = qbo_rs.verify("items", *year[1::2], repair=True, **keywords(qbo), **database.settings).runs[0].different
-    assert "the shelf is full" in window.error
+    assert "the shelf is full" in window.repair_error

@@ -106,6 +106,9 @@ def texts_of_errors():
                     known |= {node.targets[0].id: parts} if parts else {}
             for node in ast.walk(function):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.endswith("Error"):
+                    if node.func.id == "AttributeError":
+                        # Python's own words.
+                        continue
                     parts = templates_of(node.args[0], known) if node.args else None
                     if parts and any(parts):
                         yield f"{path.relative_to(ROOT)}:{node.lineno}", parts
