@@ -256,7 +256,8 @@ pub(crate) fn host_flags(config: &PostgresConfig) -> Result<String> {
 /// Returns the host and the port as a shell takes them.
 fn flags_of(wire: &tokio_postgres::Config) -> String {
     let (host, port) = host_and_port(wire);
-    format!("-h {} -p {port}", shell_quote(&host))
+    let host = shell_quote(&host);
+    format!("-h {host} -p {port}")
 }
 
 /// Returns the host, the port and the name of the database of the settings, as Postgres takes them: one without
