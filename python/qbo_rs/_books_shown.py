@@ -19,8 +19,8 @@ _WORST_FIRST = ("different", "explained", "unverified", "the reports agree", "ok
 def word_of(books: CompanyBooks | TieOut) -> str:
     """Return the verdict on books in a word or two, as ``qbo-rs status`` says it."""
     if books.verdict in (None, "fine"):
-        return books.status.replace("reports_agree", "the reports agree")
-    return books.verdict or ""
+        return plain(books.status).replace("reports_agree", "the reports agree")
+    return plain(books.verdict)
 
 
 def mark_of(books: CompanyBooks | TieOut) -> str:

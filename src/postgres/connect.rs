@@ -15,6 +15,7 @@ use super::tls::{Tls, tls_config};
 use crate::config::{PostgresAddress, PostgresConfig, SslMode};
 use crate::error::{Error, Result};
 use crate::held_secrets;
+use crate::terminal::shell_quote;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -192,8 +193,7 @@ fn advice(
     is_url: bool,
     wire: &tokio_postgres::Config,
 ) -> Option<String> {
-    let (host, port) = host_and_port(wire);
-    let server = format!("-h {host} -p {port}");
+    let server = flags_of(wire);
     let is_silent = ["onnection refused", "no answer within", "timed out"];
     Some(match sqlstate {
         Some("28P01") if is_url => ESCAPES.to_owned(),
@@ -202,8 +202,8 @@ fn advice(
             "ask who runs the server whether this user may log in from here".to_owned()
         }
         Some("3D000") => {
-            let (user, name) = (wire.get_user()?, wire.get_dbname()?);
-            let command = ["createdb", &server, "-U", user, name].join(" ");
+            let [user, name] = [wire.get_user()?, wire.get_dbname()?].map(shell_quote);
+            let command = ["createdb", &server, "-U", &user, &name].join(" ");
             format!("correct the name of the database, or create it: {command}")
         }
         None if reason.contains(NO_SUCH_HOST) && is_url => {
@@ -250,10 +250,14 @@ pub(crate) fn user_of(config: &PostgresConfig) -> Option<String> {
 /// # Errors
 /// [`Error::Config`] about an address that cannot be used.
 pub(crate) fn host_flags(config: &PostgresConfig) -> Result<String> {
-    wire_config(config).map(|(wire, _)| {
-        let (host, port) = host_and_port(&wire);
-        ["-h ", &host, " -p ", &port.to_string()].concat()
-    })
+    wire_config(config).map(|(wire, _)| flags_of(&wire))
+}
+
+/// Returns the host and the port as a shell takes them.
+fn flags_of(wire: &tokio_postgres::Config) -> String {
+    let (host, port) = host_and_port(wire);
+    let host = shell_quote(&host);
+    format!("-h {host} -p {port}")
 }
 
 /// Returns the host, the port and the name of the database of the settings, as Postgres takes them: one without
@@ -302,6 +306,24 @@ mod tests {
         };
         let wire = from_url(url, &mut tls).unwrap();
         (wire, tls)
+    }
+
+    #[test]
+    fn the_commands_that_help_are_words_of_a_shell() {
+        let mut wire = tokio_postgres::Config::new();
+        wire.host("/run/my sockets").port(5433).user("o'hara");
+        wire.dbname("my books");
+        let advised = |sqlstate, reason| advice(sqlstate, reason, false, &wire).unwrap();
+        let made = advised(Some("3D000"), "");
+        let command = r"createdb -h '/run/my sockets' -p 5433 -U 'o'\''hara' 'my books'";
+        assert!(made.ends_with(command), "{made}");
+        let asked = advised(None, "connection refused");
+        let command = "pg_isready -h '/run/my sockets' -p 5433";
+        assert!(asked.ends_with(command), "{asked}");
+        // What needs no quotes has none.
+        let (wire, _) = parsed("postgresql://u@h/d", SslMode::Disable);
+        let made = advice(Some("3D000"), "", false, &wire).unwrap();
+        assert!(made.ends_with("createdb -h h -p 5432 -U u d"), "{made}");
     }
 
     #[test]

@@ -160,7 +160,7 @@ async fn an_alert_that_may_have_been_heard_does_not_end_in_silence() {
     while_watching(&app, receiver.alert("books")).await;
     // A process has sent it, and has ended before it could say so. Then the books agree.
     let sent = "UPDATE qbo.alerts SET told_utc = NULL, attempts = 1, seen_utc = now() - interval '1 hour'; \
-        UPDATE qbo.tie_outs SET status = 'ok'";
+        UPDATE qbo.tie_outs SET status = 'ok', unexplained = 0";
     run(&database, sent).await;
     let over = while_watching(&app, async {
         let over = receiver.alert("books").await;

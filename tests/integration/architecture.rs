@@ -92,7 +92,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "chance", "clock", "columns", "domain", "durable", "error", "port",
         ],
     ),
-    ("postgres", &["config", "domain", "error", "held_secrets"]),
+    (
+        "postgres",
+        &["config", "domain", "error", "held_secrets", "terminal"],
+    ),
     (
         "sink",
         &[
@@ -104,6 +107,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "store",
         &[
             "chance", "clock", "config", "domain", "durable", "error", "port", "postgres",
+            "terminal",
         ],
     ),
     ("views", &["domain", "error", "postgres"]),

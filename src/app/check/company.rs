@@ -24,6 +24,7 @@ use crate::postgres::rights::is_refused;
 use crate::quickbooks::CompanyAnswer;
 use crate::store::token_store::ConnectionSummary;
 use crate::store::{StateBackend, StatusReader};
+use crate::terminal::shell_quote;
 
 /// A difference between clocks that is mentioned.
 const MAX_SKEW: TimeDelta = TimeDelta::seconds(5);
@@ -163,7 +164,7 @@ impl Look<'_> {
                 NAME,
                 format!("other users could open {place} (mode {mode:04o}); it was closed to them"),
             )
-            .fix(format!("chmod 600 '{place}'")),
+            .fix(format!("chmod 600 {}", shell_quote(&place))),
             None => CheckLine::ok(NAME, format!("{place}; companies in it: {count}")),
         };
         (line, Some(store))

@@ -14,6 +14,7 @@ use super::{ConnectionSummary, Key, StoredConnection};
 use crate::durable::{self, Draft, Exposure, Lock};
 use crate::error::{Error, Result};
 use crate::port::{Connection, TokenLease, TokenStore};
+use crate::terminal::shell_quote;
 
 /// The tokens of one connection in a file.
 #[derive(Debug, Clone)]
@@ -90,8 +91,8 @@ fn read_private(path: &Path, mut file: File) -> Result<Vec<u8>> {
         Exposure::Shared(mode) => close(path, &file, mode),
         Exposure::Open(mode) => {
             let reason = format!(
-                "every user of this machine may change it (mode {mode:04o}); if nobody has, close it: chmod 600 '{}'",
-                path.display()
+                "every user of this machine may change it (mode {mode:04o}); if nobody has, close it: chmod 600 {}",
+                shell_quote(&path.to_string_lossy())
             );
             return Err(unusable(path, reason));
         }
@@ -99,8 +100,8 @@ fn read_private(path: &Path, mut file: File) -> Result<Vec<u8>> {
     let stranger = durable::stranger(&file, path).map_err(|e| unusable(path, e))?;
     if let Some(owner) = stranger {
         let reason = format!(
-            "it belongs to user {owner}, who may change it; if it is yours, make it so: chown \"$(id -u)\" '{}'",
-            path.display()
+            "it belongs to user {owner}, who may change it; if it is yours, make it so: chown \"$(id -u)\" {}",
+            shell_quote(&path.to_string_lossy())
         );
         return Err(unusable(path, reason));
     }
