@@ -133,13 +133,15 @@ impl Board {
     /// Ends a run; returns the line that stays, if it has anything to say.
     pub(super) fn run_finished(&mut self, name: RunName<'_>, now: Instant) -> Option<String> {
         let RunName { realm_id, entity } = name;
-        self.finished
-            .insert((realm_id.to_owned(), entity.to_owned()));
+        let key = (realm_id.to_owned(), entity.to_owned());
+        // A comparison of books reads some records that it did not plan to read.
+        let is_planned = self.windows_planned > 0 && self.planned.contains(&key);
+        self.finished.insert(key);
         let position = self.running.iter().position(|run| run.is(name))?;
         let run = self.running.remove(position);
         // A sync looks at many entities, again and again; its report names what has changed.
         let is_long = now.duration_since(run.began) >= LONG;
-        let is_told = self.windows_planned > 0 || is_long && run.done_rows > 0 || run.failed > 0;
+        let is_told = is_planned || is_long && run.done_rows > 0 || run.failed > 0;
         (is_told && run.windows > 0).then(|| self.done_line(&run, now))
     }
 
@@ -597,5 +599,18 @@ mod tests {
         board.run_started(of("9", "items"), 1, begin);
         board.window_finished(of("9", "items"), &window(0));
         assert_eq!(board.run_finished(of("9", "items"), begin), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_call_did_not_plan_to_read_leaves_no_line() {
+        let begin = Instant::now();
+        let mut board = Board::new(0);
+        board.call_started("9", &[("reports", 2)], begin);
+        for (entity, is_told) in [("inventory_adjustments", false), ("reports", true)] {
+            board.run_started(of("9", entity), 2, begin);
+            board.window_finished(of("9", entity), &window(1));
+            let line = board.run_finished(of("9", entity), begin);
+            assert_eq!(line.is_some(), is_told, "{entity}");
+        }
     }
 }
