@@ -144,12 +144,12 @@ pub(crate) async fn compare_records(
                     windows.iter().position(is_inside)
                 });
                 pending.extend(others.filter(|other| !done.contains(other)));
-                // Each record counts once, also if its window is compared again or was a part of equal number.
+                // Each window and record counts once, also if it is compared again or was in a part of equal number.
                 if !comparison.is_counted(index) {
                     let rows = usize::try_from(found.source).unwrap_or_default();
                     progress.page_read(run, rows);
+                    compared_window(progress, run, windows[index]);
                 }
-                compared_window(progress, run, windows[index]);
                 comparison.compared.insert(index, found);
             }
         }

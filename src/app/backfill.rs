@@ -7,6 +7,7 @@ use tracing::info;
 
 use super::App;
 use super::company::{Company, company_config};
+use super::company_schema::give_back;
 use super::dry_run::{Intent, Manner};
 use super::request::{default_schema, owned, setters};
 use super::run::plan_of_past;
@@ -14,15 +15,17 @@ use super::turn::{Call, take_turn};
 use crate::domain::instant::format_instant;
 use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
-    Asked, Chunk, Continuation, EntitySpec, PageSize, Plan, Report, Resumed, SkipReason, Window,
-    WindowReport, Zone, chunk_range_in, merged, select_readable,
+    Asked, Chunk, Continuation, EntitySpec, PageSize, Plan, Report, Resumed, RunReport, SkipReason,
+    Window, WindowReport, Zone, chunk_range_in, merged, select_readable,
 };
 use crate::error::Result;
 use crate::pipeline;
 use crate::port::Source;
+use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::{PostgresSink, check_name};
+use crate::store::Schemas;
 
 /// A request to copy a range of records from QuickBooks into Postgres.
 ///
@@ -159,6 +162,10 @@ impl App {
                 .await;
         }
         let mut report = self.run(source, Arc::new(sink), plans).await;
+        if report.runs.iter().any(RunReport::is_refused) {
+            let schemas = Schemas::new(Db::open(&postgres, 1).await?);
+            give_back(&schemas, &config.realm_id, &request.schema).await;
+        }
         report.connection = connection.report().await;
         Ok(report)
     }

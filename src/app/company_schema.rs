@@ -1,9 +1,23 @@
-//! The schema of the company that a call names, where it names no schema.
+//! The schema of a company: the one that a call without a schema means, and one that is given back.
+
+use tracing::warn;
 
 use super::App;
 use crate::error::{Error, Result};
 use crate::postgres::{DEFAULT_SCHEMA, Db};
 use crate::store::Schemas;
+
+/// Gives back the schema of a company that QuickBooks has refused before a record of it was stored.
+pub(super) async fn give_back(schemas: &Schemas, realm_id: &str, schema: &str) {
+    if let Err(error) = schemas.give_back(realm_id, schema).await {
+        // The refusal is what the caller has to know.
+        warn!(
+            phase = "load",
+            event = "schema_not_given_back",
+            "the schema {schema} is kept for company {realm_id}, which QuickBooks refuses: {error}"
+        );
+    }
+}
 
 impl App {
     /// Returns the schema that the company of the settings is synced into; `None` if the settings name no

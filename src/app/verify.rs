@@ -301,14 +301,16 @@ async fn mark_gone(
     Ok(deletions.into_iter().map(|deletion| deletion.id).collect())
 }
 
-/// Observes windows that are read again, within the run that compares: their records were counted when they were
-/// compared.
+/// Observes windows that are read again, within the run that compares: they and their records were counted when they were
+/// compared. Only a failure is news.
 struct Again(Arc<dyn Progress>);
 
 impl Progress for Again {
     fn next(&self) -> Option<&dyn Progress> {
         Some(&*self.0)
     }
+
+    fn call_started(&self, _realm_id: &str, _runs: &[(&str, usize)]) {}
 
     fn run_started(&self, _run: RunName<'_>, _windows: usize) {}
 
@@ -319,8 +321,9 @@ impl Progress for Again {
     fn part_committed(&self, _run: RunName<'_>, _window: Window, _rows: u64) {}
 
     fn window_finished(&self, run: RunName<'_>, window: &WindowReport) {
-        let uncounted = WindowReport::empty(window.window(), window.status);
-        self.0.window_finished(run, &uncounted);
+        if window.status == WindowStatus::Failed {
+            self.0.window_finished(run, window);
+        }
     }
 }
 

@@ -70,7 +70,6 @@ pub enum RunEnd {
     Failure(String, Recovery),
 }
 
-#[cfg(feature = "cli")]
 impl RunReport {
     /// Returns the refusal of the company that ended the run.
     pub(crate) fn refusal(&self) -> Option<&str> {

@@ -1,7 +1,33 @@
 //! Schemas of raw tables, and the company that each belongs to.
 
 use crate::error::Result;
-use crate::postgres::{Columns, DEFAULT_SCHEMA, Db, migrations, params, server};
+use crate::postgres::{
+    Columns, DEFAULT_SCHEMA, Db, PIN_SEARCH_PATH, Query, database_error, migrations, params, server,
+};
+
+/// The condition that records of a company were stored in a schema: of windows that are committed, and of those that
+/// are not any more, or were never, because records are missing.
+macro_rules! schema_has_rows {
+    ($schema:literal) => {
+        concat!(
+            "EXISTS (SELECT FROM qbo.windows WHERE schema_name = ",
+            $schema,
+            " AND (committed_at_utc IS NOT NULL OR incomplete_since_utc IS NOT NULL))"
+        )
+    };
+}
+
+pub(crate) use schema_has_rows;
+
+const GIVE_BACK: &str = concat!(
+    "
+DELETE FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2 AND NOT ",
+    schema_has_rows!("$1"),
+    "
+    AND NOT EXISTS (SELECT FROM qbo.runs AS run WHERE run.schema_name = $1 AND ",
+    crate::store::run_is_alive!("run"),
+    ")"
+);
 
 const BOUND: &str = "
 SELECT bound.schema_name FROM qbo.schema_realms AS bound
@@ -12,46 +38,11 @@ ORDER BY (
 ) DESC NULLS LAST, bound.schema_name <> $2, bound.bound_at_utc, bound.schema_name
 LIMIT 1";
 
-/// The condition that a schema was left by the company that it is bound to: nothing was ever committed to it, a read of
-/// that company has failed, and none is under way. A mistyped company id leaves `raw` so.
-macro_rules! schema_is_left {
-    ($schema:literal) => {
-        concat!(
-            "(NOT EXISTS (
-        SELECT FROM qbo.windows WHERE schema_name = ",
-            $schema,
-            " AND committed_at_utc IS NOT NULL)
-    AND (EXISTS (SELECT FROM qbo.sync_state WHERE schema_name = ",
-            $schema,
-            " AND status = 'failed')
-        OR EXISTS (SELECT FROM qbo.runs WHERE schema_name = ",
-            $schema,
-            " AND status = 'failed'))
-    AND NOT EXISTS (
-        SELECT FROM qbo.sync_state WHERE schema_name = ",
-            $schema,
-            " AND status IN ('in_progress', 'success'))
-    AND NOT EXISTS (
-        SELECT FROM qbo.runs AS run WHERE run.schema_name = ",
-            $schema,
-            " AND ",
-            $crate::store::run_is_alive!("run"),
-            "))"
-        )
-    };
-}
-
-pub(crate) use schema_is_left;
-
 /// The schema of a company, and the company of `raw`, as of one instant: another process may bind `raw` to
 /// this very company between two looks, and it would then seem to be taken.
-const CHOICE: &str = concat!(
-    "
+const CHOICE: &str = "
 SELECT ({bound}) AS own, (
-    SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $2 AND NOT ",
-    schema_is_left!("$2"),
-    ") AS owner_of_default"
-);
+    SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $2) AS owner_of_default";
 
 /// The binding of schemas to companies, in `qbo.schema_realms`. All errors are
 /// [`Error::Database`](crate::error::Error).
@@ -72,7 +63,7 @@ impl Schemas {
     }
 
     /// Returns the schema for a company's records: its own one ([`Self::bound_schema`]); otherwise `raw` if
-    /// no company has it, or the one that has it has left it; otherwise one named after the company.
+    /// no company has it; otherwise one named after the company.
     pub async fn schema_for(&self, realm_id: &str) -> Result<String> {
         let choice = CHOICE.replace("{bound}", BOUND);
         let params = params![realm_id, DEFAULT_SCHEMA];
@@ -97,6 +88,27 @@ impl Schemas {
             .optional(BOUND, params![realm_id, DEFAULT_SCHEMA])
             .await?;
         row.map(|row| row.column("schema_name")).transpose()
+    }
+
+    /// Gives back the schema of a company that QuickBooks has refused before a record of it was stored: its id may be
+    /// mistyped, and the right company needs the schema. A company that has records, or that a run reads, keeps it.
+    pub(crate) async fn give_back(&self, realm_id: &str, schema: &str) -> Result<()> {
+        let mut connection = self.0.connection().await?;
+        let stored = concat!("SELECT 1 WHERE ", schema_has_rows!("$1"));
+        if !connection.rows(stored, params![schema]).await?.is_empty() {
+            return Ok(());
+        }
+        let transaction = connection.transaction().await.map_err(database_error)?;
+        transaction.batch(PIN_SEARCH_PATH).await?;
+        // No other process binds it meanwhile, and commits, which check the binding, wait.
+        migrations::lock(&*transaction).await?;
+        transaction
+            .batch("LOCK TABLE qbo.windows IN SHARE ROW EXCLUSIVE MODE")
+            .await?;
+        transaction
+            .change(GIVE_BACK, params![schema, realm_id])
+            .await?;
+        transaction.commit().await.map_err(database_error)
     }
 
     /// Returns the company that a schema is bound to, if it is bound.

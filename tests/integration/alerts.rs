@@ -215,7 +215,7 @@ async fn a_comparison_takes_back_only_what_it_has_compared() {
     );
     let alert = while_watching(&app, receiver.alert("verify")).await;
     let text = alert["text"].as_str().unwrap();
-    assert!(text.contains("verify of items"), "{text}");
+    assert!(text.contains("`qbo-rs verify` of items"), "{text}");
     assert_eq!(verify(whole.0, whole.1, true).await, VerificationStatus::Ok);
     assert_eq!(
         database

@@ -114,12 +114,21 @@ async fn a_mistyped_company_keeps_raw_from_no_other_one() {
                 assert!(!wrong.backfill(&load).await.unwrap().is_complete());
             }
         }
-        assert_eq!(schema_of(&database, "123").await.as_deref(), Some("raw"));
+        // It has given back the schema that it had.
+        assert_eq!(schema_of(&database, "123").await, None);
         let sync = everything(&["items"]).accounts([realms[0].clone()]);
         let report = app.sync(&sync).await.unwrap();
         assert!(report.is_ok(), "{report:?}");
         assert_eq!(report.accounts[0].schema, "raw");
-        assert_eq!(schema_of(&database, "123").await, None);
+        // What has records is kept, whatever QuickBooks answers later.
+        sandbox
+            .control("fault", r#"{"fault": "forbidden", "times": 0}"#)
+            .unwrap();
+        assert!(!app.sync(&sync).await.unwrap().is_ok());
+        assert_eq!(
+            schema_of(&database, &realms[0]).await.as_deref(),
+            Some("raw")
+        );
         database.drop().await;
     }
 }

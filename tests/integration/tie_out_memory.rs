@@ -215,7 +215,7 @@ async fn two_comparisons_at_once_keep_each_difference_once() {
                  GROUP BY realm_id, schema_name, basis, entity, id, cause HAVING count(*) > 1) AS d";
     let known = world.database.number(count).await;
     assert!(known > 0);
-    // Both are about to replace what is known when either may.
+    // One is about to replace what is known, and the other one to begin with that, when either may.
     let held = world.database.client.transaction().await.unwrap();
     held.batch_execute("SELECT FROM qbo.tie_out_differences FOR UPDATE")
         .await
@@ -227,7 +227,8 @@ async fn two_comparisons_at_once_keep_each_difference_once() {
     };
     let release = async {
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                       AND wait_event_type = 'Lock' AND query LIKE '%qbo.tie_out%'";
+                       AND wait_event_type = 'Lock' \
+                       AND (query LIKE '%qbo.tie_out%' OR query LIKE '%pg_advisory_xact_lock%')";
         loop {
             // A transaction sees the same activity again and again otherwise.
             held.batch_execute("SELECT pg_stat_clear_snapshot()")

@@ -33,6 +33,7 @@ use self::company::{CompanySyncer, Loss, Synced};
 use self::outcome::{lacks_everything, log_sync, status_of, with_unavailable};
 pub use self::planned::{PlannedCompany, SyncPlan, SyncPlanRequest};
 use super::company::{Company, ConnectionStatus, Source};
+use super::company_schema::give_back;
 use super::request::{owned, setters};
 use super::turn::take_sync_turn;
 use super::{App, select_or_all};
@@ -257,6 +258,9 @@ impl Syncer {
         };
         let duration_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (error, failure) = loss.map(|loss| (loss.reason, loss.kind)).unzip();
+        if failure == Some(FailureKind::AccessDenied) && !schema.is_empty() {
+            give_back(&self.schemas, realm_id, &schema).await;
+        }
         let company = CompanySync {
             realm_id: realm_id.to_owned(),
             schema,

@@ -26,6 +26,8 @@ pub(super) struct Watched {
     days: Window,
     /// Reports that may still be counted before the end: books that differ need more than is known at the start.
     reports_left: AtomicUsize,
+    /// Rows of reports that were not counted, for the last step.
+    rows_left: AtomicUsize,
 }
 
 impl Watched {
@@ -43,6 +45,7 @@ impl Watched {
             realm_id: realm_id.to_owned(),
             days,
             reports_left: AtomicUsize::new(0),
+            rows_left: AtomicUsize::new(0),
         })
     }
 
@@ -73,8 +76,9 @@ impl Watched {
         let is_counted = self
             .reports_left
             .fetch_update(order, order, |left| left.checked_sub(1));
-        if is_counted.is_ok() {
-            self.step_done(REPORTS, rows);
+        match is_counted {
+            Ok(_) => self.step_done(REPORTS, rows),
+            Err(_) => _ = self.rows_left.fetch_add(rows, order),
         }
     }
 
@@ -84,7 +88,7 @@ impl Watched {
     }
 
     pub(super) fn compared(&self) {
-        self.step_done(REPORTS, 0);
+        self.step_done(REPORTS, self.rows_left.swap(0, Ordering::Relaxed));
         self.step_done(RECORDS, 0);
         self.progress.run_finished(self.run(REPORTS));
         self.progress.run_finished(self.run(RECORDS));
@@ -96,5 +100,48 @@ impl Watched {
             ..WindowReport::empty(self.days, WindowStatus::Done)
         };
         self.progress.window_finished(self.run(name), &report);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// Counts the rows of pages, and the windows with their rows.
+    #[derive(Default)]
+    struct Counted(Mutex<(usize, Vec<u64>)>);
+
+    impl Progress for Counted {
+        fn page_read(&self, run: RunName<'_>, rows: usize) {
+            if run.entity == REPORTS {
+                self.0.lock().0 += rows;
+            }
+        }
+
+        fn window_finished(&self, run: RunName<'_>, window: &WindowReport) {
+            if run.entity == REPORTS {
+                self.0.lock().1.push(window.rows);
+            }
+        }
+    }
+
+    #[test]
+    fn more_reports_than_were_planned_are_no_more_steps_and_all_rows_are_told() {
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        for (reports, steps) in [(3, 4), (7, 7), (12, 7)] {
+            let counted = Arc::new(Counted::default());
+            let days = (day("2031-01-01"), day("2031-01-31"));
+            let watched = Watched::new(counted.clone(), "9", days).unwrap();
+            watched.call_started(Basis::Accrual);
+            for _ in 0..reports {
+                watched.report_read(10);
+            }
+            watched.compared();
+            let (rows, windows) = std::mem::take(&mut *counted.0.lock());
+            assert_eq!((rows, windows.len()), (reports * 10, steps));
+            assert_eq!(windows.iter().sum::<u64>(), rows as u64);
+        }
     }
 }

@@ -13,7 +13,8 @@ use crate::postgres::{
     Columns, PIN_SEARCH_PATH, Query, database_error, params, quote_identifier, rights, server,
     table_name,
 };
-use crate::store::schema_is_left;
+
+use crate::store::schema_has_rows;
 
 const RAW_TABLE: &str = include_str!("sql/raw_table.sql");
 
@@ -65,7 +66,7 @@ pub(super) enum SchemaChoice {
     /// Somebody has named it for this company: it is taken from the other one if nothing of it is committed, else
     /// refused.
     Named,
-    /// It seemed to be free: it is left to the other one, unless that one has left it.
+    /// It seemed to be free: it is left to the other one.
     Free,
 }
 
@@ -323,41 +324,43 @@ fn upgrade_failed(error: tokio_postgres::Error) -> Error {
     }
 }
 
-/// Rebinds a schema to another company as long as nothing was ever committed to it, so that a
+/// Rebinds a schema to another company as long as nothing was ever stored in it, so that a
 /// mistyped realm id does not keep the schema. Commits check the binding, and the table lock makes
 /// them wait for this.
 async fn rebind_if_empty(
     client: &(impl GenericClient + Sync),
     schema: &str,
     realm_id: &str,
-    choice: SchemaChoice,
 ) -> Result<bool> {
-    let committed = "
-        SELECT 1 FROM qbo.windows
-        WHERE schema_name = $1 AND committed_at_utc IS NOT NULL LIMIT 1";
-    if !client.rows(committed, params![schema]).await?.is_empty() {
+    let stored = concat!("SELECT 1 WHERE ", schema_has_rows!("$1"));
+    if !client.rows(stored, params![schema]).await?.is_empty() {
         return Ok(false);
     }
     let lock = "LOCK TABLE qbo.windows IN SHARE ROW EXCLUSIVE MODE";
     client.batch(lock).await?;
-    // A company whose first sync is under way keeps what it chose, unless somebody names its schema for another one.
-    let is_left = match choice {
-        SchemaChoice::Free => schema_is_left!("$1"),
-        SchemaChoice::Named => "true",
-    };
-    let rebind = format!(
-        "
-        UPDATE qbo.schema_realms SET realm_id = $2
-        WHERE schema_name = $1 AND {is_left} AND NOT EXISTS (
-            SELECT FROM qbo.windows WHERE schema_name = $1 AND committed_at_utc IS NOT NULL)"
+    let rebind = concat!(
+        "UPDATE qbo.schema_realms SET realm_id = $2 WHERE schema_name = $1 AND NOT ",
+        schema_has_rows!("$1")
     );
-    Ok(client.change(&rebind, params![schema, realm_id]).await? > 0)
+    Ok(client.change(rebind, params![schema, realm_id]).await? > 0)
 }
 
 async fn company_of(client: &(impl GenericClient + Sync), schema: &str) -> Result<Option<String>> {
     let select = "SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $1";
     let rows = client.rows(select, params![schema]).await?;
     rows.first().map(|row| row.column("realm_id")).transpose()
+}
+
+/// Removes what a company has failed to sync into schemas that it has no more: nothing would ever end it.
+async fn forget_schemas_of_others(
+    client: &(impl GenericClient + Sync),
+    realm_id: &str,
+) -> Result<()> {
+    let forget = "
+        DELETE FROM qbo.sync_state AS state WHERE realm_id = $1 AND NOT EXISTS (
+            SELECT FROM qbo.schema_realms AS bound
+            WHERE bound.schema_name = state.schema_name AND bound.realm_id = state.realm_id)";
+    client.change(forget, params![realm_id]).await.map(drop)
 }
 
 /// Binds a schema to its company at the first load. Another company is refused, because the ids of
@@ -375,17 +378,19 @@ async fn bind_company(
     let insert = "
         INSERT INTO qbo.schema_realms (schema_name, realm_id) VALUES ($1, $2)
         ON CONFLICT DO NOTHING";
-    client.change(insert, params![schema, realm_id]).await?;
+    if client.change(insert, params![schema, realm_id]).await? > 0 {
+        forget_schemas_of_others(client, realm_id).await?;
+    }
     let bound = company_of(client, schema).await?;
     let bound = bound.unwrap_or_else(|| realm_id.to_owned());
     if bound == realm_id {
         return Ok(true);
     }
-    if rebind_if_empty(client, schema, realm_id, choice).await? {
-        return Ok(true);
-    }
     if choice == SchemaChoice::Free {
         return Ok(false);
+    }
+    if rebind_if_empty(client, schema, realm_id).await? {
+        return Ok(true);
     }
     let own = "SELECT schema_name FROM qbo.schema_realms WHERE realm_id = $1 ORDER BY bound_at_utc, schema_name";
     let own = client.rows(own, params![realm_id]).await?;
