@@ -218,8 +218,7 @@ class CompanyBooks:
     @property
     def disagrees(self) -> bool:
         """True if something that was compared disagrees without a cause. What could not be compared does not."""
-        amounts = [account.unexplained for account in self.accounts] + [party.unexplained for party in self.parties]
-        return any(amounts) or any(each.cause == "unexplained" for each in self.transactions)
+        return _books_shown.judged(self) == "different"
 
     @property
     def agrees(self) -> bool:

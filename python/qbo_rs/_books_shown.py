@@ -16,23 +16,32 @@ _MARKS: dict[BooksVerdict, str] = {"fine": "ok", "unverified": "care", "explaine
 _WORST_FIRST = ("different", "explained", "unverified", "the reports agree", "ok")
 
 
+def judged(books: CompanyBooks | TieOut) -> BooksVerdict:
+    """Return the verdict of the core on books.
+
+    A report of an earlier version has none: it gets the worst one that its outcome allows.
+    """
+    if books.verdict is not None:
+        return books.verdict
+    if books.status == "different":
+        return "different"
+    return "explained" if books.transactions else "fine"
+
+
 def word_of(books: CompanyBooks | TieOut) -> str:
     """Return the verdict on books in a word or two, as ``qbo-rs status`` says it."""
-    if books.verdict in (None, "fine"):
-        return plain(books.status).replace("reports_agree", "the reports agree")
-    return plain(books.verdict)
+    verdict = judged(books)
+    return plain(books.status if verdict == "fine" else verdict).replace("reports_agree", "the reports agree")
 
 
 def mark_of(books: CompanyBooks | TieOut) -> str:
     """Return the kind of mark for the verdict on books."""
-    if books.verdict is None:
-        return "wrong" if books.status == "different" else "care"
-    return _MARKS.get(books.verdict, "care")
+    return _MARKS.get(judged(books), "care")
 
 
 def is_fine(books: CompanyBooks | TieOut) -> bool:
     """Return true if books need nobody."""
-    return books.verdict == "fine" or (books.verdict is None and books.status != "different")
+    return judged(books) == "fine"
 
 
 def _rank(word: str) -> int:
@@ -50,21 +59,8 @@ def report_line(report: BooksReport) -> str:
 
 def company_line(books: CompanyBooks) -> str:
     """Return the tie-out of a company as one line."""
-    verdict = _verdict(books)
-    name = f"CompanyBooks {plain(books.realm_id)} {plain(books.basis)} as of {books.as_of}: {verdict};"
+    name = f"CompanyBooks {plain(books.realm_id)} {plain(books.basis)} as of {books.as_of}: {word_of(books)};"
     return one_line(name, *_counts(books))
-
-
-def _verdict(books: CompanyBooks) -> str:
-    if books.agrees:
-        return "agrees"
-    if books.status == "ok":
-        return "differs, each for a known cause"
-    if books.status == "reports_agree":
-        return "the reports agree, records not compared"
-    if books.disagrees:
-        return "does not agree"
-    return "differs for known causes, not all verified" if books.verdict == "explained" else "not verified"
 
 
 def _counts(books: CompanyBooks) -> list[str]:
@@ -83,15 +79,14 @@ def report_html(report: BooksReport) -> str:
 
 def company_html(books: CompanyBooks) -> str:
     """Return the accounts that differ, and in parts to be opened what explains them."""
-    verdict = _verdict(books)
-    facts = [f"company {books.realm_id}", books.basis, f"as of {books.as_of}", verdict]
+    facts = [f"company {books.realm_id}", books.basis, f"as of {books.as_of}", word_of(books)]
     facts += [books.currency, *_counts(books)] if books.currency else _counts(books)
     columns = ("account", "report", "records", "difference", "causes", "unexplained")
     accounts = [
         [f"{a.account_id} {a.name}", a.report, a.records, a.difference, _causes(a.causes), a.unexplained]
         for a in books.different
     ]
-    parts: list[str] = [headline("ok" if books.agrees else mark_of(books), facts)]
+    parts: list[str] = [headline(mark_of(books), facts)]
     if accounts:
         parts.append(table(columns, accounts, "accounts"))
     elif not books.accounts:

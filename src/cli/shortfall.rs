@@ -239,9 +239,8 @@ fn look_up(rejected: u64, find: impl FnOnce() -> Result<Vec<SetAside>>) -> Vec<S
 impl Shortfall {
     pub(super) fn print(&self) {
         let named = self.named();
+        self.settle(&named);
         for failure in &named {
-            let (realm_id, cause) = (failure.realm_id.as_str(), failure.cause.as_deref());
-            withheld::named(Some(realm_id), cause.unwrap_or(&failure.reason));
             if failure.is_of_company() && !is_json() {
                 error_text::print(&format!("{}: {}", failure.realm_id, failure.reason));
                 continue;
@@ -260,11 +259,9 @@ impl Shortfall {
                 translated_into(language(), &failure.reason)
             );
         }
-        untold::tell();
-        let more = (self.failures.len() - named.len()) as u64;
-        let text = say!(in language(); count more; "and {count} more failure", "and {count} more failures",
-            count = number_in(language(), more));
-        self.print_count(more, &text);
+        let others = untold::tell_reasons();
+        let unnamed = (self.failures.len() - named.len()) as u64;
+        untold::tell_more(self.phase, unnamed + others);
         for record in &self.set_aside {
             let (start, end) = bounds(record.window);
             let has_window = record.window.start < record.window.end;
@@ -287,7 +284,15 @@ impl Shortfall {
         let unnamed = self.rejected.saturating_sub(self.set_aside.len() as u64);
         let text = say!(in language(); count unnamed; "and {count} more record that is set aside",
             "and {count} more records that are set aside", count = number_in(language(), unnamed));
-        self.print_count(unnamed, &text);
+        if unnamed > 0 {
+            error!(
+                target: LAST_LINES,
+                phase = self.phase,
+                event = "more_unnamed",
+                count = unnamed,
+                "{text}"
+            );
+        }
         error!(
             target: ADVICE,
             phase = self.phase,
@@ -295,6 +300,18 @@ impl Shortfall {
             "{}",
             translated_into(language(), &self.rest)
         );
+    }
+
+    /// Says what of the withheld lines these lines tell: the reasons that are named, and of each company that it has failed,
+    /// because whatever is not named is counted.
+    fn settle(&self, named: &[&Failure]) {
+        for failure in named {
+            let cause = failure.cause.as_deref().unwrap_or(&failure.reason);
+            withheld::named(Some(&failure.realm_id), cause);
+        }
+        for failure in &self.failures {
+            withheld::counted(&failure.realm_id);
+        }
     }
 
     /// Returns the failures that get a line: the first ones, and each that has another reason than all before it.
@@ -307,19 +324,6 @@ impl Shortfall {
             *at < MAX_NAMED || is_new
         });
         named.map(|(_, failure)| failure).collect()
-    }
-
-    /// Prints how many more there are than were named.
-    fn print_count(&self, more: u64, text: &str) {
-        if more > 0 {
-            error!(
-                target: LAST_LINES,
-                phase = self.phase,
-                event = "more_unnamed",
-                count = more,
-                "{text}"
-            );
-        }
     }
 }
 
@@ -349,25 +353,61 @@ fn bounds(window: Window) -> (String, String) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_reason_of_its_own_is_named_however_many_have_failed() {
-        let failed = |cause: &str| Failure {
-            realm_id: "9".to_owned(),
+    fn failed(realm_id: &str, cause: &str) -> Failure {
+        Failure {
+            realm_id: realm_id.to_owned(),
             entity: None,
             window: None,
             reason: format!("failed: {cause}"),
             cause: Some(cause.to_owned()),
-        };
-        let mut failures: Vec<Failure> = (1..=11).map(|_| failed("HTTP 500")).collect();
-        failures.push(failed("permission denied"));
-        failures.push(failed("HTTP 500 (intuit_tid=b)"));
-        let shortfall = Shortfall {
+        }
+    }
+
+    fn of(failures: Vec<Failure>) -> Shortfall {
+        Shortfall {
             phase: "load",
             failures,
             set_aside: Vec::new(),
             rejected: 0,
             rest: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_company_whose_failure_is_only_counted_has_no_line_of_its_own() {
+        let keep = |realm_id: &str, event: &str, message: &str| {
+            let fields = [("event", event), ("realm_id", realm_id)];
+            assert!(withheld::keep(
+                &log::Record::builder()
+                    .args(format_args!("{realm_id}: {message}"))
+                    .key_values(&fields)
+                    .build()
+            ));
         };
+        let companies: Vec<String> = (1..=30).map(|company| company.to_string()).collect();
+        for company in &companies {
+            keep(company, "window_failed", "failed: HTTP 503");
+            let changed = format!("partial, {company} changed, 0 deleted");
+            keep(company, "account_synced", &changed);
+        }
+        keep("7", "window_failed", "failed: HTTP 400");
+        let failures = companies.iter().map(|company| failed(company, "HTTP 503"));
+        let shortfall = of(failures.collect());
+        let named = shortfall.named();
+        assert_eq!(named.len(), 10);
+        shortfall.settle(&named);
+        let left = withheld::take();
+        let left: Vec<&str> = left.iter().map(|line| line.message.as_str()).collect();
+        assert_eq!(left, ["failed: HTTP 400"]);
+    }
+
+    #[test]
+    fn a_reason_of_its_own_is_named_however_many_have_failed() {
+        let failed = |cause: &str| failed("9", cause);
+        let mut failures: Vec<Failure> = (1..=11).map(|_| failed("HTTP 500")).collect();
+        failures.push(failed("permission denied"));
+        failures.push(failed("HTTP 500 (intuit_tid=b)"));
+        let shortfall = of(failures);
         let named = shortfall.named();
         assert_eq!(named.len(), 11);
         assert_eq!(named[10].reason, "failed: permission denied");

@@ -9,8 +9,13 @@ use super::withheld;
 use super::words::number_in;
 use crate::language::{say, translated_into};
 
-/// Tells what no last line has named.
+/// Tells what no last line has named, and how many more have failed.
 pub(super) fn tell() {
+    tell_more("command", tell_reasons());
+}
+
+/// Tells each reason that no last line has named, with the first failure that it has. Returns the number of the others.
+pub(super) fn tell_reasons() -> u64 {
     let language = language();
     let mut others = 0;
     for line in withheld::take() {
@@ -28,15 +33,21 @@ pub(super) fn tell() {
             translated_into(language, &message)
         );
     }
-    if others > 0 {
-        let count = number_in(language, others);
+    others
+}
+
+/// Tells how many more have failed than were named.
+pub(super) fn tell_more(phase: &str, more: u64) {
+    let language = language();
+    let count = number_in(language, more);
+    let text = say!(in language; count more; "and {count} more failure", "and {count} more failures", count);
+    if more > 0 {
         error!(
             target: LAST_LINES,
-            phase = "command",
+            phase,
             event = "more_unnamed",
-            count = others,
-            "{}",
-            say!(in language; count others; "and {count} more failure", "and {count} more failures", count)
+            count = more,
+            "{text}"
         );
     }
 }

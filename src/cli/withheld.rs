@@ -6,6 +6,7 @@ use log::kv::Key;
 use parking_lot::Mutex;
 
 use super::repeats::fault_of;
+use crate::domain::NOT_ATTEMPTED;
 use crate::logging::prefix_of;
 
 /// The most reasons that are kept, and that the last lines tell. The log tells others at once.
@@ -41,6 +42,11 @@ pub(super) fn keep(record: &Record<'_>) -> bool {
 /// Says that the last lines have named a failure of a company with this reason.
 pub(super) fn named(realm_id: Option<&str>, reason: &str) {
     WITHHELD.named(realm_id, reason);
+}
+
+/// Says that the last lines name or count the failures of a company.
+pub(super) fn counted(realm_id: &str) {
+    WITHHELD.counted(realm_id);
 }
 
 /// Takes the lines that no last line has named, in their order.
@@ -80,12 +86,31 @@ impl Withheld {
     }
 
     fn named(&self, realm_id: Option<&str>, reason: &str) {
-        let fault = fault_of(reason);
-        let is_named = |line: &Line| {
-            let sums_it_up = line.is_summary && line.realm_id.as_deref() == realm_id;
-            sums_it_up || !fault.is_empty() && line.fault.ends_with(&fault)
+        let fault = fault_of(reason.trim_start_matches(NOT_ATTEMPTED));
+        let is_named = |line: &Line| match line.is_summary {
+            true => {
+                let is_of_it = line.realm_id.as_deref() == realm_id;
+                is_of_it || !fault.is_empty() && line.fault.ends_with(&fault)
+            }
+            // A longer one may end with another one as its cause, and say more.
+            false => line.reason() == fault,
         };
         self.0.lock().retain(|line| !is_named(line));
+    }
+
+    fn counted(&self, realm_id: &str) {
+        let sums_it_up =
+            |line: &Line| line.is_summary && line.realm_id.as_deref() == Some(realm_id);
+        self.0.lock().retain(|line| !sums_it_up(line));
+    }
+}
+
+impl Line {
+    /// Returns the reason alone, as the last lines name it.
+    fn reason(&self) -> &str {
+        let fault = self.fault.as_str();
+        let reason = fault.strip_prefix("failed: ").unwrap_or(fault);
+        reason.trim_start_matches(NOT_ATTEMPTED)
     }
 }
 
@@ -132,6 +157,30 @@ mod tests {
         withheld.named(Some("9"), "full");
         assert_eq!(left(&withheld), [of_500]);
         withheld.named(Some("9"), "HTTP 500 (intuit_tid=c)");
+        assert!(left(&withheld).is_empty());
+    }
+
+    #[test]
+    fn a_reason_that_ends_like_another_one_stays() {
+        let withheld = Withheld(Mutex::default());
+        let ended = "records: the search for records that fail has cost 97 requests in this window; the last failure: \
+                     HTTP 500";
+        for reason in ["HTTP 500", ended] {
+            let message = format!("failed: {reason}");
+            assert!(keep(&withheld, "window_failed", "9", &message));
+        }
+        withheld.named(Some("9"), "HTTP 500");
+        assert_eq!(left(&withheld), [(format!("failed: {ended}"), 0)]);
+        withheld.named(Some("9"), ended);
+        assert!(left(&withheld).is_empty());
+    }
+
+    #[test]
+    fn a_window_that_was_not_attempted_is_named_by_the_reason_alone() {
+        let withheld = Withheld(Mutex::default());
+        let message = "failed: not attempted: HTTP 500";
+        assert!(keep(&withheld, "window_failed", "9", message));
+        withheld.named(Some("9"), "HTTP 500");
         assert!(left(&withheld).is_empty());
     }
 

@@ -8,6 +8,22 @@ use super::body::Full;
 use super::proxy::Proxy;
 use crate::error::{Error, chain};
 
+/// A failure, and whether the request had left this machine.
+pub(super) struct Lost {
+    pub error: Error,
+    pub was_sent: bool,
+}
+
+impl Lost {
+    /// Returns the failure of a request that has left.
+    pub(super) fn after_sending(error: Error) -> Self {
+        Self {
+            error,
+            was_sent: true,
+        }
+    }
+}
+
 /// The destination of a request.
 pub(super) struct Destination {
     /// Host, with the port if the URL has one.
@@ -25,8 +41,15 @@ impl Destination {
         Self { host, proxy }
     }
 
-    /// Returns the error for a failure of the HTTP library.
-    pub(super) fn error(&self, error: reqwest::Error) -> Error {
+    /// Returns what a failure of the HTTP library means. A request has left once it has a connection.
+    pub(super) fn lost(&self, error: reqwest::Error) -> Lost {
+        Lost {
+            was_sent: !error.is_connect(),
+            error: self.error(error),
+        }
+    }
+
+    fn error(&self, error: reqwest::Error) -> Error {
         // Without the URL: its query string may hold data that does not belong in a log.
         let error = error.without_url();
         if let Some(refused) = self.refused_by_tls(&error) {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::body::{AnswerBody, AnswerLimit, Full};
 use super::certificates::check_certificate_file;
-use super::failure::{Destination, not_set_up};
+use super::failure::{Destination, Lost, not_set_up};
 use super::proxy::Proxies;
 use crate::error::{Error, Result};
 use crate::port::{Endpoint, Held, Progress, Secret};
@@ -53,6 +53,8 @@ impl Response {
 pub(crate) struct Broken {
     /// The failure.
     pub error: Error,
+    /// The request has left this machine, as far as is known.
+    pub was_sent: bool,
     /// Status of the answer, if it had begun.
     pub status: Option<u16>,
     /// The part of the answer's body that arrived.
@@ -64,6 +66,7 @@ impl Broken {
     fn before_sending(error: Error) -> Self {
         Self {
             error,
+            was_sent: false,
             status: None,
             received: Bytes::new(),
         }
@@ -205,11 +208,23 @@ impl Transport {
     ///
     /// # Errors
     /// [`Error::Transport`] if no complete answer arrived; [`Error::TooLarge`] if it is larger than
-    /// its limit; [`Error::Config`] if the proxy or TLS refuses every connection.
-    pub(crate) async fn send(&self, request: Request, bearer: Option<&Secret>) -> Result<Response> {
-        self.exchange(request, bearer)
-            .await
-            .map_err(|broken| broken.error)
+    /// its limit; [`Error::Config`] if the proxy or TLS refuses every connection. Each comes with the part of the
+    /// answer that arrived.
+    pub(crate) async fn send(
+        &self,
+        request: Request,
+        bearer: Option<&Secret>,
+    ) -> Result<Response, Broken> {
+        let started_at = Instant::now();
+        let outcome = match &self.connections {
+            Connections::Network(network) => network.exchange(self.endpoint, request, bearer).await,
+            #[cfg(test)]
+            Connections::Simulated(network) => network.exchange(request, bearer).await,
+        };
+        let status = outcome.as_ref().ok().map(|response| response.status);
+        self.progress
+            .request_ended(self.endpoint, status, started_at.elapsed());
+        outcome
     }
 
     /// Posts JSON to a URL that is a secret as a whole, and returns the status of the answer.
@@ -225,35 +240,9 @@ impl Transport {
             headers: HeaderMap::from_iter([(CONTENT_TYPE, json)]),
             body: body.into(),
         };
-        self.send(request, None)
-            .await
-            .map(|response| response.status)
-    }
-
-    /// Like [`Self::send`] without a bearer token; an error comes with the part of the answer that
-    /// arrived.
-    ///
-    /// # Errors
-    /// As for [`Self::send`].
-    pub(crate) async fn send_or_part(&self, request: Request) -> Result<Response, Broken> {
-        self.exchange(request, None).await
-    }
-
-    async fn exchange(
-        &self,
-        request: Request,
-        bearer: Option<&Secret>,
-    ) -> Result<Response, Broken> {
-        let started_at = Instant::now();
-        let outcome = match &self.connections {
-            Connections::Network(network) => network.exchange(self.endpoint, request, bearer).await,
-            #[cfg(test)]
-            Connections::Simulated(network) => network.exchange(request, bearer).await,
-        };
-        let status = outcome.as_ref().ok().map(|response| response.status);
-        self.progress
-            .request_ended(self.endpoint, status, started_at.elapsed());
-        outcome
+        let sent = self.send(request, None).await;
+        sent.map(|response| response.status)
+            .map_err(|broken| broken.error)
     }
 }
 
@@ -283,10 +272,11 @@ impl Network {
         let mut part = None;
         self.receive(endpoint, builder, &destination, &mut part)
             .await
-            .map_err(|error| {
+            .map_err(|Lost { error, was_sent }| {
                 let part = part.map(|(status, mut body)| (status, body.take()));
                 Broken {
                     error,
+                    was_sent,
                     status: part.as_ref().map(|(status, _)| *status),
                     received: part.map(|(_, received)| received).unwrap_or_default(),
                 }
@@ -299,21 +289,21 @@ impl Network {
         request: reqwest::RequestBuilder,
         destination: &Destination,
         part: &mut Part,
-    ) -> Result<Response> {
-        let failed = |error| destination.error(error);
+    ) -> Result<Response, Lost> {
+        let failed = |error| destination.lost(error);
         let mut response = request.send().await.map_err(failed)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = self.answer_limit.body(endpoint, status);
         let (_, body) = part.insert((status, body));
         if let Some(error) = destination.refused_by_proxy(status) {
-            return Err(error);
+            return Err(Lost::after_sending(error));
         }
         let mut added = body.expect(response.content_length().unwrap_or(0));
         loop {
             match added {
                 Ok(()) => {}
                 Err(Full::Fault) => break,
-                Err(full) => return Err(destination.too_large(full)),
+                Err(full) => return Err(Lost::after_sending(destination.too_large(full))),
             }
             added = match timeout(self.read_timeout, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => {
@@ -322,7 +312,10 @@ impl Network {
                 }
                 Ok(Ok(None)) => break,
                 Ok(Err(error)) => return Err(failed(error)),
-                Err(_) => return Err(destination.stalled(self.read_timeout.as_secs_f64())),
+                Err(_) => {
+                    let stalled = destination.stalled(self.read_timeout.as_secs_f64());
+                    return Err(Lost::after_sending(stalled));
+                }
             }
         }
         let (body, held) = body.take_and_hold();

@@ -240,7 +240,8 @@ fn claim_of(
         (None, _) => {}
     }
     let at = line.changed_at(text);
-    // One of a time that was read anew, in which it was not found, stays with the time before that.
+    // One of a time that was read anew, in which it was not found, stays with the time beside that: the one before, if
+    // it is left.
     let before = left.iter().rev().find(|window| window.start <= at);
     let window = before.or(left.first())?;
     Some((*window, line.read_until_utc))

@@ -8,7 +8,7 @@ use super::admission::{AdmissionControl, Outcome, Permit, RequestKind, asked_to_
 use crate::domain::{Held, Mask};
 use crate::error::{Error, Recovery, Result, Trace};
 use crate::http::{
-    Attempts, Request, Response, RetryPolicy, TokenCache, Transport, parse_retry_after,
+    Attempts, Broken, Request, Response, RetryPolicy, TokenCache, Transport, parse_retry_after,
 };
 use crate::port::Meter;
 
@@ -242,7 +242,7 @@ struct Exchange<T> {
 /// Waits for an answer and reads it; reports the outcome to the admission control.
 async fn exchange<T>(
     permit: Permit,
-    sent: impl Future<Output = Result<Response>>,
+    sent: impl Future<Output = Result<Response, Broken>>,
     mask: Option<&Mask>,
     read: impl Fn(&Response) -> Verdict<T>,
 ) -> Exchange<T> {
@@ -260,8 +260,10 @@ async fn exchange<T>(
                 held: response.held,
             }
         }
-        Err(error) => {
-            permit.complete(unanswered(&error), Some(&error)).await;
+        Err(broken) => {
+            let outcome = unanswered(&broken);
+            let error = broken.error;
+            permit.complete(outcome, Some(&error)).await;
             Exchange {
                 verdict: match error.recovery() {
                     Recovery::Retry => Verdict::Retry(error),
@@ -301,12 +303,10 @@ fn outcome<T>(verdict: &Verdict<T>, status: u16) -> Outcome {
 }
 
 /// Returns what a request without an answer says about the health of the API.
-fn unanswered(error: &Error) -> Outcome {
-    match error {
-        Error::Transport {
-            was_sent: false, ..
-        } => Outcome::Unsent,
-        _ => Outcome::Failed,
+fn unanswered(broken: &Broken) -> Outcome {
+    match broken.was_sent {
+        true => Outcome::Failed,
+        false => Outcome::Unsent,
     }
 }
 
@@ -317,6 +317,8 @@ pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     fn outcome_of(verdict: &Verdict<()>, status: u16) -> Outcome {
@@ -324,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_off_or_never_left_is_told_from_what_may_have_been_read() {
+    fn what_was_put_off_is_told_from_what_may_have_been_read() {
         let api = || Error::decode("answer", "why");
         assert_eq!(
             outcome_of(&Verdict::Throttled(api()), 429),
@@ -335,14 +337,51 @@ mod tests {
         };
         assert_eq!(outcome_of(&Verdict::Fatal(large()), 200), Outcome::Read);
         assert_eq!(outcome_of(&Verdict::Fatal(large()), 400), Outcome::Answered);
-        let lost = |was_sent| Error::Transport {
-            reason: "why".into(),
-            was_sent,
-            source: None,
+    }
+
+    /// Answers each connection with these bytes and closes it; returns the address.
+    async fn answers(bytes: &'static [u8]) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(bytes).await;
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_connection_was_refused_has_not_left() {
+        let day = Duration::from_secs(86400);
+        let timeouts = crate::http::Timeouts {
+            connect: day,
+            read: day,
+            request: day,
+            max_answer: 1 << 20,
         };
-        assert_eq!(unanswered(&lost(false)), Outcome::Unsent);
-        assert_eq!(unanswered(&lost(true)), Outcome::Failed);
-        // Larger than is taken, or of a proxy: it may have been sent.
-        assert_eq!(unanswered(&large()), Outcome::Failed);
+        let progress = Arc::new(crate::port::NoProgress);
+        let transport = Transport::new(timeouts, crate::port::Endpoint::Data, progress).unwrap();
+        let no_tls = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+        for (scheme, bytes, outcome) in [
+            ("https", &no_tls[..], Outcome::Unsent),
+            (
+                "http",
+                b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+                Outcome::Failed,
+            ),
+        ] {
+            let request = Request {
+                method: reqwest::Method::GET,
+                url: format!("{scheme}://{}", answers(bytes).await)
+                    .parse()
+                    .unwrap(),
+                headers: reqwest::header::HeaderMap::new(),
+                body: bytes::Bytes::new(),
+            };
+            let lost = transport.send(request, None).await.unwrap_err();
+            assert_eq!(unanswered(&lost), outcome, "{lost:?}");
+        }
     }
 }

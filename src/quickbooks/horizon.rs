@@ -27,11 +27,12 @@ impl Horizon {
     pub(super) fn of(server: Option<DateTime<Utc>>, now: DateTime<Utc>, lag: TimeDelta) -> Self {
         let present = server.unwrap_or(now);
         if (present - now).abs() > MAX_DIFFERENCE {
+            let minutes = MAX_AHEAD.num_minutes();
             warn!(
                 phase = "extract",
                 event = "clocks_differ",
                 "QuickBooks says that it is {present}, and this machine says {now}: what counts as read is what the \
-                 clock of QuickBooks has reached, and this machine's within five minutes"
+                 clock of QuickBooks has reached, and this machine's within {minutes} minutes"
             );
         }
         Self {
@@ -51,8 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_counts_as_read_is_what_the_clock_of_quickbooks_has_reached_and_this_one_within_five_minutes()
-     {
+    fn what_counts_as_read_is_what_the_clock_of_quickbooks_has_reached_and_this_one_nearly() {
         let now: DateTime<Utc> = "2026-11-29T12:00:00Z".parse().unwrap();
         let (lag, day) = (TimeDelta::seconds(30), TimeDelta::days(1));
         let of = |server| Horizon::of(server, now, lag);

@@ -10,7 +10,8 @@ use crate::domain::Window;
 use crate::port::WindowContext;
 use crate::store::LedgerTime;
 
-/// The time for failures that were being committed when the rest of a window was looked up.
+/// The time for failures that were being committed when the rest of a window was looked up: that of `write_ledger.sql`
+/// and `write_part.sql`. It has nothing to do with how far a sync looks back.
 const WHILE_COMMITTED: TimeDelta = TimeDelta::minutes(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -116,6 +116,7 @@ fn broken(was_sent: bool, reason: &str) -> Broken {
             was_sent,
             source: None,
         },
+        was_sent,
         status: None,
         received: Bytes::new(),
     }

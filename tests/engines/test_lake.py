@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
+import fsspec
 import polars as pl
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from fsspec.implementations.dirfs import DirFileSystem
 from pyarrow import fs
 
 import qbo_rs
 import qbo_rs.lake
-from qbo_rs.lake._private import make_directory_of
+from qbo_rs.lake._private import make_directory, make_directory_of, make_file
 
 if TYPE_CHECKING:
     from own_database import Database
@@ -299,6 +301,36 @@ def test_no_other_user_can_read_what_is_written(tmp_path):
     made += [tmp_path / "lake", *(tmp_path / "lake").iterdir()]
     assert len(made) == 8
     assert {_mode(path) for path in made} == {0o700}
+
+
+def test_no_other_user_can_read_what_fsspec_writes_on_a_disk(tmp_path):
+    disk = fsspec.filesystem("file")
+    inner = DirFileSystem(str(tmp_path), disk)
+    before = os.umask(0o022)
+    try:
+        for name, system, folder in (
+            ("local", disk, str(tmp_path / "local")),
+            ("dir", inner, "dir"),
+            ("nested", DirFileSystem("nested/", inner), "/deep"),
+        ):
+            store = fs.PyFileSystem(fs.FSSpecHandler(system))
+            for within in (store, fs.SubTreeFileSystem(folder, store)):
+                place = "in" if within is not store else f"{folder}/out"
+                make_directory(within, place)
+                make_file(within, f"{place}/file")
+                with within.open_output_stream(f"{place}/file") as out:
+                    out.write(b"secret")
+            files = list((tmp_path / name).rglob("file"))
+            assert len(files) == 2
+            assert {path.read_bytes() for path in files} == {b"secret"}
+            assert {_mode(path) for path in files} == {0o600}
+            assert {_mode(path.parent) for path in files} == {0o700}
+    finally:
+        os.umask(before)
+    memory = fs.PyFileSystem(fs.FSSpecHandler(DirFileSystem("/there", fsspec.filesystem("memory"))))
+    make_directory(memory, "deep")
+    make_file(memory, "deep/file")
+    assert not Path("/there").exists()
 
 
 def _mode(path: Path) -> int:

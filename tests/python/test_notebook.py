@@ -347,16 +347,18 @@ def test_an_error_of_a_user_is_one_line_and_a_defect_is_not():
 
 def test_books_that_were_not_compared_are_not_said_to_disagree_or_to_agree():
     left = books(1)["accounts"][0] | {"unexplained": "0.10"}
-    (company,) = qbo_rs.BooksReport.from_dict({"books": [books(1) | {"accounts": [left]}]}).books
+    given = books(1) | {"accounts": [left], "verdict": "different"}
+    (company,) = qbo_rs.BooksReport.from_dict({"books": [given]}).books
     assert company.disagrees
-    assert "does not agree" in repr(company)
-    (cash,) = qbo_rs.BooksReport.from_dict({"books": [books(0) | {"unverified": ["cash basis"]}]}).books
+    assert "as of 2025-12-31: different;" in repr(company)
+    given = books(0) | {"unverified": ["cash basis"], "verdict": "unverified"}
+    (cash,) = qbo_rs.BooksReport.from_dict({"books": [given]}).books
     assert not cash.disagrees
-    assert "not verified" in repr(cash)
+    assert "as of 2025-12-31: unverified;" in repr(cash)
     assert "No account was compared." in cash._repr_html_()
-    alone = books(0) | {"unverified": ["cash basis"], "status": "reports_agree"}
+    alone = books(0) | {"unverified": ["cash basis"], "status": "reports_agree", "verdict": "fine"}
     report = qbo_rs.BooksReport.from_dict({"books": [alone]})
-    assert "the reports agree, records not compared" in repr(report.books[0])
+    assert "as of 2025-12-31: the reports agree;" in repr(report.books[0])
     assert not report.books[0].agrees
     assert not report.ok
 
@@ -400,7 +402,12 @@ def test_a_comparison_shows_the_verdict_of_the_core(outcome, word, sign):
     report = qbo_rs.BooksReport.from_dict({"books": [made]})
     counted = "" if word == "ok" else f", 1 {word}"
     assert repr(report) == f"<BooksReport {word}: 1 company{counted}>"
-    assert f">{sign}<" in report.books[0]._repr_html_().split("<table")[0]
+    (company,) = report.books
+    assert f" as of 2025-12-31: {word};" in repr(company)
+    assert company.disagrees == (outcome["verdict"] == "different")
+    head = company._repr_html_().split("<table")[0]
+    assert f">{sign}<" in head
+    assert word in head
     assert qbo_rs.BooksReport.from_dict(report.to_dict()) == report
 
 
@@ -415,12 +422,14 @@ def test_the_worst_books_come_first():
 
 def test_books_with_differences_of_known_causes_do_not_agree():
     named = books(1) | {"status": "ok", "unverified": [], "accounts": [], "parties": []}
-    (lost,) = qbo_rs.BooksReport.from_dict({"books": [named]}).books
-    assert not lost.agrees
-    assert "differs, each for a known cause" in repr(lost)
-    assert "differs, each for a known cause" in lost._repr_html_()
-    assert "✔" not in lost._repr_html_()
-    (even,) = qbo_rs.BooksReport.from_dict({"books": [named | {"transactions": []}]}).books
-    assert even.agrees
-    assert "2025-12-31: agrees;" in repr(even)
-    assert "✔" in even._repr_html_()
+    even = named | {"transactions": []}
+    # Without a verdict, those of an earlier version.
+    for pair in ([named, even], [named | {"verdict": "explained"}, even | {"verdict": "fine"}]):
+        (lost, same) = qbo_rs.BooksReport.from_dict({"books": pair}).books
+        assert not lost.agrees
+        assert "2025-12-31: explained;" in repr(lost)
+        assert "explained" in lost._repr_html_()
+        assert "✔" not in lost._repr_html_()
+        assert same.agrees
+        assert "2025-12-31: ok;" in repr(same)
+        assert "✔" in same._repr_html_()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pyarrow import fs
 
@@ -35,16 +36,26 @@ def make_directory_of(uri: str) -> None:
 def _on_disk(store: fs.FileSystem, path: str) -> Path | None:
     """Return the place on a disk of this machine; None in a store whose files have no mode."""
     while isinstance(store, fs.SubTreeFileSystem):
-        path = f"{store.base_path.rstrip('/')}/{path.lstrip('/')}"
+        path = _below(store.base_path, path)
         store = store.base_fs
-    if isinstance(store, fs.LocalFileSystem) or _is_local_by_fsspec(store):
+    if isinstance(store, fs.LocalFileSystem):
         return Path(path)
-    return None
-
-
-def _is_local_by_fsspec(store: fs.FileSystem) -> bool:
     handler = store.handler if isinstance(store, fs.PyFileSystem) else None
-    if not isinstance(handler, fs.FSSpecHandler):
-        return False
-    protocol = handler.fs.protocol
-    return "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+    return _on_disk_of_fsspec(handler.fs, path) if isinstance(handler, fs.FSSpecHandler) else None
+
+
+def _on_disk_of_fsspec(store: Any, path: str) -> Path | None:
+    protocols = _protocols(store)
+    while "dir" in protocols:
+        path = _below(store.path, path)
+        store = store.fs
+        protocols = _protocols(store)
+    return Path(path) if "file" in protocols else None
+
+
+def _protocols(store: Any) -> tuple[str, ...]:
+    return (store.protocol,) if isinstance(store.protocol, str) else tuple(store.protocol)
+
+
+def _below(folder: str, path: str) -> str:
+    return f"{folder.rstrip('/')}/{path.lstrip('/')}"

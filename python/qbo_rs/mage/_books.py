@@ -85,7 +85,7 @@ def tie_out_books() -> Block:
         problems = [problem for books in report.books for problem in _problems(books)]
         for problem in problems[:SHOWN]:
             call.log.write("error", f"not explained | sin explicar: {problem}", phase="load", event="books_differ")
-        if problems:
+        if not report.ok:
             raise QboError(
                 f"{len(problems)} not explained: "
                 + "; ".join(problems[:SHOWN])
@@ -118,6 +118,7 @@ def _verdict(books: CompanyBooks) -> str:
 
 
 def _problems(books: CompanyBooks) -> list[str]:
+    """Name what a report that is not ok could not compare or explain."""
     accounts = [f"account {it.account_id}: {it.unexplained}" for it in books.accounts if it.unexplained]
     parties = [f"{it.kind} {it.id}: {it.unexplained}" for it in books.parties if it.unexplained]
     unnamed = [f"{it.entity} {it.id} of {it.date}" for it in books.transactions if it.cause == "unexplained"]

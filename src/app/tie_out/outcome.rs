@@ -204,7 +204,6 @@ mod tests {
                 above = advice;
             }
             let words = match remedy(cause.name()) {
-                Remedy::Nothing if cause == Cause::ChangedAfterReport => "compare again",
                 Remedy::Nothing => "nothing",
                 Remedy::Sync => "`qbo-rs sync`",
                 Remedy::Repair => "`qbo-rs verify ENTITY --deep --repair`",

@@ -125,7 +125,7 @@ impl TokenEndpoint {
         let mut attempts = self.attempts();
         loop {
             attempts.start_next();
-            let (error, requested_wait) = match self.transport.send_or_part(request.clone()).await {
+            let (error, requested_wait) = match self.transport.send(request.clone(), None).await {
                 Ok(Response { status: 200, .. })
                 // The status says all, whatever its body is and whether it arrives.
                 | Err(Broken { status: Some(200), .. }) => return Ok(()),
@@ -167,7 +167,7 @@ impl TokenEndpoint {
         let mut was_answer_lost = false;
         loop {
             attempts.start_next();
-            let (error, requested_wait) = match self.transport.send_or_part(request.clone()).await {
+            let (error, requested_wait) = match self.transport.send(request.clone(), None).await {
                 Ok(response) => match self.read(&response, was_answer_lost)? {
                     Reading::Tokens(answer) => return Ok(answer),
                     Reading::Unusable { error, wait } => {
@@ -179,6 +179,7 @@ impl TokenEndpoint {
                     error,
                     status,
                     received,
+                    ..
                 }) => {
                     let answer = match status.is_some_and(is_success) {
                         true => TokenAnswer::read_part(&received),

@@ -9,7 +9,8 @@
 -- Two instants are compared to find out whether a window was found to lack records after a larger one
 -- was committed: so a window is committed at the begin of its transaction, and lacks records from the
 -- end on. A window of which only the end was read is no newer than what was known of the rest
--- (`known_at`), less a time for failures that were being committed then.
+-- (`known_at`), less a time for failures that were being committed then, which is the same in `write_part.sql` and in
+-- the simulated ledger (`WHILE_COMMITTED`).
 --
 -- A window of which parts are committed is no newer than its first part.
 --
