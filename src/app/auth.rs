@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 use tracing::warn;
 
-use super::App;
 use super::company::{
     CONNECTIONS, Company, authorizer, document_keys, key, reconnect, token_endpoint,
 };
+use super::{App, company_schema};
 use crate::config::{OAuthConfig, QboConfig, StoreLocation};
 use crate::domain::ConnectionState;
 use crate::error::{Error, Result};
@@ -347,6 +347,7 @@ impl App {
             ));
         }
         authorizer.forget().await?;
+        company_schema::forget(&self.settings, &realm_id).await;
         Ok(realm_id)
     }
 

@@ -3,6 +3,7 @@
 use tracing::warn;
 
 use super::App;
+use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::postgres::{DEFAULT_SCHEMA, Db};
 use crate::store::Schemas;
@@ -15,6 +16,29 @@ pub(super) async fn give_back(schemas: &Schemas, realm_id: &str, schema: &str) {
             phase = "load",
             event = "schema_not_given_back",
             "the schema {schema} is kept for company {realm_id}, which QuickBooks refuses: {error}"
+        );
+    }
+}
+
+/// Gives back what a company that is forgotten has in the database of the settings, if they name one: schemas without a
+/// record, and syncs that have failed. Its records stay.
+pub(super) async fn forget(settings: &Settings, realm_id: &str) {
+    let Ok(postgres) = settings.postgres() else {
+        return;
+    };
+    let forgotten = async {
+        let db = Db::open(&postgres, 1).await?;
+        match db.has_table("qbo", "sync_state").await? {
+            true => Schemas::new(db).forget(realm_id).await,
+            false => Ok(()),
+        }
+    };
+    if let Err(error) = forgotten.await {
+        // The connection is forgotten, which is what was asked for.
+        warn!(
+            phase = "load",
+            event = "company_not_forgotten",
+            "the syncs of company {realm_id} stay in the database: {error}"
         );
     }
 }

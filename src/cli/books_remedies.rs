@@ -9,8 +9,11 @@ use crate::domain::cause::{Remedy, remedy};
 use crate::domain::find_entity;
 use crate::language::say;
 
-/// The cause whose record a sync may not bring, because its row was lost and QuickBooks has not changed it since.
-const NOT_LANDED: &str = "not_landed";
+/// The cause of records that are in the tables as QuickBooks has them.
+const NOT_POSTED: &str = "not_posted";
+
+/// All days: a comparison knows the days of transactions, and not those on which records were changed last.
+const WHOLE: &str = "--start 2000-01-01 --end now --chunk year";
 
 /// Flags that a command of the same company needs, each with a blank before it.
 #[derive(Debug, Default)]
@@ -40,12 +43,11 @@ pub(super) fn remedies(books: &CompanyBooks, flags: &Flags, again: &str) -> Stri
     if !syncs.is_empty() {
         line(&syncs.join(", "), &format!("qbo-rs sync{}", flags.company));
     }
-    if syncs.contains(&NOT_LANDED) {
-        let lost = entities(books, |cause| cause == NOT_LANDED);
-        if !lost.is_empty() {
-            let command = repair(&lost, flags);
-            line(&say!("{cause}, if it stays", cause = NOT_LANDED), &command);
-        }
+    // A sync does not see a row that was lost, or changed by hand, and that QuickBooks has not changed since.
+    let may_stay = |cause: &str| remedy(cause) == Remedy::Sync && cause != NOT_POSTED;
+    let stale = entities(books, may_stay);
+    if !stale.is_empty() {
+        line(&say!("what a sync leaves of these"), &repair(&stale, flags));
     }
     let repairs = causes(books, Remedy::Repair);
     let wrong = entities(books, |cause| remedy(cause) == Remedy::Repair);
@@ -75,7 +77,7 @@ pub(super) fn remedies(books: &CompanyBooks, flags: &Flags, again: &str) -> Stri
 
 fn repair(entities: &str, flags: &Flags) -> String {
     let flags = flags.of_verify();
-    format!("qbo-rs verify {entities} --deep --repair{flags}")
+    format!("qbo-rs verify {entities} {WHOLE} --deep --repair{flags}")
 }
 
 /// Returns the causes with a remedy, of transactions, accounts and parties.
@@ -149,8 +151,8 @@ mod tests {
             remedies(&found, &flags, "qbo-rs verify --books"),
             "what ends these differences:\n  \
              not_landed, void: qbo-rs sync --env-file .env\n  \
-             not_landed, if it stays: qbo-rs verify invoices --deep --repair --schema books --env-file .env\n  \
-             amount, other_account: qbo-rs verify bills,journal_entries --deep --repair --schema books --env-file .env\n\
+             what a sync leaves of these: qbo-rs verify invoices,payments --start 2000-01-01 --end now --chunk year --deep --repair --schema books --env-file .env\n  \
+             amount, other_account: qbo-rs verify bills,journal_entries --start 2000-01-01 --end now --chunk year --deep --repair --schema books --env-file .env\n\
              then compare again: qbo-rs verify --books\n"
         );
     }

@@ -103,6 +103,7 @@ const NO_SENTENCES: &[&str] = &[
     "[qbo_rs ledger 1, schema",
     "coalesce(({record} #>> '{MetaData,LastUpdatedTime}')::timestamptz, ingested_at_utc) + interval '1 second'",
     "coalesce(jsonb_path_query_first({payload}, 'strict $.* ? (exists (@.Id))', '{{}}', true), {payload})",
+    "--start 2000-01-01 --end now --chunk year",
     "at path",
     "is not in",
     "complete -c qbo-rs -n '__fish_seen_subcommand_from {name}' -f -a '{names}'",
@@ -145,7 +146,7 @@ const NO_SENTENCES: &[&str] = &[
     "qbo-rs reports",
     "qbo-rs load {}{}",
     "qbo-rs verify {entity} --start {start} --end {end}{deep} --repair{flag}",
-    "qbo-rs verify {entities} --deep --repair{flags}",
+    "qbo-rs verify {entities} {WHOLE} --deep --repair{flags}",
     "{about} of company {realm_id}: {text}.",
 ];
 

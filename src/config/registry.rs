@@ -132,7 +132,7 @@ pub const SETTINGS: &[SettingSpec] = &[
     setting(
         "QBO_RETRY_FOR_S",
         Some("600"),
-        "Seconds for which a failing request is retried, and for which a run waits for an API \
+        "Seconds for which a failing request is retried, five times at most, and for which a run waits for an API \
          that does not answer",
     ),
     setting(

@@ -29,6 +29,12 @@ DELETE FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2 AND NOT "
     ")"
 );
 
+/// Removes the states of syncs into schemas that a company does not have: no sync would ever end them.
+pub(crate) const FORGET_UNBOUND: &str = "
+DELETE FROM qbo.sync_state AS state WHERE realm_id = $1 AND NOT EXISTS (
+    SELECT FROM qbo.schema_realms AS bound
+    WHERE bound.schema_name = state.schema_name AND bound.realm_id = state.realm_id)";
+
 const BOUND: &str = "
 SELECT bound.schema_name FROM qbo.schema_realms AS bound
 WHERE bound.realm_id = $1
@@ -109,6 +115,17 @@ impl Schemas {
             .change(GIVE_BACK, params![schema, realm_id])
             .await?;
         transaction.commit().await.map_err(database_error)
+    }
+
+    /// Gives back the schemas in which no record of a company was stored, and forgets its syncs into them.
+    pub(crate) async fn forget(&self, realm_id: &str) -> Result<()> {
+        let select = "SELECT schema_name FROM qbo.schema_realms WHERE realm_id = $1";
+        for row in self.0.rows(select, params![realm_id]).await? {
+            let schema: String = row.column("schema_name")?;
+            self.give_back(realm_id, &schema).await?;
+        }
+        let forgotten = self.0.execute(FORGET_UNBOUND, params![realm_id]).await;
+        forgotten.map(drop)
     }
 
     /// Returns the company that a schema is bound to, if it is bound.

@@ -120,6 +120,10 @@ async fn a_mistyped_company_keeps_raw_from_no_other_one() {
         let report = app.sync(&sync).await.unwrap();
         assert!(report.is_ok(), "{report:?}");
         assert_eq!(report.accounts[0].schema, "raw");
+        // Nothing tells of the wrong one any more, once it is forgotten.
+        wrong.forget(true).await.unwrap();
+        let left = "SELECT count(*) FROM qbo.sync_state WHERE realm_id = '123'";
+        assert_eq!(database.number(left).await, 0);
         // What has records is kept, whatever QuickBooks answers later.
         sandbox
             .control("fault", r#"{"fault": "forbidden", "times": 0}"#)

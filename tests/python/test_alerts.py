@@ -173,7 +173,7 @@ def test_books_and_comparisons_that_differ_are_alerts(serve, run, database, rece
     until(lambda: told(database, "webhook") == {"books": True, "verify": True})
     texts = {alert["kind"]: alert["text"] for body in receiver.bodies for alert in body["alerts"]}
     assert "as of 2025-12-31 (cash) do not agree" in texts["books"]
-    assert "verify of items" in texts["verify"]
+    assert "`qbo-rs verify` of items" in texts["verify"]
     # A comparison that finds nothing any more ends it.
     assert run(*verify, "--repair", QBO_TOKEN_STORE="postgres").returncode == 0
     assert database.query("SELECT status FROM qbo.verifications") == [("ok",)]

@@ -14,7 +14,7 @@ use crate::postgres::{
     table_name,
 };
 
-use crate::store::schema_has_rows;
+use crate::store::{FORGET_UNBOUND, schema_has_rows};
 
 const RAW_TABLE: &str = include_str!("sql/raw_table.sql");
 
@@ -351,18 +351,6 @@ async fn company_of(client: &(impl GenericClient + Sync), schema: &str) -> Resul
     rows.first().map(|row| row.column("realm_id")).transpose()
 }
 
-/// Removes what a company has failed to sync into schemas that it has no more: nothing would ever end it.
-async fn forget_schemas_of_others(
-    client: &(impl GenericClient + Sync),
-    realm_id: &str,
-) -> Result<()> {
-    let forget = "
-        DELETE FROM qbo.sync_state AS state WHERE realm_id = $1 AND NOT EXISTS (
-            SELECT FROM qbo.schema_realms AS bound
-            WHERE bound.schema_name = state.schema_name AND bound.realm_id = state.realm_id)";
-    client.change(forget, params![realm_id]).await.map(drop)
-}
-
 /// Binds a schema to its company at the first load. Another company is refused, because the ids of
 /// two companies collide; false if the schema seemed to be free and is another's by now.
 async fn bind_company(
@@ -379,7 +367,8 @@ async fn bind_company(
         INSERT INTO qbo.schema_realms (schema_name, realm_id) VALUES ($1, $2)
         ON CONFLICT DO NOTHING";
     if client.change(insert, params![schema, realm_id]).await? > 0 {
-        forget_schemas_of_others(client, realm_id).await?;
+        // What it has failed to sync into a schema that it had before.
+        client.change(FORGET_UNBOUND, params![realm_id]).await?;
     }
     let bound = company_of(client, schema).await?;
     let bound = bound.unwrap_or_else(|| realm_id.to_owned());
