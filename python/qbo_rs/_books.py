@@ -194,7 +194,7 @@ class CompanyBooks:
     """``ok``: every account agrees, or every difference has a named cause. ``reports_agree``: on cash basis, no report
     contradicts another, and nothing of the records was compared."""
     verdict: BooksVerdict | None = None
-    """What ``status``, the status page and alerts make of it; None in a report of an earlier version."""
+    """The verdict, as ``status``, the status page and alerts show it; None in a report of an earlier version."""
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> CompanyBooks:

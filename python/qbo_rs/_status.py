@@ -301,7 +301,7 @@ class TieOut:
     causes: Mapping[str, int] = field(default_factory=dict, hash=False)
     """The transactions that differed, by cause; ``unexplained`` for those without one."""
     verdict: BooksVerdict | None = None
-    """What it says about the books; None in a report of an earlier version."""
+    """The verdict on the books; None in a report of an earlier version."""
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> TieOut:
