@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -154,8 +156,12 @@ impl FaultRule {
         } else {
             from_pairs(text)?
         };
-        let rule: Self = serde_json::from_str(&json)
-            .map_err(|error| FaultError(format!("not a fault: {error}")))?;
+        let not_one = |error| FaultError(format!("not a fault: {error}"));
+        let members: Value = serde_json::from_str(&json).map_err(not_one)?;
+        if let Some(Value::String(name)) = members.get("fault") {
+            known(name)?;
+        }
+        let rule: Self = serde_json::from_value(members).map_err(not_one)?;
         rule.check()?;
         Ok(rule)
     }
@@ -220,6 +226,22 @@ impl FaultRule {
             None => 1,
         }
     }
+}
+
+/// Refuses a name that no fault has.
+fn known(name: &str) -> Result<(), FaultError> {
+    let Err(error) =
+        FaultKind::deserialize(name.into_deserializer() as StrDeserializer<'_, ValueError>)
+    else {
+        return Ok(());
+    };
+    let text = error.to_string();
+    // serde lists the names: "unknown variant `x`, expected one of `a`, `b`".
+    let (_, names) = text.split_once("expected one of ").unwrap_or_default();
+    let names = names.replace('`', "");
+    Err(FaultError(format!(
+        "there is no fault '{name}'; there are {names}"
+    )))
 }
 
 /// Converts the short form, as in `throttle,nth=3,format=json`, to JSON. Values that are not JSON
