@@ -156,12 +156,18 @@ impl FaultRule {
         } else {
             from_pairs(text)?
         };
-        let not_one = |error| FaultError(format!("not a fault: {error}"));
-        let members: Value = serde_json::from_str(&json).map_err(not_one)?;
-        if let Some(Value::String(name)) = members.get("fault") {
+        if let Ok(Value::Object(members)) = serde_json::from_str(&json)
+            && let Some(Value::String(name)) = members.get("fault")
+        {
             known(name)?;
         }
-        let rule: Self = serde_json::from_value(members).map_err(not_one)?;
+        // Not from those members: the records of a change keep their text.
+        let rule: Self = serde_json::from_str(&json).map_err(|error| {
+            let text = error.to_string();
+            // The short form has no lines.
+            let reason = text.split(" at line ").next().unwrap_or(&text);
+            FaultError(format!("not a fault: {reason}"))
+        })?;
         rule.check()?;
         Ok(rule)
     }
@@ -344,5 +350,23 @@ mod tests {
                 .to_string()
                 .contains("'once'")
         );
+    }
+
+    #[test]
+    fn an_unknown_fault_gets_the_names_of_all() {
+        for text in ["thrott", r#"{"fault": "thrott"}"#] {
+            let error = FaultRule::parse(text).unwrap_err().to_string();
+            assert!(
+                error.starts_with("there is no fault 'thrott'; there are throttle, error, "),
+                "{error}"
+            );
+            assert!(!error.contains(" at line "), "{error}");
+        }
+        let error = FaultRule::parse("throttle,nht=2").unwrap_err().to_string();
+        assert!(
+            error.starts_with("not a fault: unknown field `nht`"),
+            "{error}"
+        );
+        assert!(!error.contains(" at line "), "{error}");
     }
 }
