@@ -109,6 +109,7 @@ const NO_SENTENCES: &[&str] = &[
     "-h {host} -p {port}",
     "there is no fault '",
     "at line",
+    "qbo-rs check --env-file {name}",
     "expected one of",
     "cannot connect to Postgres",
     "entity code [realm]",
