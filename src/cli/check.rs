@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::env_file::EnvFile;
+use super::command_line::with_env_file;
+use super::env_file::{EnvFile, not_read};
 use super::exit::{ExitCode, Outcome};
 use super::output::Printer;
 use super::signals::block_on;
@@ -21,12 +22,30 @@ pub(super) fn run(
     printer: Printer,
 ) -> Outcome {
     let request = request.unknown_variables(unknown(env_file.all_names()));
-    let report = block_on(app.check(&request))?;
+    let mut report = block_on(app.check(&request))?;
+    if let Some(name) = env_file.unread() {
+        name_unread(&mut report.lines, name);
+    }
     printer.print(&report, || describe(&report, table_columns()))?;
     Ok(match report.is_ok() {
         true => ExitCode::Done,
         false => ExitCode::Refused,
     })
+}
+
+/// Names a file that is here and is not read, where settings are missing that it may have.
+fn name_unread(lines: &mut [CheckLine], name: &str) {
+    let lacks = |line: &&mut CheckLine| {
+        let sets = line
+            .fix
+            .as_deref()
+            .is_some_and(|fix| fix.starts_with("export "));
+        sets && (line.text.contains("not set") || line.status == CheckStatus::Skipped)
+    };
+    for line in lines.iter_mut().filter(lacks) {
+        line.text = format!("{}; {}", line.text, not_read(name));
+        line.fix = Some(format!("qbo-rs check --env-file {name}"));
+    }
 }
 
 /// Returns the variables that look like settings and are none.
@@ -57,7 +76,7 @@ fn describe(report: &CheckReport, columns: usize) -> String {
         out.push_str(&hanging(&format!("{mark} {name:width$}  "), &text, columns));
         if let Some(fix) = &line.fix {
             // It is there to be copied.
-            let _ = writeln!(out, "    -> {}", translated(fix));
+            let _ = writeln!(out, "    -> {}", with_env_file(&translated(fix)));
         }
     }
     let mut skipped: Vec<(&str, Vec<String>)> = Vec::new();
@@ -127,5 +146,41 @@ mod tests {
         ];
         let found = unknown(names.into_iter().map(str::to_owned));
         assert_eq!(found, ["PG_PASSWROD", "QBO_RELAM_ID"]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_read_is_named_where_settings_are_missing() {
+        let line = |name, status, text: &str, fix: &str| CheckLine {
+            name,
+            status,
+            text: text.to_owned(),
+            fix: Some(fix.to_owned()),
+        };
+        let mut lines = [
+            line(
+                "keys",
+                CheckStatus::Failed,
+                "QBO_CLIENT_ID: not set",
+                "export QBO_CLIENT_ID=...",
+            ),
+            line(
+                "database",
+                CheckStatus::Skipped,
+                "no database is configured",
+                "export DATABASE_URL=...",
+            ),
+            line(
+                "company",
+                CheckStatus::Failed,
+                "not connected",
+                "qbo-rs auth login",
+            ),
+        ];
+        name_unread(&mut lines, ".env");
+        let fixes = lines.each_ref().map(|line| line.fix.as_deref().unwrap());
+        let named = "qbo-rs check --env-file .env";
+        assert_eq!(fixes, [named, named, "qbo-rs auth login"]);
+        let text = "QBO_CLIENT_ID: not set; .env is here and is not read: add --env-file .env";
+        assert_eq!(lines[0].text, text);
     }
 }

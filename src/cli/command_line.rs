@@ -1,5 +1,8 @@
 //! The command line of this call, for texts that say how to go on.
 
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
 use super::words::shell_quote;
 use crate::domain::Window;
 use crate::domain::instant::format_instant;
@@ -128,6 +131,56 @@ fn fixed(flags: &[String], range: Window) -> Vec<String> {
     }
 }
 
+/// The flag of this call that names the file of the settings, with a blank before it.
+static GIVEN: OnceLock<String> = OnceLock::new();
+/// Commands that read no settings.
+const WITHOUT_SETTINGS: [&str; 6] = ["entities", "help", "completion", "demo", "sandbox", "mage"];
+
+/// Keeps the flag for the commands that texts advise.
+pub(super) fn keep_env_file(flag: String) {
+    let _ = GIVEN.set(flag);
+}
+
+/// Adds the flag that names the file of the settings to the commands that a text advises, so that they find the same
+/// settings.
+pub(super) fn with_env_file(text: &str) -> Cow<'_, str> {
+    match GIVEN.get() {
+        Some(flag) if !flag.is_empty() => Cow::Owned(with_flag(text, flag)),
+        _ => Cow::Borrowed(text),
+    }
+}
+
+/// Adds a flag to each command between backticks, and to a text that is a command, before its comment.
+fn with_flag(text: &str, flag: &str) -> String {
+    let takes_it = |command: &str| {
+        let verb = command
+            .split_once("qbo-rs ")
+            .and_then(|(_, rest)| rest.split_whitespace().next());
+        verb.is_some_and(|verb| !verb.starts_with('-') && !WITHOUT_SETTINGS.contains(&verb))
+            && !command.contains(ENV_FILE)
+    };
+    if !text.contains('`') {
+        let (command, comment) = match text.find("   # ") {
+            Some(at) => text.split_at(at),
+            None => (text, ""),
+        };
+        let is_command = command
+            .rsplit(": ")
+            .next()
+            .is_some_and(|last| last.starts_with("qbo-rs "));
+        return match is_command && takes_it(command) {
+            true => [command, flag, comment].concat(),
+            false => text.to_owned(),
+        };
+    }
+    let parts = text.split('`').enumerate();
+    let parts = parts.map(|(at, part)| match at % 2 == 1 && takes_it(part) {
+        true => [part, flag].concat(),
+        false => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("`")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,5 +273,35 @@ mod tests {
             resumed(&["qbo-rs", "load", "my landing"]),
             "qbo-rs load 'my landing'"
         );
+    }
+
+    #[test]
+    fn advised_commands_find_the_same_settings() {
+        let flag = " --env-file .env";
+        for (text, expected) in [
+            (
+                "load it, with `qbo-rs sync` or `qbo-rs backfill items`",
+                "load it, with `qbo-rs sync --env-file .env` or `qbo-rs backfill items --env-file .env`",
+            ),
+            (
+                "`QBO_REALM_ID=9 qbo-rs auth forget` removes it",
+                "`QBO_REALM_ID=9 qbo-rs auth forget --env-file .env` removes it",
+            ),
+            (
+                "if it is right: qbo-rs auth login",
+                "if it is right: qbo-rs auth login --env-file .env",
+            ),
+            ("qbo-rs sync --env-file x", "qbo-rs sync --env-file x"),
+            (
+                "`qbo-rs entities` lists them",
+                "`qbo-rs entities` lists them",
+            ),
+            (
+                "export A=...   # else: qbo-rs check",
+                "export A=...   # else: qbo-rs check",
+            ),
+        ] {
+            assert_eq!(super::with_flag(text, flag), expected);
+        }
     }
 }

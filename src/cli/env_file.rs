@@ -25,6 +25,11 @@ pub(super) struct EnvFile {
     others: Vec<String>,
 }
 
+/// Says that a file is here and was not asked for.
+pub(super) fn not_read(name: &str) -> String {
+    format!("{name} is here and is not read: add --env-file {name}")
+}
+
 impl EnvFile {
     /// Reads the file of the flag, else that of `QBO_ENV_FILE`, else none. Of its lines, only those
     /// that are settings count.
@@ -105,17 +110,19 @@ impl EnvFile {
                             into the environment, or into a file, and its path into QBO_ENV_FILE";
                 Error::config(setting, format!("{reason}; {hint}"))
             }
-            Error::Config { setting, reason }
-                if reason.starts_with("not set")
-                    && self.path.is_none()
-                    && Path::new(USUAL_NAME).is_file() =>
-            {
-                let hint =
-                    format!("{USUAL_NAME} is here and is not read: add --env-file {USUAL_NAME}");
-                Error::config(setting, format!("{reason}; {hint}"))
+            Error::Config { setting, reason } if reason.starts_with("not set") => {
+                match self.unread() {
+                    Some(name) => Error::config(setting, format!("{reason}; {}", not_read(name))),
+                    None => Error::config(setting, reason),
+                }
             }
             other => other,
         }
+    }
+
+    /// Returns the usual file, if it is here and nobody has named one.
+    pub(super) fn unread(&self) -> Option<&'static str> {
+        (self.path.is_none() && Path::new(USUAL_NAME).is_file()).then_some(USUAL_NAME)
     }
 
     /// Warns of a file that other users may read or write: who may write it chooses where tokens go.

@@ -9,6 +9,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use serde_json::{Value, json};
 
+use super::command_line::with_env_file;
 use super::early::Early;
 use super::exit::ExitCode;
 use super::misread_number::misread_number;
@@ -97,6 +98,7 @@ pub(super) fn print(text: &str) {
 pub(super) fn lines(text: &str, language: Language) -> Vec<String> {
     let text = without_numbers_of_errors(text);
     let text = translated_into(language, &text);
+    let text = with_env_file(&text);
     let parts = Parts::of(&text);
     let parts = [parts.what].into_iter().chain(parts.more);
     parts.map(|part| one_line(part).into_owned()).collect()

@@ -9,6 +9,7 @@ use super::args::Arguments;
 use super::language::in_language;
 use super::output;
 use super::pages::page_of;
+use super::wrap::{columns, hanging};
 use crate::config::SETTINGS;
 use crate::domain::closest;
 use crate::error::{Error, Result};
@@ -115,13 +116,16 @@ fn name_of(command: &Command) -> String {
     command.get_name().to_owned()
 }
 
+/// The most columns of a list of flags.
+const MAX_COLUMNS: usize = 100;
+
 /// Prints the flags that the help of commands leaves out: those of the subcommand that the arguments
 /// name, and those that all share.
 pub(super) fn print_settings(args: &[OsString]) {
     for page in settings_pages(args, None) {
         output::styled(&page);
     }
-    output::text(&secrets());
+    output::text(&secrets(columns().min(MAX_COLUMNS)));
 }
 
 /// Returns the pages of [`print_settings`], as wide as the terminal if no width is given.
@@ -151,7 +155,7 @@ fn own_arguments(command: &Command, is_left_out: fn(&Arg) -> bool) -> Vec<Arg> {
 fn list(arguments: Vec<Arg>, width: Option<usize>) -> StyledStr {
     let command = match width {
         Some(width) => Command::new("settings").term_width(width),
-        None => Command::new("settings").max_term_width(100),
+        None => Command::new("settings").max_term_width(MAX_COLUMNS),
     };
     command
         .disable_help_flag(true)
@@ -162,14 +166,14 @@ fn list(arguments: Vec<Arg>, width: Option<usize>) -> StyledStr {
 }
 
 /// Returns the settings that have no flag.
-fn secrets() -> String {
+fn secrets(columns: usize) -> String {
+    let indent = " ".repeat(10);
     let mut text = say!("Secrets, only as environment variables:") + "\n";
     for spec in SETTINGS.iter().filter(|spec| spec.is_secret) {
         text.push_str("  ");
         text.push_str(spec.name);
-        text.push_str("\n          ");
-        text.push_str(&translated(spec.help));
         text.push('\n');
+        text.push_str(&hanging(&indent, &translated(spec.help), columns));
     }
     let docs = say!(
         "Docs: {address}",
@@ -216,7 +220,12 @@ mod tests {
             .iter()
             .map(ToString::to_string)
             .collect();
-        let all = pages.clone() + &secrets();
+        let secrets = secrets(80);
+        assert!(
+            secrets.lines().all(|line| line.chars().count() <= 80),
+            "{secrets}"
+        );
+        let all = pages.clone() + &secrets;
         for spec in SETTINGS {
             assert!(all.contains(spec.name), "{}", spec.name);
             let flag = format!("--{} ", spec.keyword().replace('_', "-"));

@@ -10,6 +10,7 @@ use clap::{Command, CommandFactory};
 use super::args::Arguments;
 use super::language::in_language;
 use super::language_sources::templates;
+use crate::config::SETTINGS;
 use crate::language::{Language, Template, entries, translated_into};
 
 /// Texts of clap, and of settings, that no literal of ours holds.
@@ -61,6 +62,12 @@ const OF_SYSTEM: &[&str] = &[
     "error connecting to server",
     "database \"{name}\" does not exist",
     "failed to lookup address information",
+    "permission denied for database {name}",
+    "permission denied for schema {name}",
+    "permission denied for sequence {name}",
+    "permission denied for table {name}",
+    "permission denied for view {name}",
+    "must be owner of table {name}",
     "password authentication failed for user \"{name}\"",
     "role \"{name}\" does not exist",
     "connection closed before message completed",
@@ -82,6 +89,16 @@ const OF_SYSTEM: &[&str] = &[
     "unexpected end of file",
 ];
 
+/// Folders and files of the sandbox whose texts people read in a terminal.
+const OF_SANDBOX: &[&str] = &[
+    "assumption",
+    "clock",
+    "company/plant",
+    "control",
+    "faults",
+    "lib",
+];
+
 /// Literals that look like sentences and are none of ours, or are no sentences: words of other
 /// libraries and of QuickBooks by which an error is recognised, SQL, lists of names.
 const NO_SENTENCES: &[&str] = &[
@@ -90,7 +107,20 @@ const NO_SENTENCES: &[&str] = &[
     "(SQLSTATE {s})",
     "(os error",
     "-h {host} -p {port}",
-    "not a fault: unknown variant `",
+    "there is no fault '",
+    "at line",
+    "qbo-rs check --env-file {name}",
+    "expected one of",
+    "cannot connect to Postgres",
+    "entity code [realm]",
+    "entity id [at] [realm]",
+    "entity id blemish [realm]",
+    "entity id record at [realm]",
+    "entity loser winner [at] [realm]",
+    "entity record [realm]",
+    "id withdrawn [realm]",
+    "name answer [realm]",
+    "name value",
     "there is no command '",
     "attempts in",
     "no answer within",
@@ -204,8 +234,27 @@ pub(super) fn english_left(text: &str) -> Option<&'static str> {
         .find(|words| text.contains(words))
 }
 
+/// Returns the texts with which the sandbox refuses a flag, an assumption, a fault or a command.
+fn of_sandbox_folder() -> BTreeMap<String, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sandbox/src");
+    let mut found = templates(&folder);
+    found.retain(|text, file| {
+        let is_read = OF_SANDBOX.iter().any(|read| {
+            let rest = file.strip_prefix(read);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        });
+        // An assumption cites what it is about; it is listed in JSON alone.
+        is_read && !text.contains("(qbo-facts ") && !text.contains("(reports.md ")
+    });
+    assert!(found.len() > 20, "this test has gone blind");
+    found
+}
+
 fn needed() -> BTreeMap<String, String> {
     let mut needed = templates(&source_folder());
+    needed.extend(of_sandbox_folder());
+    let of_settings = SETTINGS.iter().flat_map(|setting| setting.help.lines());
+    needed.extend(of_settings.map(|text| (text.trim().to_owned(), "config/registry".to_owned())));
     let of_sandbox = qbo_sandbox::control_descriptions();
     needed.extend(of_sandbox.map(|text| (text.to_owned(), "its sandbox".to_owned())));
     for text in NO_SENTENCES {

@@ -71,7 +71,7 @@ use std::sync::Arc;
 use clap::FromArgMatches;
 
 use self::args::{Arguments, Command, DatabaseCommand, DemoArguments};
-use self::command_line::CommandLine;
+use self::command_line::{CommandLine, keep_env_file};
 use self::early::Early;
 use self::env_file::EnvFile;
 use self::exit::{ExitCode, Failure, Outcome};
@@ -129,7 +129,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
         None => Arc::new(Heartbeat::new(arguments.command.phase(), cap)),
     };
     let words = line.iter().map(|word| word.to_string_lossy().into_owned());
-    let tally = Arc::new(Tally::new(progress, CommandLine::new(words)));
+    let words = CommandLine::new(words);
+    keep_env_file(words.env_file_flag());
+    let tally = Arc::new(Tally::new(progress, words));
     env_file.warn_if_shared();
     let ended = execute(&line, arguments, &env_file, &tally);
     let ended = match (ended, output::written()) {

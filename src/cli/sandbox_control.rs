@@ -81,7 +81,7 @@ fn mistaken(reason: &str) -> Option<&str> {
         rest.split(end).next()
     };
     let command = quoted("there is no command '", '\'');
-    command.or_else(|| quoted("not a fault: unknown variant `", '`'))
+    command.or_else(|| quoted("there is no fault '", '\''))
 }
 
 /// Reads an answer.

@@ -131,11 +131,24 @@ pub(super) fn detach(line: &[OsString], printer: Printer) -> Outcome {
     let mut words = String::new();
     errors.rewind().map_err(failed)?;
     errors.read_to_string(&mut words).map_err(failed)?;
-    let words = words
-        .trim()
-        .trim_start_matches("error: sandbox: ")
-        .to_owned();
-    Err(Error::config("sandbox", words).into())
+    Err(Error::config("sandbox", reason_in(&words)).into())
+}
+
+/// Returns the reason in the lines that a simulator has printed, with its parts as errors have them.
+fn reason_in(lines: &str) -> String {
+    let mut reason = String::new();
+    for line in lines.trim().lines() {
+        let words = line.trim_start();
+        match line.len() - words.len() {
+            _ if reason.is_empty() => {}
+            // What helps has a line of its own.
+            2 => reason.push_str("; "),
+            _ => reason.push(' '),
+        }
+        reason.push_str(words);
+    }
+    let begin = "error: sandbox: ";
+    reason.strip_prefix(begin).unwrap_or(&reason).to_owned()
 }
 
 /// Returns name and value of a line `export NAME=VALUE`, with the value as the shell reads it.
@@ -180,4 +193,17 @@ fn repeated(line: &[OsString]) -> Result<Command> {
             .filter(|argument| *argument != "--detach"),
     );
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_parts_of_a_reason_stay_apart() {
+        let printed = "error: sandbox: cannot listen on 127.0.0.1:8911: Address already in\n       use\n  --port 0 takes a\n    free port\n";
+        assert_eq!(
+            super::reason_in(printed),
+            "cannot listen on 127.0.0.1:8911: Address already in use; --port 0 takes a free port"
+        );
+        assert_eq!(super::reason_in(""), "");
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use tracing::error;
 
+use super::command_line::with_env_file;
 use super::error_text;
 use super::failures::{Failure, failed_for, failures_of_runs};
 use super::logging::{ADVICE, LAST_LINES, is_json, language};
@@ -298,7 +299,7 @@ impl Shortfall {
             phase = self.phase,
             event = "rest_shown_by",
             "{}",
-            translated_into(language(), &self.rest)
+            with_env_file(&translated_into(language(), &self.rest))
         );
     }
 

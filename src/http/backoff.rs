@@ -130,7 +130,7 @@ impl Attempts {
                     wait_ms = wait.as_millis() as u64,
                     intuit_tid = error.trace_id().unwrap_or_default(),
                     "{error}; trying again in {:.1} s",
-                    wait.as_secs_f64()
+                    up_to_tenths(wait)
                 );
                 sleep(wait).await;
                 Ok(())
@@ -164,6 +164,11 @@ pub(crate) fn parse_retry_after(value: &str, now: DateTime<Utc>) -> Option<Durat
         }
     };
     Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// Returns seconds rounded up to tenths: a wait is never shown as none.
+fn up_to_tenths(wait: Duration) -> f64 {
+    (wait.as_secs_f64() * 10.0).ceil() / 10.0
 }
 
 #[cfg(test)]
@@ -243,5 +248,11 @@ mod tests {
             parse_retry_after(&u64::MAX.to_string(), now),
             Some(MAX_RETRY_AFTER)
         );
+    }
+
+    #[test]
+    fn a_short_wait_is_not_shown_as_none() {
+        let shown = |ms| format!("{:.1}", super::up_to_tenths(Duration::from_millis(ms)));
+        assert_eq!([4, 100, 1230].map(shown), ["0.1", "0.1", "1.3"]);
     }
 }

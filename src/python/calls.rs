@@ -76,6 +76,7 @@ impl Call {
     pub(super) fn parse(text: &str) -> Result<Self> {
         let mut call = value(text)?;
         resolve_range(&mut call)?;
+        resolve_days(&mut call)?;
         let mut verbs = call["verb"].as_object().into_iter().flatten();
         let names_schema = verbs.any(|(_, arguments)| arguments.get("schema").is_some());
         let call: CallJson = typed(call)?;
@@ -229,6 +230,30 @@ fn resolve_range(call: &mut Value) -> Result<()> {
         let bounds = (RangeBound::new("start", start), RangeBound::new("end", end));
         let window = calendar(zone).range(bounds.0, bounds.1)?;
         *range = json!({"start": format_instant(window.start), "end": format_instant(window.end)});
+    }
+    Ok(())
+}
+
+/// Replaces the days of the verbs about QuickBooks's reports, such as `2025-12` or `yesterday`, by those that they
+/// mean now. An error about one names its argument.
+fn resolve_days(call: &mut Value) -> Result<()> {
+    let calendar = calendar(Zone::default());
+    for verb in ["verify_books", "reports"] {
+        let arguments = call.get_mut("verb").and_then(|verbs| verbs.get_mut(verb));
+        let Some(arguments) = arguments.and_then(Value::as_object_mut) else {
+            continue;
+        };
+        for name in ["start", "end"] {
+            let Some(Value::String(text)) = arguments.get_mut(name) else {
+                continue;
+            };
+            let bound = RangeBound::new(name, text);
+            let day = match name {
+                "start" => calendar.first_day(bound),
+                _ => calendar.last_day(bound),
+            }?;
+            *text = day.to_string();
+        }
     }
     Ok(())
 }

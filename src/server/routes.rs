@@ -141,9 +141,12 @@ async fn health(
     match state.health.check(&state.service).await {
         Ok(()) => Ok(Json(Status { status: "ok" })),
         Err(reasons) if guard::has_key(&state, &headers) => Err(ApiError::unavailable(reasons)),
-        Err(_) => Err(ApiError::unavailable(
-            "action required; callers with the key get the reasons",
-        )),
+        Err(_) => Err(ApiError::unavailable(match state.api_key {
+            Some(_) => "action required; callers with the key get the reasons",
+            None => {
+                "action required; `qbo-rs status` names the reasons, and this answer does if QBO_API_KEY is set and sent"
+            }
+        })),
     }
 }
 

@@ -256,7 +256,8 @@ async fn a_company_that_the_keys_do_not_fit_fails_with_what_helps() {
     );
     assert!(mixed.text("company").contains("3100"), "{}", mixed.text);
     // Not the other environment: QBO_API_URL says what is asked, and that is none of Intuit's hosts.
-    assert_eq!(mixed.fix("company"), "qbo-rs auth login");
+    let fix = "correct QBO_REALM_ID, or unset QBO_REALM_ID; if it is right: qbo-rs auth login";
+    assert_eq!(mixed.fix("company"), fix);
     let homeless = settings().with("QBO_TOKEN_STORE", "postgres").check(&[]);
     assert_eq!(
         (homeless.code, homeless.with("failed")),

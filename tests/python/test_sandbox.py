@@ -271,7 +271,7 @@ def test_a_command_without_a_sandbox_fails_with_the_reason():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--fault", "explode"), "unknown variant `explode`"),
+        (("--fault", "explode"), "there is no fault 'explode'"),
         (("--assume", "id-order"), "'id-order' is not NAME=VALUE"),
         (("--assume", "nonsense=1"), "there is no assumption 'nonsense'\n  there are position-zero, "),
         (("--visibility-delay-s=-1",), "--visibility-delay-s"),

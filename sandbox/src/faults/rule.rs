@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -154,8 +156,18 @@ impl FaultRule {
         } else {
             from_pairs(text)?
         };
-        let rule: Self = serde_json::from_str(&json)
-            .map_err(|error| FaultError(format!("not a fault: {error}")))?;
+        if let Ok(Value::Object(members)) = serde_json::from_str(&json)
+            && let Some(Value::String(name)) = members.get("fault")
+        {
+            known(name)?;
+        }
+        // Not from those members: the records of a change keep their text.
+        let rule: Self = serde_json::from_str(&json).map_err(|error| {
+            let text = error.to_string();
+            // The short form has no lines.
+            let reason = text.split(" at line ").next().unwrap_or(&text);
+            FaultError(format!("not a fault: {reason}"))
+        })?;
         rule.check()?;
         Ok(rule)
     }
@@ -220,6 +232,22 @@ impl FaultRule {
             None => 1,
         }
     }
+}
+
+/// Refuses a name that no fault has.
+fn known(name: &str) -> Result<(), FaultError> {
+    let Err(error) =
+        FaultKind::deserialize(name.into_deserializer() as StrDeserializer<'_, ValueError>)
+    else {
+        return Ok(());
+    };
+    let text = error.to_string();
+    // serde lists the names: "unknown variant `x`, expected one of `a`, `b`".
+    let (_, names) = text.split_once("expected one of ").unwrap_or_default();
+    let names = names.replace('`', "");
+    Err(FaultError(format!(
+        "there is no fault '{name}'; there are {names}"
+    )))
 }
 
 /// Converts the short form, as in `throttle,nth=3,format=json`, to JSON. Values that are not JSON
@@ -322,5 +350,23 @@ mod tests {
                 .to_string()
                 .contains("'once'")
         );
+    }
+
+    #[test]
+    fn an_unknown_fault_gets_the_names_of_all() {
+        for text in ["thrott", r#"{"fault": "thrott"}"#] {
+            let error = FaultRule::parse(text).unwrap_err().to_string();
+            assert!(
+                error.starts_with("there is no fault 'thrott'; there are throttle, error, "),
+                "{error}"
+            );
+            assert!(!error.contains(" at line "), "{error}");
+        }
+        let error = FaultRule::parse("throttle,nht=2").unwrap_err().to_string();
+        assert!(
+            error.starts_with("not a fault: unknown field `nht`"),
+            "{error}"
+        );
+        assert!(!error.contains(" at line "), "{error}");
     }
 }

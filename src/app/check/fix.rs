@@ -5,6 +5,12 @@ use crate::error::{Error, Recovery};
 use crate::postgres::rights::is_refused;
 use crate::postgres::{host_flags, quote_identifier};
 
+/// How the error begins of a database that cannot be reached.
+const UNREACHABLE: &str = "cannot connect to Postgres";
+const LOGIN: &str = "qbo-rs auth login";
+const COMPANY: &str =
+    "correct QBO_REALM_ID, or unset QBO_REALM_ID; if it is right: qbo-rs auth login";
+
 /// Returns a command or a setting that helps, if the text of the error does not say it all.
 pub(super) fn fix_of(error: &Error, settings: &Settings) -> Option<String> {
     let fix = match error.last() {
@@ -12,9 +18,13 @@ pub(super) fn fix_of(error: &Error, settings: &Settings) -> Option<String> {
             "export QBO_CLIENT_ID=... QBO_CLIENT_SECRET=...   # both from the same tab, Development or Production, of Keys & \
              credentials"
         }
-        Error::PermissionDenied { .. } => environment_switch(settings),
-        Error::Config { setting, .. } if is_of_named_company(setting, settings) => {
-            "correct QBO_REALM_ID, or unset QBO_REALM_ID; if it is right: qbo-rs auth login"
+        Error::PermissionDenied { .. } => match environment_switch(settings) {
+            LOGIN if is_of_named_company("QBO_REALM_ID", settings) => COMPANY,
+            switch => switch,
+        },
+        Error::Config { setting, .. } if is_of_named_company(setting, settings) => COMPANY,
+        Error::Config { setting, reason } if reason.starts_with(UNREACHABLE) => {
+            return command_in(reason).or_else(|| is_missing(setting, settings));
         }
         Error::Config { setting, .. } => return setting_fix(setting),
         Error::CompanyClosed { .. } => {
@@ -23,7 +33,12 @@ pub(super) fn fix_of(error: &Error, settings: &Settings) -> Option<String> {
         Error::RateLimited { .. } | Error::CircuitOpen { .. } => {
             "wait a minute, then: qbo-rs check"
         }
-        last if last.recovery() == Recovery::Reauthorise => "qbo-rs auth login",
+        last if last.recovery() == Recovery::Reauthorise => LOGIN,
+        Error::Transport { .. } if let Some(servers) = other_servers(settings) => {
+            return Some(format!(
+                "see whether this machine reaches what the settings name:  curl -sSI {servers}"
+            ));
+        }
         Error::Transport { .. } => {
             "see whether this machine reaches Intuit:  curl -sSI https://quickbooks.api.intuit.com"
         }
@@ -32,6 +47,37 @@ pub(super) fn fix_of(error: &Error, settings: &Settings) -> Option<String> {
         _ => return None,
     };
     Some(fix.to_owned())
+}
+
+/// Returns the command with which the text of an error ends.
+fn command_in(reason: &str) -> Option<String> {
+    let begin = ["createdb ", "pg_isready "]
+        .iter()
+        .filter_map(|program| reason.rfind(&format!(": {program}")))
+        .max()?;
+    Some(reason[begin + 2..].to_owned())
+}
+
+/// Returns how a setting is set that is not. One that is set has to be corrected, as the text of the error says.
+fn is_missing(setting: &str, settings: &Settings) -> Option<String> {
+    let is_set = settings.set_names().any(|name| name == setting);
+    (!is_set).then(|| setting_fix(setting)).flatten()
+}
+
+/// Returns the addresses that are asked instead of Intuit's, if there are any.
+fn other_servers(settings: &Settings) -> Option<String> {
+    let config = settings.qbo_app().ok()?;
+    let asked = [&config.api_url, &config.oauth.token_url];
+    let mut others: Vec<String> = asked
+        .into_iter()
+        .filter(|url| {
+            !url.host_str()
+                .is_some_and(|host| host.ends_with(".intuit.com"))
+        })
+        .map(|url| url.origin().ascii_serialization())
+        .collect();
+    others.dedup();
+    (!others.is_empty()).then(|| others.join(" "))
 }
 
 /// Returns true if a setting lacks or refuses the company that the settings name: it may be the wrong one,
@@ -78,7 +124,7 @@ fn environment_switch(settings: &Settings) -> &'static str {
         config => Some(config.is_some_and(|config| config.is_production)),
     };
     match (is_set, asks_production) {
-        (_, None) => "qbo-rs auth login",
+        (_, None) => LOGIN,
         (false, Some(true)) => {
             "export QBO_ENVIRONMENT=sandbox   # if these are development keys; else: qbo-rs auth login"
         }
@@ -109,7 +155,7 @@ fn setting_fix(setting: &str) -> Option<String> {
         _ if begins("QBO_CLIENT") => {
             "export QBO_CLIENT_ID=... QBO_CLIENT_SECRET=...   # of your app at https://developer.intuit.com"
         }
-        "QBO_REALM_ID" | "QBO_REFRESH_TOKEN" => "qbo-rs auth login",
+        "QBO_REALM_ID" | "QBO_REFRESH_TOKEN" => LOGIN,
         "PG_PASSWORD" => "export PG_PASSWORD=...",
         "DATABASE_URL" => "export DATABASE_URL=postgresql://user:password@host:5432/database",
         "PG_HOST" | "PG_PORT" | "PG_DB" | "PG_USER" => {
@@ -150,5 +196,28 @@ mod tests {
                 .starts_with("export QBO_API_URL=https://quickbooks.api.intuit.com ")
         );
         assert_eq!(asks("http://127.0.0.1:8911"), "qbo-rs auth login");
+    }
+
+    #[test]
+    fn what_is_copied_is_the_remedy_of_the_text() {
+        let mut settings = Settings::from_lookup(|_| None);
+        settings
+            .set("DATABASE_URL", "postgresql://u:p@h/d")
+            .unwrap();
+        let fix = |reason: &str| fix_of(&Error::config("DATABASE_URL", reason), &settings);
+        let refused = "cannot connect to Postgres at h:5432";
+        let made = fix(&format!(
+            "{refused}: none; create it: createdb -h h -p 5432 -U u d"
+        ));
+        assert_eq!(made.as_deref(), Some("createdb -h h -p 5432 -U u d"));
+        let asked = fix(&format!(
+            "{refused}; whether it answers: pg_isready -h h -p 5432"
+        ));
+        assert_eq!(asked.as_deref(), Some("pg_isready -h h -p 5432"));
+        // It is set: the text says what to correct.
+        assert_eq!(
+            fix(&format!("{refused}: wrong; correct the host of the URL")),
+            None
+        );
     }
 }
