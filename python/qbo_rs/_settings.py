@@ -146,7 +146,8 @@ class Settings(TypedDict, total=False):
     """
 
     retry_for_s: float
-    """Seconds for which a failing request is retried, five times at most, and for which a run waits for an API that does not answer.
+    """Seconds for which a failing request is retried, five times at most, and for which a run waits for an API that
+    does not answer.
 
     Default: 600. Variable: ``QBO_RETRY_FOR_S``.
     """
