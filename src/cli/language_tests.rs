@@ -244,7 +244,7 @@ fn of_sandbox_folder() -> BTreeMap<String, String> {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         });
         // An assumption cites what it is about; it is listed in JSON alone.
-        is_read && !text.contains("(qbo-facts ") && !text.contains("(reports.md ")
+        is_read && !text.contains("(qbo-facts") && !text.contains("(reports.md")
     });
     assert!(found.len() > 20, "this test has gone blind");
     found
