@@ -36,6 +36,7 @@ const OF_CLAP: &[&str] = &[
     "some similar subcommands exist: {commands}",
     "some similar values exist: {values}",
     "possible values: {values}",
+    "[subcommands: {names}]",
     "For more information, try '{help}'.",
 ];
 
@@ -244,7 +245,7 @@ fn of_sandbox_folder() -> BTreeMap<String, String> {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         });
         // An assumption cites what it is about; it is listed in JSON alone.
-        is_read && !text.contains("(qbo-facts ") && !text.contains("(reports.md ")
+        is_read && !text.contains("(qbo-facts") && !text.contains("(reports.md")
     });
     assert!(found.len() > 20, "this test has gone blind");
     found
@@ -407,6 +408,12 @@ fn the_help_of_every_command_is_spanish() {
     let arguments = ["qbo-rs", "--lang", "es", "entities"];
     assert!(spanish.try_get_matches_from(arguments).is_ok());
     in_language(super::help::command(), Language::Es).debug_assert();
+}
+
+#[test]
+fn a_missing_command_is_told_in_spanish_with_the_names_of_all() {
+    let told = translated_into(Language::Es, "[subcommands: load, check, status]");
+    assert_eq!(told, "[comandos: load, check, status]");
 }
 
 /// A line is broken at each of its blanks, except in a command: it stands between backticks in a sentence, and is

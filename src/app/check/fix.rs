@@ -5,7 +5,7 @@ use crate::error::{Error, Recovery};
 use crate::postgres::rights::is_refused;
 use crate::postgres::{host_flags, quote_identifier};
 
-/// How the error begins of a database that cannot be reached.
+/// The first words of the error about a database that cannot be reached.
 const UNREACHABLE: &str = "cannot connect to Postgres";
 const LOGIN: &str = "qbo-rs auth login";
 const COMPANY: &str =
