@@ -1044,7 +1044,12 @@ async fn the_control_api_lists_what_it_can_do_and_refuses_the_rest() {
             400,
             "a Customer cannot be voided",
         ),
-        ("/fault", r#"{"fault":"explode"}"#, 400, "expected one of"),
+        (
+            "/fault",
+            r#"{"fault":"explode"}"#,
+            400,
+            "there is no fault 'explode'; there are throttle, ",
+        ),
         (
             "/assume",
             r#"{"name":"id-order","value":"x"}"#,
