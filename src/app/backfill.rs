@@ -163,8 +163,8 @@ impl App {
         }
         let mut report = self.run(source, Arc::new(sink), plans).await;
         if report.runs.iter().any(RunReport::is_refused) {
-            let schemas = Schemas::new(Db::open(&postgres, 1).await?);
-            give_back(&schemas, &config.realm_id, &request.schema).await;
+            let schemas = Db::open(&postgres, 1).await.map(Schemas::new);
+            give_back(schemas, &config.realm_id, &request.schema).await;
         }
         report.connection = connection.report().await;
         Ok(report)

@@ -8,9 +8,11 @@ use crate::error::{Error, Result};
 use crate::postgres::{DEFAULT_SCHEMA, Db};
 use crate::store::Schemas;
 
-/// Gives back the schema of a company that QuickBooks has refused before a record of it was stored.
-pub(super) async fn give_back(schemas: &Schemas, realm_id: &str, schema: &str) {
-    if let Err(error) = schemas.give_back(realm_id, schema).await {
+/// Gives back the schema of a company that QuickBooks has refused before a record of it was stored. A failure, also to
+/// open `schemas`, is only logged: it costs nobody the report of what was read.
+pub(super) async fn give_back(schemas: Result<Schemas>, realm_id: &str, schema: &str) {
+    let given_back = async { schemas?.give_back(realm_id, schema).await };
+    if let Err(error) = given_back.await {
         // The refusal is what the caller has to know.
         warn!(
             phase = "load",

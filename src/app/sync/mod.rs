@@ -259,7 +259,7 @@ impl Syncer {
         let duration_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (error, failure) = loss.map(|loss| (loss.reason, loss.kind)).unzip();
         if failure == Some(FailureKind::AccessDenied) && !schema.is_empty() {
-            give_back(&self.schemas, realm_id, &schema).await;
+            give_back(Ok(self.schemas.clone()), realm_id, &schema).await;
         }
         let company = CompanySync {
             realm_id: realm_id.to_owned(),
