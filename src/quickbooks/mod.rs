@@ -19,6 +19,7 @@ mod failure_cause;
 mod fault;
 mod fault_meaning;
 mod foreign;
+mod halving;
 mod horizon;
 mod includes;
 mod lookup;

@@ -21,6 +21,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::crowded_second::{CrowdedSecond, Progress, Query};
+use super::halving::Halving;
 use super::places::{Placed, UNEXPECTED_ANSWER, check_places, place, second_of};
 use super::step::Step;
 use crate::domain::instant::format_instant;
@@ -75,22 +76,15 @@ enum Mode {
     ByTime,
     /// The second `from` holds more than a page.
     Crowded(CrowdedSecond),
-    /// The order of rows is unreliable: only a page that is not full is known to be complete. A full
-    /// page is requested again with half of the time.
-    Halving {
-        until: Option<DateTime<Utc>>,
-        size: u32,
-    },
+    /// No row says where a full page ends.
+    Halving(Halving),
 }
 
 impl Cursor {
     pub(super) fn new(from: DateTime<Utc>, page_size: u32, entity: &EntitySpec) -> Self {
         let mode = match entity.ordering {
             Ordering::Reliable => Mode::ByTime,
-            Ordering::Unreliable => Mode::Halving {
-                until: None,
-                size: page_size,
-            },
+            Ordering::Unreliable => Mode::Halving(Halving::new(page_size)),
         };
         Self {
             entity: *entity,
@@ -127,8 +121,8 @@ impl Cursor {
     /// Sets the size of the pages from now on, at least 1.
     pub(super) fn set_size(&mut self, size: u32) {
         self.page_size = size.max(1);
-        if let Mode::Halving { size, .. } = &mut self.mode {
-            *size = self.page_size;
+        if let Mode::Halving(halving) = &mut self.mode {
+            halving.set_size(self.page_size);
         }
     }
 
@@ -203,10 +197,7 @@ impl Cursor {
         }
         Some(match &self.mode {
             Mode::ByTime => Step::rows(self.from, end, self.page_size),
-            Mode::Halving { until, size } => {
-                let until = until.map_or(end, |until| until.min(end));
-                Step::rows(self.from, until, *size)
-            }
+            Mode::Halving(halving) => Step::rows(self.from, halving.until(end), halving.size()),
             Mode::Crowded(second) => {
                 let Query {
                     conditions,
@@ -248,9 +239,17 @@ impl Cursor {
                 self.follow(progress)?;
                 Ok(fresh)
             }
-            Mode::Halving { size, .. } => {
-                let size = *size;
-                self.accept_halving(placed.rows, step, size, is_full)
+            Mode::Halving(_) if is_full => {
+                self.divide(placed.rows.len(), step).map(|()| Vec::new())
+            }
+            Mode::Halving(halving) => {
+                let goes_on = halving.accept(step, count, self.page_size);
+                if self.entity.ordering == Ordering::Reliable && !goes_on {
+                    self.mode = Mode::ByTime;
+                }
+                let fresh = self.keep_unseen(placed.rows);
+                self.advance_to(step.until);
+                Ok(fresh)
             }
             Mode::ByTime => self.accept_by_time(placed, step, is_full),
         }
@@ -266,7 +265,7 @@ impl Cursor {
                 let progress = second.accept_count(count);
                 self.follow(progress)
             }
-            Mode::ByTime | Mode::Halving { .. } => Ok(()),
+            Mode::ByTime | Mode::Halving(_) => Ok(()),
         }
     }
 
@@ -291,53 +290,24 @@ impl Cursor {
         }
     }
 
-    /// Accepts a page whose order is unreliable. A full page is requested again with half of the time,
-    /// and within one second with twice the size.
-    fn accept_halving(
-        &mut self,
-        rows: Vec<Record>,
-        step: &Step,
-        size: u32,
-        is_full: bool,
-    ) -> Result<Vec<Record>> {
-        let seconds = (step.until - step.from).num_seconds();
-        let is_reliable = self.entity.ordering == Ordering::Reliable;
-        if !is_full {
-            self.mode = match is_reliable {
-                true => Mode::ByTime,
-                false => Mode::Halving {
-                    until: None,
-                    size: self.page_size,
-                },
-            };
-            let fresh = self.keep_unseen(rows);
-            self.advance_to(step.until);
-            return Ok(fresh);
-        }
-        self.mode = if seconds > 1 {
-            Mode::Halving {
-                until: Some(step.from + TimeDelta::seconds(seconds / 2)),
-                size,
-            }
-        } else if size < PageSize::MAX {
-            Mode::Halving {
-                until: Some(step.until),
-                size: PageSize::MAX.min(size * 2),
-            }
-        } else if is_reliable {
-            Mode::Crowded(CrowdedSecond::new(
-                &self.entity,
-                self.crowded_page_size,
-                size,
-            ))
-        } else {
-            let (count, second) = (rows.len(), self.from.to_rfc3339());
-            let reason = format!(
-                "{count} or more records changed at {second}, and their order cannot be relied on"
-            );
-            return Err(Error::decode(UNEXPECTED_ANSWER, reason));
+    /// Divides the range of a step that filled a page, of which no row says where it ends.
+    fn divide(&mut self, count: usize, step: &Step) -> Result<()> {
+        let Mode::Halving(halving) = &mut self.mode else {
+            return Ok(());
         };
-        Ok(Vec::new())
+        if halving.divide(step) {
+            return Ok(());
+        }
+        if self.entity.ordering == Ordering::Reliable {
+            let second = CrowdedSecond::new(&self.entity, self.crowded_page_size, step.max_results);
+            self.mode = Mode::Crowded(second);
+            return Ok(());
+        }
+        let second = self.from.to_rfc3339();
+        let reason = format!(
+            "{count} or more records changed at {second}, and their order cannot be relied on"
+        );
+        Err(Error::decode(UNEXPECTED_ANSWER, reason))
     }
 
     fn accept_by_time(
@@ -362,11 +332,8 @@ impl Cursor {
             _ if !is_full => self.advance_to(step.until),
             // No row says at which time the page ends.
             None => {
-                let seconds = (step.until - step.from).num_seconds();
-                self.mode = Mode::Halving {
-                    until: Some(step.from + TimeDelta::seconds((seconds / 2).max(1))),
-                    size: step.max_results,
-                };
+                self.mode = Mode::Halving(Halving::new(step.max_results));
+                self.divide(0, step)?;
                 fresh.clear();
             }
             Some(second) if second > self.from => {
@@ -419,6 +386,9 @@ impl Cursor {
     }
 
     fn advance_to(&mut self, to: DateTime<Utc>) {
+        if let Mode::Halving(halving) = &mut self.mode {
+            halving.skip_to(to);
+        }
         self.from = to;
         self.seen.clear();
     }
