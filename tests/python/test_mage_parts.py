@@ -389,11 +389,6 @@ def test_blocks_show_no_progress_in_the_editor(without_mage, tmp_path, database)
         assert displays != []
 
 
-def test_a_mistyped_entity_of_a_text_file_is_told_before_its_range_is_cut(without_mage, tmp_path):
-    with pytest.raises(qbo_rs.ConfigError, match="did you mean 'vendors'"):
-        mage.chunk_fecha_txt("vendorz")(**RANGE, repo_path=tmp_path)
-
-
 def test_books_that_differ_for_a_known_cause_are_not_said_to_agree(without_mage, database, capsys):
     days = {"fecha_inicio": "2020-01-01", "fecha_fin": "2025-12-31"}
     with qbo_rs.sandbox(books=150, limits=False) as sandbox:

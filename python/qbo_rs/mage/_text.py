@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _verbs
-from qbo_rs._tables import check_entity
 from qbo_rs.exceptions import ConfigError, RetriableError
 from qbo_rs.mage import _tables
 from qbo_rs.mage._execution import as_block
@@ -62,8 +61,6 @@ def chunk_fecha_txt(entity: str) -> Block:
     """
 
     def body(call: Execution) -> Any:
-        # Nothing else in this block knows the names of entities.
-        check_entity(entity)
         variables = read_variables(call.kwargs)
         call.log.mute(REPLACED)
         ranges = _ranges(call, entity)
