@@ -849,7 +849,7 @@ async fn insert_outcome(database: &Database, (schema, day, hour): (&str, &str, u
     let statement = format!(
         "INSERT INTO qbo.tie_outs (realm_id, schema_name, basis, as_of, compared_from, checked_utc, status, \
          accounts, transactions, unexplained, unverified, requests) VALUES ('9', '{schema}', 'accrual', '{day}', \
-         '{day}', '2026-11-29T{hour:02}:00:00Z', '{status}', 1, 0, {left}, '{{}}', 7)"
+         '{day}', '2026-11-30T{hour:02}:00:00Z', '{status}', 1, 0, {left}, '{{}}', 7)"
     );
     database.client.batch_execute(&statement).await.unwrap();
 }
