@@ -17,7 +17,7 @@ from qbo_rs import _core, _shown
 from qbo_rs._html import MAX_ROWS
 from qbo_rs._keywords import check_keywords
 from qbo_rs._scratch import scratch
-from qbo_rs._tables import FLAT, Columns
+from qbo_rs._tables import Columns, check_entity
 from qbo_rs._types import Window
 from qbo_rs._verbs import chunk_range, extract, extract_async
 from qbo_rs.exceptions import UnavailableError
@@ -237,8 +237,7 @@ def records(
 
     """
     check_keywords(settings, _PARAMETERS)
-    # A mistyped name is told here, and not where the records are used.
-    _core.check_shape(entity, FLAT)
+    check_entity(entity)
     # Several windows are read at a time.
     windows = chunk_range(start, end, "month", tz=tz)
 
@@ -292,6 +291,7 @@ async def records_async(
 
     """
     check_keywords(settings, _PARAMETERS)
+    check_entity(entity)
     windows = chunk_range(start, end, "month", tz=tz)
     records = Records(entity, _span(windows), None, parse_float)
     out = records.kept()
@@ -326,7 +326,7 @@ def table(entity: str, *, schema: str | None = None, with_deleted: bool = False,
         The records: ``to_arrow()``, ``to_pandas()``, ``to_polars()`` and ``to_duckdb()`` make a table of them.
 
     Raises:
-        ConfigError: When it is read: a setting or the entity is unusable, or the entity was never loaded.
+        ConfigError: The entity is unknown; when it is read: a setting is unusable, or the entity was never loaded.
         DatabaseError: When it is read: the database refused it.
 
     Example:
@@ -337,6 +337,7 @@ def table(entity: str, *, schema: str | None = None, with_deleted: bool = False,
 
     """
     check_keywords(settings, ("entity", "schema", "with_deleted"))
+    check_entity(entity)
     arguments = {"entity": entity, "with_deleted": with_deleted}
     arguments |= {} if schema is None else {"schema": schema}
     return Table(arguments, {name: str(value) for name, value in settings.items() if value is not None})

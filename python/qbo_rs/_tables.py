@@ -35,6 +35,16 @@ def raising() -> Iterator[None]:
 FLAT = json.dumps({"flatten": True})
 
 
+def check_entity(entity: str) -> None:
+    """Refuse a name that is none of an entity. A mistyped one is told by the call, and not where its rows are used.
+
+    Raises:
+        ConfigError: The entity is unknown; the nearest name is in the text.
+
+    """
+    _core.check_shape(entity, FLAT)
+
+
 class Columns:
     """Records as columns with types, in batches: one schema for each entity, whatever its records look like.
 

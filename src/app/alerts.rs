@@ -14,7 +14,7 @@ use crate::config::AlertConfig;
 use crate::domain::instant::format_instant;
 use crate::domain::{
     Alert, AlertKind, BooksVerdict, ConnectionFacts, ConnectionState, EntitySyncStatus,
-    SyncedEntity, connection_alerts, find_entity, stale_alert,
+    SyncedEntity, connection_alerts, is_read_daily, stale_alert,
 };
 use crate::error::Result;
 use crate::language::translated;
@@ -128,7 +128,7 @@ fn by_company(states: &[EntityState]) -> HashMap<&str, Vec<SyncedEntity<'_>>> {
             entity: &state.entity,
             checkpoint: state.checkpoint,
             failures: state.consecutive_failures,
-            is_daily: find_entity(&state.entity).is_ok_and(|entity| entity.is_read_whole),
+            is_daily: is_read_daily(&state.entity),
         });
     }
     entities

@@ -8,9 +8,10 @@ use super::App;
 use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
     EntitySpec, PageSize, Plan, Report, RunEnd, RunReport, SkipReason, Window, WindowReport,
+    WindowStatus,
 };
 use crate::pipeline;
-use crate::port::{Progress, Sink, Source};
+use crate::port::{Progress, RunName, Sink, Source};
 
 impl App {
     /// Runs the plans as [`run_plans`] does.
@@ -62,6 +63,32 @@ pub(crate) async fn run_plans<S: Source, K: Sink>(
     Report {
         runs,
         ..Report::default()
+    }
+}
+
+/// Observes runs that are a part of what is shown already: a comparison reads windows or records again, and counts them by
+/// itself. Only a failure is news.
+pub(super) struct Inner(pub(super) Arc<dyn Progress>);
+
+impl Progress for Inner {
+    fn next(&self) -> Option<&dyn Progress> {
+        Some(&*self.0)
+    }
+
+    fn call_started(&self, _realm_id: &str, _runs: &[(&str, usize)]) {}
+
+    fn run_started(&self, _run: RunName<'_>, _windows: usize) {}
+
+    fn run_finished(&self, _run: RunName<'_>) {}
+
+    fn page_read(&self, _run: RunName<'_>, _rows: usize) {}
+
+    fn part_committed(&self, _run: RunName<'_>, _window: Window, _rows: u64) {}
+
+    fn window_finished(&self, run: RunName<'_>, window: &WindowReport) {
+        if window.status == WindowStatus::Failed {
+            self.0.window_finished(run, window);
+        }
     }
 }
 

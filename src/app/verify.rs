@@ -10,12 +10,11 @@ use tracing::{Instrument, info_span, warn};
 use super::App;
 use super::company::{Company, Source as CompanySource, company_config};
 use super::request::{default_schema, owned, setters};
-use super::run::{plan, run_plans};
+use super::run::{Inner, plan, run_plans};
 use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
     Chunk, Deletion, EntitySpec, PageSize, Plan, Verification, VerificationReport,
-    VerificationStatus, Window, WindowReport, WindowStatus, Zone, chunk_range_in,
-    select_comparable,
+    VerificationStatus, Window, WindowStatus, Zone, chunk_range_in, select_comparable,
 };
 use crate::error::Result;
 use crate::port::{Meter, Progress, RecordIndex, RunName, Source};
@@ -193,7 +192,7 @@ impl App {
                 strict_windows: true,
                 ..plan(entity, again, Vec::new(), PageSize::default())
             };
-            let progress: Arc<dyn Progress> = Arc::new(Again(self.progress.clone()));
+            let progress: Arc<dyn Progress> = Arc::new(Inner(self.progress.clone()));
             let again = run_plans(source.clone(), sink.clone(), vec![plan], &progress).await;
             let windows_again = again.runs.into_iter().flat_map(|run| run.windows);
             let failed = windows_again.filter(|window| window.status == WindowStatus::Failed);
@@ -299,32 +298,6 @@ async fn mark_gone(
     };
     sink.mark_deleted(&deleted).await?;
     Ok(deletions.into_iter().map(|deletion| deletion.id).collect())
-}
-
-/// Observes windows that are read again, within the run that compares: they and their records were counted when they were
-/// compared. Only a failure is news.
-struct Again(Arc<dyn Progress>);
-
-impl Progress for Again {
-    fn next(&self) -> Option<&dyn Progress> {
-        Some(&*self.0)
-    }
-
-    fn call_started(&self, _realm_id: &str, _runs: &[(&str, usize)]) {}
-
-    fn run_started(&self, _run: RunName<'_>, _windows: usize) {}
-
-    fn run_finished(&self, _run: RunName<'_>) {}
-
-    fn page_read(&self, _run: RunName<'_>, _rows: usize) {}
-
-    fn part_committed(&self, _run: RunName<'_>, _window: Window, _rows: u64) {}
-
-    fn window_finished(&self, run: RunName<'_>, window: &WindowReport) {
-        if window.status == WindowStatus::Failed {
-            self.0.window_finished(run, window);
-        }
-    }
 }
 
 async fn total(

@@ -117,6 +117,11 @@ pub(crate) fn select_stored<S: AsRef<str>>(names: &[S]) -> Result<Vec<EntitySpec
     }
 }
 
+/// Returns whether syncs read an entity once a day, and not each time.
+pub(crate) fn is_read_daily(name: &str) -> bool {
+    find_entity(name).is_ok_and(|entity| entity.is_read_whole)
+}
+
 fn is_readable(entity: &EntitySpec) -> bool {
     entity.has_query || entity.is_read_whole
 }

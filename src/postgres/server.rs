@@ -87,27 +87,61 @@ SELECT current_user::text AS role, has_schema_privilege(n.oid, 'USAGE') AS may_u
         AND NOT has_table_privilege(c.oid, wanted)) AS missing
 FROM pg_namespace n WHERE n.nspname = 'qbo'";
 
+/// Rights that a role lacks.
+#[derive(Debug)]
+pub(crate) struct Lacking {
+    /// The role, quoted.
+    role: String,
+    /// The rights, each with its object: `USAGE ON SCHEMA qbo`.
+    pub(crate) rights: Vec<String>,
+}
+
+impl Lacking {
+    pub(crate) fn new(role: &str, rights: Vec<String>) -> Self {
+        let role = quote_identifier(role);
+        Self { role, rights }
+    }
+
+    /// Returns the statements that give them, with which a text may end.
+    pub(crate) fn grants(&self) -> String {
+        let role = &self.role;
+        let rights = self.rights.iter();
+        let grants: Vec<String> = rights.map(|it| format!("GRANT {it} TO {role}")).collect();
+        grants.join("; ")
+    }
+}
+
+/// Returns the rights that the role lacks on the operational tables, if it lacks any.
+///
+/// # Errors
+/// [`Error::Database`].
+pub(crate) async fn lacking(client: &(impl GenericClient + Sync)) -> Result<Option<Lacking>> {
+    let rows = client.rows(RIGHTS, params![]).await?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    let is_barred = !row.column::<bool>("may_use")?;
+    let mut rights = Vec::new();
+    rights.extend(is_barred.then(|| "USAGE ON SCHEMA qbo".to_owned()));
+    let missing: Option<String> = row.column("missing")?;
+    rights.extend(missing.map(|rights| format!("{rights} ON ALL TABLES IN SCHEMA qbo")));
+    let lacking = Lacking::new(row.column("role")?, rights);
+    Ok((!lacking.rights.is_empty()).then_some(lacking))
+}
+
 /// Refuses a role that may not write the operational tables.
 ///
 /// # Errors
 /// [`Error::Config`] with the rights that are missing.
-async fn check_rights(client: &(impl GenericClient + Sync)) -> Result<()> {
-    let rows = client.rows(RIGHTS, params![]).await?;
-    let Some(row) = rows.first() else {
+pub(crate) async fn check_rights(client: &(impl GenericClient + Sync)) -> Result<()> {
+    let Some(lacking) = lacking(client).await? else {
         return Ok(());
     };
-    let role = quote_identifier(row.column("role")?);
-    let missing: Option<String> = row.column("missing")?;
-    let grant = match missing {
-        _ if !row.column::<bool>("may_use")? => "USAGE ON SCHEMA qbo".to_owned(),
-        Some(rights) => format!("{rights} ON ALL TABLES IN SCHEMA qbo"),
-        None => return Ok(()),
-    };
+    let (role, grants) = (&lacking.role, lacking.grants());
     Err(Error::config(
         "database",
         format!(
-            "the role {role} may not use the tables of the schema qbo; their owner runs: GRANT \
-             {grant} TO {role}"
+            "the role {role} may not use the tables of the schema qbo; their owner runs: {grants}"
         ),
     ))
 }

@@ -52,11 +52,18 @@ pub(crate) async fn check(db: &Db) -> Result<()> {
     server::check(&mut *db.connection().await?).await
 }
 
-/// Returns the statement `GRANT ...` that the text of a refusal asks the owner for.
+/// Returns the statements `GRANT ...` that the text of a refusal asks the owner for.
 pub(crate) fn grant_in(text: &str) -> Option<String> {
-    let (_, grant) = text.split_once("runs: GRANT ")?;
-    let grant = grant.split(';').next().unwrap_or(grant).trim();
-    Some(format!("GRANT {grant};"))
+    let (_, grants) = text.split_once("runs: GRANT ")?;
+    let mut clauses = grants.split("; ");
+    let first = clauses.next();
+    // What follows may be another clause of the text.
+    let more = clauses.map_while(|clause| clause.strip_prefix("GRANT "));
+    let statements = first.into_iter().chain(more);
+    let statements: Vec<String> = statements
+        .map(|grant| format!("GRANT {};", grant.trim()))
+        .collect();
+    Some(statements.join(" "))
 }
 
 #[cfg(test)]
@@ -69,6 +76,13 @@ mod tests {
         assert_eq!(
             grant_in(text).as_deref(),
             Some("GRANT INSERT ON raw.t TO \"r\";")
+        );
+        let text = "their owner runs: GRANT USAGE ON SCHEMA qbo TO \"r\"; GRANT DELETE ON ALL TABLES IN SCHEMA qbo TO \"r\"";
+        assert_eq!(
+            grant_in(text).as_deref(),
+            Some(
+                "GRANT USAGE ON SCHEMA qbo TO \"r\"; GRANT DELETE ON ALL TABLES IN SCHEMA qbo TO \"r\";"
+            )
         );
         assert_eq!(
             grant_in("has another shape; `qbo-rs db migrate` upgrades it"),

@@ -30,7 +30,7 @@ pub(crate) struct CompanyState {
     pub(crate) realm_id: String,
     /// Whether the last sync of an entity has failed, windows have, records are set aside or differ.
     pub(crate) has_failed: bool,
-    /// The oldest checkpoint of its entities.
+    /// The oldest checkpoint of its entities; that of one that is read once a day counts as a day younger.
     pub(crate) oldest: Option<DateTime<Utc>>,
 }
 
@@ -138,7 +138,8 @@ WITH needs AS (
     "
 ), synced AS (
     SELECT realm_id, bool_or(status = 'failed') AS has_failed,
-        min(checkpoint_utc) FILTER (WHERE status <> 'unavailable') AS oldest
+        min(least(now(), checkpoint_utc + CASE WHEN entity = ANY($1) THEN interval '1 day' ELSE interval '0' END))
+            FILTER (WHERE status <> 'unavailable') AS oldest
     FROM qbo.sync_state GROUP BY realm_id
 )
 SELECT realm_id, needs.realm_id IS NOT NULL OR coalesce(has_failed, false) AS has_failed, oldest
@@ -241,7 +242,12 @@ impl OverviewReader {
 
     /// Returns how each company stands that was ever synced.
     pub(crate) async fn company_states(&self) -> Result<Vec<CompanyState>> {
-        let rows = self.0.rows(COMPANY_STATES, params![]).await?;
+        let dailies: Vec<&str> = ENTITIES
+            .iter()
+            .filter(|entity| entity.is_read_whole)
+            .map(|entity| entity.name)
+            .collect();
+        let rows = self.0.rows(COMPANY_STATES, params![dailies]).await?;
         let states = rows.iter().map(|row| {
             Ok(CompanyState {
                 realm_id: row.column("realm_id")?,

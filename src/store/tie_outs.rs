@@ -86,8 +86,13 @@ INSERT INTO qbo.tie_outs (realm_id, schema_name, basis, as_of, compared_from, st
     transactions, unexplained, unverified, requests, causes)
 VALUES ($1, $2, $3, $4::text::date, $5::text::date, $6, $7, $8, $9::text::numeric, $10, $11, $12)";
 
+/// The status of a comparison of a day on which nothing was there. It ends what earlier ones found of that day, and is
+/// no finding itself: no command would end it.
+const EMPTY: &str = "empty";
+
 /// A comparison takes the place of earlier ones of its own day or an earlier one: balances go on from day to day.
-/// What an earlier one found of a later day still holds. Nothing is told of a schema that is gone.
+/// What an earlier one found of a later day still holds. Nothing is told of a schema that is gone, and of a day that had
+/// not come, which earlier versions compared: it would hold until then, and is refused now.
 const LATEST: &str = "
 SELECT realm_id, schema_name, basis, as_of::text AS as_of, checked_utc,
     status, accounts, transactions, unexplained::text AS unexplained, cardinality(unverified)::bigint AS unverified,
@@ -97,8 +102,9 @@ FROM (
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS compared_since
     FROM qbo.tie_outs
     WHERE ($1::text IS NULL OR schema_name = $1) AND to_regnamespace(quote_ident(schema_name)) IS NOT NULL
+        AND as_of <= (checked_utc AT TIME ZONE 'UTC' + interval '14 hours')::date
 ) AS outcomes
-WHERE compared_since IS NULL OR compared_since < as_of
+WHERE (compared_since IS NULL OR compared_since < as_of) AND status <> $2
 ORDER BY realm_id, schema_name, basis, as_of DESC";
 
 /// Returns the tie-out that tells the state of the books of each company, schema and basis; of one schema, or of all.
@@ -110,7 +116,7 @@ pub(crate) async fn latest_tie_outs(db: &Db, schema: Option<&str>) -> Result<Vec
     if !db.has_table("qbo", "tie_outs").await? {
         return Ok(Vec::new());
     }
-    let rows = db.rows(LATEST, params![schema]).await?;
+    let rows = db.rows(LATEST, params![schema, EMPTY]).await?;
     let held = rows.iter().map(tie_out).collect::<Result<Vec<_>>>()?;
     Ok(worst_of_each(held))
 }
@@ -197,6 +203,8 @@ pub(crate) struct KeptTieOut<'t> {
     pub(crate) unexplained: String,
     /// The differences that the next comparison starts from.
     pub(crate) known: Vec<KnownDifference>,
+    /// Whether nothing was there to compare, because the records begin later.
+    pub(crate) is_empty: bool,
 }
 
 impl KeptTieOut<'_> {
@@ -219,7 +227,11 @@ impl KeptTieOut<'_> {
         for transaction in &books.transactions {
             *causes.entry(transaction.cause).or_default() += 1;
         }
-        let (status, causes) = (books.status.name(), Json(causes));
+        let status = match self.is_empty {
+            true => EMPTY,
+            false => books.status.name(),
+        };
+        let causes = Json(causes);
         let parameters = params![
             books.realm_id,
             schema,

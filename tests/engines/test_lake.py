@@ -252,6 +252,13 @@ def test_an_entity_that_was_never_loaded_is_told(uri):
         qbo_rs.lake.write_delta(uri, "invoices")
 
 
+@pytest.mark.parametrize("write", [qbo_rs.lake.write_parquet, qbo_rs.lake.write_delta])
+def test_a_mistyped_entity_is_told_before_anything_is_made(write, tmp_path):
+    with pytest.raises(qbo_rs.ConfigError, match="did you mean 'vendors'"):
+        write(str(tmp_path / "table"), "vendorz")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_parquet_is_named_by_a_manifest_only_when_it_is_whole(synced, uri):
     first = qbo_rs.lake.write_parquet(uri, "invoices")
     assert first == qbo_rs.lake.read_manifest(uri)

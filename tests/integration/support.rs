@@ -88,7 +88,7 @@ pub(crate) struct Database {
     pub url: String,
     pub client: Client,
     server_url: String,
-    name: String,
+    pub(crate) name: String,
 }
 
 impl Database {

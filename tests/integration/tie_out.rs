@@ -176,7 +176,9 @@ async fn reports_and_records_are_counted_while_they_are_compared() {
 #[tokio::test(flavor = "multi_thread")]
 async fn old_adjustments_of_stock_are_read_by_id_and_stay() {
     let (sandbox, database) = (company(2, 600), Database::create().await);
-    let app = synced(&sandbox, &database).await;
+    let mut app = synced(&sandbox, &database).await;
+    let seen = Arc::new(Seen::default());
+    app.progress = seen.clone();
     let table = "raw.qb_inventory_adjustments";
     let mut there = truth(&sandbox, "InventoryAdjustment");
     there.sort_by(|one, other| one.0.cmp(&other.0));
@@ -188,6 +190,11 @@ async fn old_adjustments_of_stock_are_read_by_id_and_stay() {
     let request = BooksRequest::new(day("2025-12-31"));
     let books = tied_out(&app, &request).await;
     assert_eq!(living(&database, table).await, there);
+    // What is read by its ids is a part of the comparison, and no step beside its own.
+    let seen = std::mem::take(&mut *seen.0.lock().unwrap());
+    let is_own = |event: &&String| event.ends_with(" reports") || event.ends_with(" records");
+    let others: Vec<_> = seen[1..].iter().filter(|event| !is_own(event)).collect();
+    assert!(others.is_empty(), "{others:?}");
     let of_adjustments =
         "SELECT count(*) FROM books.gl_entries WHERE entity = 'InventoryAdjustment' AND source = ";
     assert_eq!(
@@ -785,6 +792,14 @@ async fn days_before_the_first_transaction_do_not_count_as_agreed() {
         "{:?}",
         books.unverified
     );
+    // No other comparison of such a day would end a finding of it.
+    let told = app.status(&StatusRequest::default()).await.unwrap();
+    assert_eq!(told.books, []);
+    assert!(
+        told.findings.iter().all(|it| it.about != "books"),
+        "{:?}",
+        told.findings
+    );
     database.drop().await;
 }
 
@@ -834,7 +849,7 @@ async fn insert_outcome(database: &Database, (schema, day, hour): (&str, &str, u
     let statement = format!(
         "INSERT INTO qbo.tie_outs (realm_id, schema_name, basis, as_of, compared_from, checked_utc, status, \
          accounts, transactions, unexplained, unverified, requests) VALUES ('9', '{schema}', 'accrual', '{day}', \
-         '{day}', '2026-11-29T{hour:02}:00:00Z', '{status}', 1, 0, {left}, '{{}}', 7)"
+         '{day}', '2026-11-30T{hour:02}:00:00Z', '{status}', 1, 0, {left}, '{{}}', 7)"
     );
     database.client.batch_execute(&statement).await.unwrap();
 }

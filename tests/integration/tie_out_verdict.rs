@@ -186,6 +186,13 @@ async fn of_the_comparisons_that_still_hold_the_worst_is_told() {
     assert_eq!(told().await, (december, None));
     let swapped = "{\"unexplained\": 2, \"not_landed\": 1}";
     insert(&database, (6, "2026-10-31", "different", "0", cut, swapped)).await;
+    assert_eq!(told().await, (october, Some(different.clone())));
+    // An earlier version compared days to come. No command does it now, so that it is no finding, and ends none.
+    insert(&database, (7, "2027-06-30", "different", "90", "{}", "{}")).await;
     assert_eq!(told().await, (october, Some(different)));
+    // Nothing is there any more: it ends what was found of that day, and is no finding.
+    let nothing = "{\"nothing is there up to 2026-10-31\"}";
+    insert(&database, (8, "2026-10-31", "empty", "0", nothing, "{}")).await;
+    assert_eq!(told().await, (december, None));
     database.drop().await;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import gzip
 import json
@@ -55,8 +56,17 @@ def test_each_record_is_yielded_once_with_every_digit(qbo, company):
 def test_a_mistyped_entity_is_told_by_the_call(company):
     with pytest.raises(qbo_rs.ConfigError, match="did you mean 'invoices'"):
         qbo_rs.records("invocies", *RANGE, **company)
+    # Neither a database nor the simulator is asked before.
+    nowhere = {"database_url": "postgresql://nobody@127.0.0.1:1/nowhere"}
+    with pytest.raises(qbo_rs.ConfigError, match="did you mean 'vendors'"):
+        qbo_rs.table("vendorz", **nowhere)
+    with pytest.raises(qbo_rs.ConfigError, match="did you mean 'vendors'"):
+        qbo_rs.status("vendorz", **nowhere)
+    with pytest.raises(qbo_rs.ConfigError, match="did you mean 'vendors'"):
+        asyncio.run(qbo_rs.records_async("vendorz", "no day", "nor this", **company))
     for entity in qbo_rs.entities():
         qbo_rs.records(entity, *RANGE, **company)
+        qbo_rs.table(entity, **nowhere)
 
 
 def test_a_record_edited_during_the_read_is_yielded_once(qbo, company):

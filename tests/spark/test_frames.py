@@ -129,6 +129,7 @@ def test_a_company_is_in_one_bucket_and_buckets_cost_about_the_same():
         ({"typed": "true"}, "typed: the columns are those of one entity"),
         ({"partitions": "0"}, "partitions: '0' is not a number above 0"),
         ({"mode": "write"}, "mode: 'write' is none of"),
+        ({"entities": "invoices,vendorz"}, "did you mean 'vendors'"),
     ],
 )
 def test_options_that_cannot_be_used_are_named_and_never_repeated(options, words):

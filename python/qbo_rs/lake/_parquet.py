@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from qbo_rs._tables import check_entity
 from qbo_rs._types import format_instant, parse_instant
 from qbo_rs.exceptions import ConfigError
 from qbo_rs.lake._private import make_directory, make_file
@@ -70,6 +71,7 @@ def write_parquet(
         DatabaseError: The database refused the read.
 
     """
+    check_entity(entity)
     store, folder = _open(uri, filesystem)
     make_directory(store, folder)
     with source_of(entity, schema, settings, with_deleted=with_deleted) as source:

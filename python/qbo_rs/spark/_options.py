@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qbo_rs import _core
 from qbo_rs._company import settings_of
 from qbo_rs._keywords import check_keywords
+from qbo_rs._tables import check_entity
 from qbo_rs.exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -138,6 +139,8 @@ class Options:
             deletions=_one_of("deletions", rest.get("deletions", "exact"), ("exact", "reported")),
             references=references(places),
         )
+        for entity in options.entities:
+            check_entity(entity)
         if options.typed and len(options.entities) != 1:
             raise ConfigError("typed: the columns are those of one entity; name it with the option entities")
         return options

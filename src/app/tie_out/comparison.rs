@@ -43,6 +43,8 @@ pub(super) struct Comparison<'c> {
     pub(super) reports: &'c Reports,
     unqueried: Unqueried<'c>,
     pub(super) findings: Findings,
+    /// Whether the last day is before the first transaction.
+    is_too_early: bool,
 }
 
 impl<'c> Comparison<'c> {
@@ -84,6 +86,7 @@ impl<'c> Comparison<'c> {
             reports,
             unqueried,
             findings,
+            is_too_early: false,
         };
         comparison.run(asked).await?;
         Ok(comparison)
@@ -128,7 +131,7 @@ impl<'c> Comparison<'c> {
 
     /// Notes that nothing was there to compare, although there are records of later days. A company without any has
     /// books that agree.
-    fn note_emptiness(&self) {
+    fn note_emptiness(&mut self) {
         let findings = &self.findings;
         let is_empty = findings.accounts.is_empty()
             && findings.parties.is_empty()
@@ -138,8 +141,9 @@ impl<'c> Comparison<'c> {
             .filter(|first| is_empty && *first > findings.end)
         {
             let end = findings.end;
+            self.is_too_early = true;
             self.reports.note(format!(
-                "nothing is there up to {end}: the first transaction is of {first}"
+                "nothing is there up to {end}: the first transaction is of {first}; compare a later day"
             ));
         }
     }
@@ -393,6 +397,8 @@ impl<'c> Comparison<'c> {
             books,
             unexplained: self.unexplained(),
             known: self.findings.known_differences(),
+            // The note that says so is the only one.
+            is_empty: self.is_too_early && books.unverified.len() == 1,
         };
         let from_reports = self.findings.entries_of_reports();
         // The ledger is on accrual basis.

@@ -66,9 +66,8 @@ pub struct BooksRequest {
     pub read_by_id: usize,
 }
 
-/// Days to come that may be compared: companies enter transactions ahead. One further off is a typing error, which would
-/// take the place of all comparisons before it.
-const MAX_AHEAD: TimeDelta = TimeDelta::days(731);
+/// The hours by which the calendar of the company's place may be ahead of UTC.
+const MOST_AHEAD: TimeDelta = TimeDelta::hours(14);
 
 fn max_read_by_id() -> usize {
     MAX_READ_BY_ID
@@ -129,15 +128,20 @@ impl BooksRequest {
     fn first_day(&self) -> Result<NaiveDate> {
         let of_month = self.end.with_day(1).unwrap_or(self.end);
         let start = self.start.unwrap_or(of_month);
-        if self.end.year() <= 9998 && self.end > (crate::clock::now() + MAX_AHEAD).date_naive() {
-            let reason = format!("{} is more than two years ahead", self.end);
-            return Err(Error::config("end", reason));
-        }
         if start.year() < 1900 || self.end.year() > 9998 {
             return Err(Error::config(
                 "end",
                 "the days are not between 1900 and 9998",
             ));
+        }
+        // What was found of a day to come would hold until that day.
+        let now = crate::clock::now();
+        if self.end > (now + MOST_AHEAD).date_naive() {
+            let (end, today) = (self.end, now.date_naive());
+            let reason = format!(
+                "{end} is after today, {today}; books are compared as of a day that has come: name today or an earlier day"
+            );
+            return Err(Error::config("end", reason));
         }
         if start > self.end {
             let reason = format!("{start} is after end {}", self.end);
@@ -202,17 +206,26 @@ impl App {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, Utc};
+
     use super::*;
 
     #[test]
-    fn a_day_that_is_far_ahead_is_a_typing_error() {
-        let today = crate::clock::now().date_naive();
-        let first_day = |days| BooksRequest::new(today + TimeDelta::days(days)).first_day();
-        assert!(first_day(700).is_ok());
-        let refused = first_day(740).unwrap_err().to_string();
-        assert!(
-            refused.contains("is more than two years ahead"),
-            "{refused}"
-        );
+    fn a_day_to_come_is_refused_wherever_the_company_is() {
+        let now = crate::clock::now();
+        let first_day = |end: DateTime<Utc>| BooksRequest::new(end.date_naive()).first_day();
+        assert!(first_day(now).is_ok());
+        // In Kiritimati it is this day already.
+        assert!(first_day(now + TimeDelta::hours(13)).is_ok());
+        for days in [2, 31, 740] {
+            let end = now + TimeDelta::days(days);
+            let refused = first_day(end).unwrap_err().to_string();
+            let named = format!("end: {} is after today, ", end.date_naive());
+            assert!(refused.starts_with(&named), "{refused}");
+            assert!(
+                refused.ends_with(": name today or an earlier day"),
+                "{refused}"
+            );
+        }
     }
 }

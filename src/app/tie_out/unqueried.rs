@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::fetch::Reports;
 use crate::app::company::Source;
-use crate::app::run::{plan, run_plans};
+use crate::app::run::{Inner, plan, run_plans};
 use crate::domain::{Continuation, EntitySpec, PageSize, Plan, Record, Window};
 use crate::error::Result;
 use crate::port::{Meter, Progress, Source as _};
@@ -25,7 +25,8 @@ const AT_A_TIME: usize = 8;
 pub(super) struct Unqueried<'s> {
     source: Arc<Source>,
     sink: &'s Arc<PostgresSink>,
-    progress: &'s Arc<dyn Progress>,
+    /// A comparison shows its own steps alone.
+    progress: Arc<dyn Progress>,
     /// The most records that are read: each takes a request of its own, because a batch holds queries only
     /// (qbo-facts 6.3).
     most: usize,
@@ -37,13 +38,13 @@ impl<'s> Unqueried<'s> {
     pub(super) fn new(
         source: Arc<Source>,
         sink: &'s Arc<PostgresSink>,
-        progress: &'s Arc<dyn Progress>,
+        progress: &Arc<dyn Progress>,
         most: usize,
     ) -> Self {
         Self {
             source,
             sink,
-            progress,
+            progress: Arc::new(Inner(progress.clone())),
             most,
             asked: HashSet::new(),
         }
@@ -196,7 +197,7 @@ impl<'s> Unqueried<'s> {
         };
         let feed = ChangesSource::new(self.source.clone(), &[changes]);
         let (feed, sink) = (Arc::new(feed), self.sink.clone());
-        let report = run_plans(feed, sink, vec![plan], self.progress).await;
+        let report = run_plans(feed, sink, vec![plan], &self.progress).await;
         Ok(!report.has_failures())
     }
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::form;
 use super::view::{View, rich};
 use crate::app::CompanyReport;
-use crate::domain::{ConnectionState, EntitySyncStatus};
+use crate::domain::{ConnectionState, EntitySyncStatus, is_read_daily};
 use crate::language::say;
 use crate::quickbooks::Limits;
 
@@ -111,19 +111,28 @@ fn connected(view: &View<'_>, account: &CompanyReport, headers: &[String; 5]) ->
     }
 }
 
-/// Renders the oldest time up to which the entities of a company are complete.
+/// Renders the time up to which the entities of a company are complete that each sync reads, and apart from it that of
+/// those that are read once a day: of each the oldest.
 fn in_step(view: &View<'_>, realm_id: &str) -> Markup {
     let language = view.language;
-    let states = view.coverage.iter().filter(|of| of.realm_id == realm_id);
-    let oldest = states
-        .filter_map(|of| of.state.as_ref())
-        .filter(|state| state.status != EntitySyncStatus::Unavailable)
-        .filter_map(|state| state.checkpoint)
-        .min();
+    let oldest = |is_daily: bool| {
+        let states = view.coverage.iter().filter(|of| of.realm_id == realm_id);
+        states
+            .filter(|of| is_read_daily(&of.entity) == is_daily)
+            .filter_map(|of| of.state.as_ref())
+            .filter(|state| state.status != EntitySyncStatus::Unavailable)
+            .filter_map(|state| state.checkpoint)
+            .min()
+    };
+    let ago = |at| say!(in language; "{time} ago", time = view.span(view.now - at));
     html! {
-        @match oldest {
-            Some(oldest) => (say!(in language; "{time} ago", time = view.span(view.now - oldest))),
-            None => (say!(in language; "never synced")),
+        @match (oldest(false), oldest(true)) {
+            (None, None) => (say!(in language; "never synced")),
+            (Some(at), None) | (None, Some(at)) => (ago(at)),
+            (Some(at), Some(daily)) => {
+                (ago(at)) " "
+                small { (say!(in language; "what is read once a day: {time} ago", time = view.span(view.now - daily))) }
+            }
         }
     }
 }
@@ -176,5 +185,61 @@ fn usage(view: &View<'_>, used: u64, max: u64, label: &str) -> Markup {
             (say!(in view.language; "{used} of {max}", used = view.number(used), max = view.number(max))) " "
             meter aria-label=(label) min="0" max=(max) value=(used) high=(max.saturating_mul(8) / 10) { }
         } @else { (view.number(used)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+
+    use super::*;
+    use crate::app::{Coverage, EntityState, Overview, ShownCompanies};
+    use crate::language::Language;
+
+    #[test]
+    fn what_is_read_once_a_day_does_not_make_a_company_look_old() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(30);
+        let of = |entity: &str, minutes: i64| Coverage {
+            schema: "raw".to_owned(),
+            realm_id: "9".to_owned(),
+            entity: entity.to_owned(),
+            state: Some(EntityState {
+                realm_id: "9".to_owned(),
+                schema: "raw".to_owned(),
+                entity: entity.to_owned(),
+                status: EntitySyncStatus::Success,
+                last_attempt_at: None,
+                last_success_at: None,
+                checkpoint: Some(now - TimeDelta::minutes(minutes)),
+                consecutive_failures: 0,
+                message: None,
+            }),
+            committed: Vec::new(),
+        };
+        let shown = |coverage: &[Coverage]| {
+            let view = View {
+                language: Language::En,
+                is_chosen: false,
+                now,
+                quota: 0,
+                token: "",
+                wanted: "",
+                shown: &ShownCompanies::default(),
+                overview: &Overview::default(),
+                accounts: &[],
+                coverage,
+                books: &[],
+            };
+            in_step(&view, "9").into_string()
+        };
+        let (daily, often) = (of("entitlements", 20 * 60), of("invoices", 3));
+        let both = [of("customers", 2), often, daily];
+        assert_eq!(
+            shown(&both),
+            "3 min ago <small>what is read once a day: 20 h ago</small>"
+        );
+        assert_eq!(shown(&both[..2]), "3 min ago");
+        assert_eq!(shown(&both[2..]), "20 h ago");
+        assert_eq!(shown(&[]), "never synced");
     }
 }

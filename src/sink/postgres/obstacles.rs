@@ -2,6 +2,8 @@
 //! records, hide some from counts, or fail windows again and again, so that loading is refused
 //! before the first request.
 
+use std::collections::BTreeMap;
+
 use tokio_postgres::{GenericClient, Row};
 
 use super::shape;
@@ -23,6 +25,30 @@ pub(super) async fn check(
     tables: &[String],
 ) -> Result<()> {
     refuse(client, schema, tables, obstacles).await
+}
+
+/// Returns the rights that the role lacks on tables, each set of them with the tables.
+///
+/// # Errors
+/// [`Error::Database`].
+pub(super) async fn lacking(
+    client: &(impl GenericClient + Sync),
+    schema: &str,
+    tables: &[String],
+) -> Result<BTreeMap<String, Vec<String>>> {
+    let columns = shape::column_names();
+    let rows = client
+        .rows(SELECT, params![schema, tables, columns])
+        .await?;
+    let mut lacking: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in &rows {
+        let rights: Option<String> = row.column("missing_rights")?;
+        if let Some(rights) = rights {
+            let table = qualified(schema, row.column("table_name")?);
+            lacking.entry(rights).or_default().push(table);
+        }
+    }
+    Ok(lacking)
 }
 
 /// Refuses names that are taken by something else than a table.
