@@ -5,10 +5,10 @@ use std::sync::Arc;
 use qbo_rs::app::App;
 use qbo_rs::config::Settings;
 use qbo_rs::error::Error;
-use qbo_rs::port::NoProgress;
+use qbo_rs::port::{NoProgress, Progress};
 use qbo_sandbox::Sandbox;
 
-use crate::support::{Database, app, assert_complete, small_sandbox, until, whole_range};
+use crate::support::{Database, app, assert_complete, connect, small_sandbox, until, whole_range};
 
 fn app_with(settings: Settings) -> App {
     App {
@@ -314,4 +314,52 @@ async fn nothing_is_committed_into_a_schema_that_was_given_to_another_company_me
         0
     );
     database.drop().await;
+}
+
+/// Runs a statement as soon as the runs of a call begin.
+struct AtTheBegin {
+    url: String,
+    statement: String,
+}
+
+impl Progress for AtTheBegin {
+    fn call_started(&self, _realm_id: &str, _runs: &[(&str, usize)]) {
+        let (url, statement) = (self.url.clone(), self.statement.clone());
+        let run = async move { connect(&url).await.batch_execute(&statement).await };
+        let thread = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(run).unwrap();
+        });
+        thread.join().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_company_is_reported_although_its_schema_cannot_be_given_back() {
+    let sandbox = small_sandbox();
+    for (statement, bound) in [
+        ("ALTER ROLE {role} NOLOGIN", 1),
+        ("REVOKE DELETE ON qbo.schema_realms FROM {role}", 1),
+        ("SELECT", 0),
+    ] {
+        let database = Database::create().await;
+        let role = "GRANT CREATE ON DATABASE {database} TO {role}";
+        let role = database.with_role(role).await;
+        let mut wrong = app(&sandbox, &database);
+        let url = database.url_as(&format!("{role}:x"));
+        wrong.settings.set("DATABASE_URL", &url).unwrap();
+        wrong.settings.set("QBO_REALM_ID", "12").unwrap();
+        wrong.progress = Arc::new(AtTheBegin {
+            url: database.url.clone(),
+            statement: statement.replace("{role}", &role),
+        });
+        let report = wrong.backfill(&whole_range(&["items"], "800d", 9)).await;
+        let windows = report.expect(statement).runs.remove(0).windows;
+        let reason = windows[0].error.as_deref().unwrap_or_default();
+        assert!(reason.starts_with("access denied"), "{statement}: {reason}");
+        let realms = "SELECT count(*) FROM qbo.schema_realms";
+        assert_eq!(database.number(realms).await, bound, "{statement}");
+        database.drop_role(&role).await;
+        database.drop().await;
+    }
 }
