@@ -514,3 +514,9 @@ COMMENT ON COLUMN qbo.tie_outs.unexplained IS
 ALTER TABLE qbo.tie_out_differences
     ADD COLUMN IF NOT EXISTS record jsonb;
 INSERT INTO qbo.migrations (number, name) VALUES (25, 'known_differences') ON CONFLICT DO NOTHING;
+-- The times that a run reads of its range, oldest first: a run of gaps does not read what lies between them. Null for a run
+-- of an earlier version, which may read all of it.
+ALTER TABLE qbo.runs
+    ADD COLUMN IF NOT EXISTS read_starts_utc timestamptz[],
+    ADD COLUMN IF NOT EXISTS read_ends_utc timestamptz[];
+INSERT INTO qbo.migrations (number, name) VALUES (26, 'times_of_runs') ON CONFLICT DO NOTHING;

@@ -22,7 +22,7 @@ use tracing::{Instrument, Span, info_span, warn};
 use self::log::{level_of_run, log_run, log_start, log_unavailable, log_window};
 use self::read::read_windows;
 use self::task::SpanTask;
-use crate::domain::{Plan, RunEnd, RunReport, Window, WindowReport};
+use crate::domain::{Plan, RunEnd, RunReport, Window, WindowReport, merged};
 use crate::error::Error;
 use crate::port::{Progress, RequestCounts, RunContext, RunName, Sink, Source};
 
@@ -143,6 +143,7 @@ async fn begin_run<S: Source, K: Sink>(source: &S, sink: &K, plan: &Plan, run_id
         realm_id: source.realm_id().to_owned(),
         entity: plan.entity,
         range: Window { start, end },
+        times: merged(&plan.windows),
     };
     log_start::<S, K>(plan, &context);
     if let Err(error) = sink.run_started(&context).await {

@@ -241,6 +241,8 @@ pub struct RunContext {
     pub entity: EntitySpec,
     /// Time from its first window to its last.
     pub range: Window,
+    /// The times that it reads of that, oldest first.
+    pub times: Vec<Window>,
 }
 
 /// A window in the context of its run.

@@ -147,6 +147,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "known_differences",
         sql: include_str!("migrations/0025_known_differences.sql"),
     },
+    Migration {
+        number: 26,
+        name: "times_of_runs",
+        sql: include_str!("migrations/0026_times_of_runs.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

@@ -59,7 +59,7 @@ pub(crate) use self::{
     records::{PageQuery, Records},
     rejects::{RejectFilter, rejects},
     schema_drift::schema_drift,
-    schemas::{FORGET_UNBOUND, schema_has_rows},
+    schemas::{FORGET_UNBOUND, HOLD_BINDING, is_left},
     standing::{Standing, Standings, standings},
     suspects::{Suspect, suspects, with_open_runs},
     sync_states::{HowFar, SyncOutcome, SyncState, SyncStates, how_far},

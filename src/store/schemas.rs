@@ -1,29 +1,45 @@
 //! Schemas of raw tables, and the company that each belongs to.
 
+use tokio_postgres::GenericClient;
+
 use crate::error::Result;
 use crate::postgres::{
-    Columns, DEFAULT_SCHEMA, Db, PIN_SEARCH_PATH, Query, database_error, migrations, params, server,
+    Columns, DEFAULT_SCHEMA, Db, PIN_SEARCH_PATH, Query, database_error, migrations, params,
+    quote_identifier, server,
 };
 
-/// The condition that records of a company were stored in a schema: of windows that are committed, and of those that
-/// are not any more, or were never, because records are missing.
-macro_rules! schema_has_rows {
-    ($schema:literal) => {
-        concat!(
-            "EXISTS (SELECT FROM qbo.windows WHERE schema_name = ",
-            $schema,
-            " AND (committed_at_utc IS NOT NULL OR incomplete_since_utc IS NOT NULL))"
-        )
-    };
-}
+/// Rows of a schema, as tables of all schemas tell of them: windows that are committed, those that are not any more, or
+/// were never, because records are missing, and those that the file of an archive has filled; records that are set aside,
+/// and those that were moved into a file.
+const HAS_ROWS_IN_LEDGER: &str = "
+SELECT 1 WHERE EXISTS (SELECT FROM qbo.windows WHERE schema_name = $1
+        AND (committed_at_utc IS NOT NULL OR incomplete_since_utc IS NOT NULL OR rows > 0))
+    OR EXISTS (SELECT FROM qbo.rejects WHERE schema_name = $1)
+    OR EXISTS (SELECT FROM qbo.archives WHERE schema_name = $1)";
 
-pub(crate) use schema_has_rows;
+/// Raw tables. One that the role may not read is one that it has not filled.
+const RAW_TABLES: &str = "
+SELECT c.relname::text AS name, EXISTS (
+        SELECT FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attname = 'deleted_at_utc' AND NOT a.attisdropped) AS has_deletions
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND starts_with(c.relname::text, 'qb_')
+  AND has_table_privilege(c.oid, 'SELECT')
+  AND (c.relname = 'qb_reports' OR EXISTS (
+      SELECT FROM pg_attribute a
+      WHERE a.attrelid = c.oid AND a.attname = 'ingested_at_utc' AND NOT a.attisdropped
+        AND a.atttypid = 'timestamptz'::regtype))";
+
+/// Waits until nobody takes a schema from its company, and lets nobody do so until the end of the transaction. For writers
+/// that look at the binding and write no row of the ledger, which holds it, too.
+pub(crate) const HOLD_BINDING: &str = "LOCK TABLE qbo.windows IN ROW EXCLUSIVE MODE";
+
+/// Waits until everybody has committed who has seen the binding of a schema.
+const CHANGE_BINDING: &str = "LOCK TABLE qbo.windows IN SHARE ROW EXCLUSIVE MODE";
 
 const GIVE_BACK: &str = concat!(
     "
-DELETE FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2 AND NOT ",
-    schema_has_rows!("$1"),
-    "
+DELETE FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2
     AND NOT EXISTS (SELECT FROM qbo.runs AS run WHERE run.schema_name = $1 AND ",
     crate::store::run_is_alive!("run"),
     ")"
@@ -49,6 +65,52 @@ LIMIT 1";
 const CHOICE: &str = "
 SELECT ({bound}) AS own, (
     SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $2) AS owner_of_default";
+
+/// Returns true if a schema holds no row of its company, and lets no row be stored until the end of the transaction: who
+/// stores one looks at the binding, and waits.
+///
+/// # Errors
+/// [`Error::Database`](crate::error::Error::Database).
+pub(crate) async fn is_left(client: &(impl GenericClient + Sync), schema: &str) -> Result<bool> {
+    // A schema that is in use costs nobody a wait.
+    if holds_rows(client, schema).await? {
+        return Ok(false);
+    }
+    client.batch(CHANGE_BINDING).await?;
+    holds_rows(client, schema).await.map(|holds| !holds)
+}
+
+/// Returns true if a schema holds a row that was stored for the company that it is bound to, whether or not a window says
+/// so: the rows of an archive come without one. Rows that were there when the company was bound, as in tables made by hand,
+/// are nobody's.
+async fn holds_rows(client: &(impl GenericClient + Sync), schema: &str) -> Result<bool> {
+    let known = client.rows(HAS_ROWS_IN_LEDGER, params![schema]).await?;
+    if !known.is_empty() {
+        return Ok(true);
+    }
+    let mut looks = Vec::new();
+    for row in client.rows(RAW_TABLES, params![schema]).await? {
+        let name: &str = row.column("name")?;
+        let is_of_company = match (name, row.column("has_deletions")?) {
+            ("qb_reports", _) => "true",
+            (_, true) => "ingested_at_utc >= bound.bound_at_utc OR deleted_at_utc IS NOT NULL",
+            (_, false) => "ingested_at_utc >= bound.bound_at_utc",
+        };
+        let table = format!("{}.{}", quote_identifier(schema), quote_identifier(name));
+        looks.push(format!(
+            "EXISTS (SELECT FROM {table} WHERE {is_of_company})"
+        ));
+    }
+    if looks.is_empty() {
+        return Ok(false);
+    }
+    let stored = format!(
+        "SELECT 1 FROM qbo.schema_realms AS bound WHERE bound.schema_name = $1 AND ({})",
+        looks.join(" OR ")
+    );
+    let stored = client.rows(&stored, params![schema]).await?;
+    Ok(!stored.is_empty())
+}
 
 /// The binding of schemas to companies, in `qbo.schema_realms`. All errors are
 /// [`Error::Database`](crate::error::Error).
@@ -100,20 +162,18 @@ impl Schemas {
     /// mistyped, and the right company needs the schema. A company that has records, or that a run reads, keeps it.
     pub(crate) async fn give_back(&self, realm_id: &str, schema: &str) -> Result<()> {
         let mut connection = self.0.connection().await?;
-        let stored = concat!("SELECT 1 WHERE ", schema_has_rows!("$1"));
-        if !connection.rows(stored, params![schema]).await?.is_empty() {
+        if holds_rows(&**connection, schema).await? {
             return Ok(());
         }
         let transaction = connection.transaction().await.map_err(database_error)?;
         transaction.batch(PIN_SEARCH_PATH).await?;
-        // No other process binds it meanwhile, and commits, which check the binding, wait.
+        // No other process binds it meanwhile.
         migrations::lock(&*transaction).await?;
-        transaction
-            .batch("LOCK TABLE qbo.windows IN SHARE ROW EXCLUSIVE MODE")
-            .await?;
-        transaction
-            .change(GIVE_BACK, params![schema, realm_id])
-            .await?;
+        if is_left(&*transaction, schema).await? {
+            transaction
+                .change(GIVE_BACK, params![schema, realm_id])
+                .await?;
+        }
         transaction.commit().await.map_err(database_error)
     }
 

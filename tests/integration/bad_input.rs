@@ -1,14 +1,18 @@
 //! What is wrong is named, and nothing is sent.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use qbo_rs::app::App;
+use qbo_rs::app::{App, ArchiveRequest, LoadRequest, PrepareRequest, ReportsRequest};
 use qbo_rs::config::Settings;
 use qbo_rs::error::Error;
-use qbo_rs::port::NoProgress;
-use qbo_sandbox::Sandbox;
+use qbo_rs::port::{NoProgress, Progress};
+use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
+use serde_json::json;
 
-use crate::support::{Database, app, assert_complete, small_sandbox, until, whole_range};
+use crate::support::{
+    Database, app, assert_complete, change, connect, small_sandbox, until, whole_range,
+};
 
 fn app_with(settings: Settings) -> App {
     App {
@@ -314,4 +318,160 @@ async fn nothing_is_committed_into_a_schema_that_was_given_to_another_company_me
         0
     );
     database.drop().await;
+}
+
+/// Ways in which rows come into a schema without a window that is committed.
+const WITHOUT_A_WINDOW: [(&str, &str); 5] = [
+    ("the file of an archive", ""),
+    ("a report", ""),
+    (
+        "a record that was set aside",
+        "INSERT INTO qbo.rejects (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id, id, changed_at_utc,
+             error, request_payload)
+         SELECT schema_name, realm_id, 'items', '2024-01-01Z', '2024-01-02Z', 'r', '1', '2024-01-01Z', 'e', '{}'
+         FROM qbo.schema_realms",
+    ),
+    (
+        "a row of a window whose process was killed",
+        "INSERT INTO raw.qb_items VALUES ('1', '{}', now(), '2024-01-01Z', '2024-01-02Z', 1, 9, '{}')",
+    ),
+    (
+        "a deletion",
+        "INSERT INTO raw.qb_items VALUES ('1', '{}', '2020-01-01Z', '2020-01-01Z', '2020-01-02Z', 1, 9, '{}', now())",
+    ),
+];
+
+/// Fills a schema of a company in one of these ways.
+async fn fill(app: &App, database: &Database, (way, statement): (&str, &str), archive: &Path) {
+    match way {
+        "the file of an archive" => {
+            let loaded = app.load(&LoadRequest::new(archive)).await.unwrap();
+            assert_complete(&loaded);
+        }
+        "a report" => {
+            let day = |text: &str| text.parse().unwrap();
+            let (start, end) = (day("2025-01-01"), day("2025-12-31"));
+            let request = ReportsRequest::new(["TrialBalance"], start, end);
+            assert!(app.reports(&request).await.unwrap().is_complete());
+        }
+        _ => {
+            let request = PrepareRequest::new(["items"]);
+            app.prepare(&request).await.unwrap();
+            database.client.batch_execute(statement).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_company_with_rows_keeps_its_schema_although_no_window_of_them_is_committed() {
+    let sandbox = small_sandbox();
+    let (items, directory) = (
+        whole_range(&["items"], "year", 1000),
+        tempfile::tempdir().unwrap(),
+    );
+    let file = directory.path().join("old.jsonl");
+    let elsewhere = Database::create().await;
+    let archiving = app(&sandbox, &elsewhere);
+    assert_complete(&archiving.backfill(&items).await.unwrap());
+    let all = "2026-01-01T00:00:00Z".parse().unwrap();
+    let request = ArchiveRequest::new(["items"], all, &file);
+    archiving.archive(&request).await.unwrap();
+    elsewhere.drop().await;
+    let with_books = SandboxOptions {
+        books: Some(50),
+        throttle: ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    };
+    let with_books = Sandbox::start(with_books).unwrap();
+    for way in WITHOUT_A_WINDOW {
+        let sandbox = match way.0 {
+            "a report" => &with_books,
+            _ => &sandbox,
+        };
+        let database = Database::create().await;
+        let right = app(sandbox, &database);
+        fill(&right, &database, way, &file).await;
+        let committed = "SELECT count(*) FROM qbo.windows WHERE committed_at_utc IS NOT NULL";
+        assert_eq!(database.number(committed).await, 0, "{way:?}");
+        // QuickBooks refuses it.
+        change(sandbox, "close", json!({"code": 3100}));
+        assert!(!right.backfill(&items).await.unwrap().is_complete());
+        change(sandbox, "open", json!({}));
+        let bound = "SELECT count(*) FROM qbo.schema_realms WHERE realm_id <> '12'";
+        assert_eq!(database.number(bound).await, 1, "{way:?}: given back");
+        // Another company is to be loaded into the same schema.
+        let mut wrong = right.clone();
+        wrong.settings.set("QBO_REALM_ID", "12").unwrap();
+        let refused = wrong.backfill(&items).await.map(|report| report.runs.len());
+        let refused = refused.expect_err(way.0).to_string();
+        assert!(refused.contains("not 12: check QBO_REALM_ID"), "{refused}");
+        assert_eq!(database.number(bound).await, 1, "{way:?}: taken");
+        database.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_tables_made_by_hand_do_not_keep_the_schema_for_a_mistyped_company() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let made = "CREATE SCHEMA raw; CREATE TABLE raw.qb_items (id text PRIMARY KEY, payload jsonb,
+            ingested_at_utc timestamptz, extract_window_start_utc timestamptz, extract_window_end_utc timestamptz,
+            page_number int, page_size int, request_payload jsonb);
+        INSERT INTO raw.qb_items (id, payload, ingested_at_utc) VALUES ('1', '{}', NULL), ('2', '{}', now());
+        CREATE TABLE raw.qb_mine (ingested_at_utc text); INSERT INTO raw.qb_mine VALUES ('today')";
+    database.client.batch_execute(made).await.unwrap();
+    let right = app(&sandbox, &database);
+    let mut wrong = right.clone();
+    wrong.settings.set("QBO_REALM_ID", "12").unwrap();
+    let items = whole_range(&["items"], "month", 1000);
+    assert!(!wrong.backfill(&items).await.unwrap().is_complete());
+    assert_complete(&right.backfill(&items).await.unwrap());
+    database.drop().await;
+}
+
+/// Runs a statement as soon as the runs of a call begin.
+struct AtTheBegin {
+    url: String,
+    statement: String,
+}
+
+impl Progress for AtTheBegin {
+    fn call_started(&self, _realm_id: &str, _runs: &[(&str, usize)]) {
+        let (url, statement) = (self.url.clone(), self.statement.clone());
+        let run = async move { connect(&url).await.batch_execute(&statement).await };
+        let thread = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(run).unwrap();
+        });
+        thread.join().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_company_is_reported_although_its_schema_cannot_be_given_back() {
+    let sandbox = small_sandbox();
+    for (statement, bound) in [
+        ("ALTER ROLE {role} NOLOGIN", 1),
+        ("REVOKE DELETE ON qbo.schema_realms FROM {role}", 1),
+        ("SELECT", 0),
+    ] {
+        let database = Database::create().await;
+        let role = "GRANT CREATE ON DATABASE {database} TO {role}";
+        let role = database.with_role(role).await;
+        let mut wrong = app(&sandbox, &database);
+        let url = database.url_as(&format!("{role}:x"));
+        wrong.settings.set("DATABASE_URL", &url).unwrap();
+        wrong.settings.set("QBO_REALM_ID", "12").unwrap();
+        wrong.progress = Arc::new(AtTheBegin {
+            url: database.url.clone(),
+            statement: statement.replace("{role}", &role),
+        });
+        let report = wrong.backfill(&whole_range(&["items"], "800d", 9)).await;
+        let windows = report.expect(statement).runs.remove(0).windows;
+        let reason = windows[0].error.as_deref().unwrap_or_default();
+        assert!(reason.starts_with("access denied"), "{statement}: {reason}");
+        let realms = "SELECT count(*) FROM qbo.schema_realms";
+        assert_eq!(database.number(realms).await, bound, "{statement}");
+        database.drop_role(&role).await;
+        database.drop().await;
+    }
 }

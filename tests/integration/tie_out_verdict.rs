@@ -15,6 +15,17 @@ impl World {
         findings.filter(|found| found.about == "books").collect()
     }
 
+    /// Expects one finding: a transaction needs somebody.
+    async fn assert_one_needs_somebody(&self) {
+        let found = self.findings().await;
+        let reasons: Vec<_> = found.iter().map(|it| (&it.reason, it.level)).collect();
+        let needing = Reason::BooksNeedSomebody {
+            as_of: day("2025-12-31"),
+            transactions: 1,
+        };
+        assert_eq!(reasons, [(&needing, Level::Attention)]);
+    }
+
     fn let_answers_be(&self, fault: &str, report: &str) {
         let rule = json!({"fault": fault, "path": report, "times": 0});
         change(&self.sandbox, "fault", rule);
@@ -60,13 +71,7 @@ async fn an_explained_difference_that_needs_somebody_is_a_finding() {
     world.mark("90001", true).await;
     let books = world.compared(&december()).await;
     assert_eq!(books.status, BooksStatus::Ok);
-    let found = world.findings().await;
-    let reasons: Vec<_> = found.iter().map(|it| (&it.reason, it.level)).collect();
-    let needing = Reason::BooksNeedSomebody {
-        as_of: day("2025-12-31"),
-        transactions: 1,
-    };
-    assert_eq!(reasons, [(&needing, Level::Attention)]);
+    world.assert_one_needs_somebody().await;
     let causes = "SELECT (causes ->> 'not_landed')::bigint FROM qbo.tie_outs ORDER BY tie_out_id DESC LIMIT 1";
     assert_eq!(world.database.number(causes).await, 1);
     world.mark("90001", false).await;
@@ -104,13 +109,7 @@ async fn one_report_that_is_none_leaves_the_others_to_be_compared() {
     assert!(reason.starts_with("BalanceSheet: "), "{reason}");
     assert_eq!(reason.matches("BalanceSheet").count(), 1, "{reason}");
     // What could not be compared does not hide what is lost.
-    let found = world.findings().await;
-    let reasons: Vec<_> = found.iter().map(|it| (&it.reason, it.level)).collect();
-    let needing = Reason::BooksNeedSomebody {
-        as_of: day("2025-12-31"),
-        transactions: 1,
-    };
-    assert_eq!(reasons, [(&needing, Level::Attention)]);
+    world.assert_one_needs_somebody().await;
     world.database.drop().await;
 }
 

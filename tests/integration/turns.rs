@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::DateTime;
-use qbo_rs::app::{App, BackfillRequest, LastRun, Service, StatusRequest};
-use qbo_rs::domain::{CompanyStatus, Finding, Level, PageSize, Reason, SkipReason};
+use qbo_rs::app::{
+    App, BackfillRequest, ExtractRequest, LastRun, LoadRequest, Service, StatusRequest,
+};
+use qbo_rs::domain::{CompanyStatus, Finding, Level, PageSize, Reason, SkipReason, Window};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::support::{
-    Database, app, assert_complete, change, connect, everything, slow_sandbox, small_sandbox,
-    syncing_app, until, whole_range,
+    Database, app, assert_complete, change, connect, everything, request, slow_sandbox,
+    small_sandbox, syncing_app, until, whole_range,
 };
+use crate::verify::verify_request;
 
 /// Reads every month by requests of its own, so that there is time to meet.
 fn slow_request() -> BackfillRequest {
@@ -111,6 +114,96 @@ async fn a_resumed_run_does_not_wait_for_one_that_reads_between_its_windows() {
     assert_eq!(skipped.len(), 1, "June was committed");
     let error = app.backfill(&all).await.unwrap_err().to_string();
     assert!(error.contains("pid 7 on elsewhere"), "{error}");
+    database.drop().await;
+}
+
+/// A range of items, a month at a time, which waits for nobody.
+fn items_of(start: &str, end: &str) -> BackfillRequest {
+    request(&["items"], start, end, "month", 1000).no_wait(true)
+}
+
+async fn assert_waits(app: &App, request: &BackfillRequest) {
+    let refused = app.backfill(request).await;
+    let refused = refused.map(|report| report.runs.len()).unwrap_err();
+    let refused = refused.to_string();
+    assert!(refused.contains("another run of items"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_gaps_holds_up_whoever_reads_one_of_them_and_nobody_else() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let between = items_of("2024-06-01", "2025-06-01");
+    assert_complete(&app.backfill(&between).await.unwrap());
+    let silence = json!({"fault": "hang", "contains": "Time >= '2024-01-01", "times": 0});
+    for (strict_windows, is_under_way) in [
+        // Its first requests are under way before its run begins.
+        (
+            false,
+            "SELECT count(*) FROM qbo.runs WHERE status = 'running'",
+        ),
+        (
+            true,
+            "SELECT count(*) FROM qbo.windows WHERE status = 'running'",
+        ),
+    ] {
+        change(&sandbox, "fault", silence.clone());
+        let gaps = items_of("2024-01-01", "2026-01-01").resume(true);
+        let gaps = gaps.strict_windows(strict_windows);
+        let running = app.clone();
+        let running = tokio::spawn(async move { running.backfill(&gaps).await });
+        until(&database, is_under_way).await;
+        assert_complete(&app.backfill(&between).await.unwrap());
+        assert_waits(&app, &items_of("2024-05-01", "2024-07-01")).await;
+        assert_waits(&app, &items_of("2025-05-01", "2025-07-01")).await;
+        assert_waits(&app, &items_of("2024-01-01", "2026-01-01")).await;
+        assert!(!running.is_finished());
+        // A run of an earlier version says its range alone.
+        let earlier = "UPDATE qbo.runs SET read_starts_utc = NULL, read_ends_utc = NULL WHERE status = 'running'";
+        database.client.batch_execute(earlier).await.unwrap();
+        assert_waits(&app, &between).await;
+        running.abort();
+        change(&sandbox, "clear-faults", json!({}));
+        let is_over =
+            "SELECT (NOT EXISTS (SELECT FROM qbo.runs WHERE status = 'running'))::int::bigint";
+        until(&database, is_over).await;
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_and_a_repair_of_gaps_hold_up_nobody_who_reads_between_them() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let ends = [("2024-01-01", "2024-06-01"), ("2025-06-01", "2026-01-01")];
+    let windows = ends.map(|(start, end)| Window::parse(start, end).unwrap());
+    let between = items_of("2024-06-01", "2025-06-01");
+    let directory = tempfile::tempdir().unwrap();
+    let extract = ExtractRequest::new(["items"], windows).out(directory.path().to_owned());
+    assert_complete(&app.extract(&extract).await.unwrap());
+    assert_complete(&app.load(&LoadRequest::new(directory.path())).await.unwrap());
+    let loaded = "SELECT count(*) FROM qbo.runs";
+    assert_eq!(database.number(loaded).await, 1);
+    for is_repaired in [false, true] {
+        if is_repaired {
+            assert_complete(
+                &app.backfill(&items_of("2024-01-01", "2026-01-01"))
+                    .await
+                    .unwrap(),
+            );
+            let lost = "DELETE FROM raw.qb_items WHERE extract_window_start_utc < '2024-06-01Z'
+                OR extract_window_start_utc >= '2025-06-01Z'";
+            database.client.batch_execute(lost).await.unwrap();
+            let repair = verify_request(&["items"], "month").repair(true);
+            let repaired = app.verify(&repair).await.unwrap().runs.remove(0);
+            assert!(repaired.repaired > 1, "{repaired:?}");
+        }
+        leave(&database, "host = 'elsewhere'", "7", "1 second").await;
+        assert_complete(&app.backfill(&between).await.unwrap());
+        assert_waits(&app, &items_of("2024-01-01", "2024-07-01")).await;
+        let ended = "UPDATE qbo.runs SET status = 'ok'";
+        database.client.batch_execute(ended).await.unwrap();
+    }
     database.drop().await;
 }
 

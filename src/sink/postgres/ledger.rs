@@ -51,7 +51,7 @@ impl Claim {
             run_id: run.run_id.clone(),
             entity: run.entity,
             range: run.range,
-            times: vec![run.range],
+            times: run.times.clone(),
             asked: None,
             reads_again: false,
             reads_since: None,
@@ -77,17 +77,24 @@ WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
 
 const RELEASE_WINDOW: &str = include_str!("sql/release_window.sql");
 
-/// A run that was claimed has its row already, and begins when its turn comes.
+/// Returns the starts and the ends of times.
+pub(super) fn bounds_of(times: &[Window]) -> (Vec<DateTime<Utc>>, Vec<DateTime<Utc>>) {
+    times.iter().map(|time| (time.start, time.end)).unzip()
+}
+
+/// A run that was claimed has its row already, and begins when its turn comes: it may have waited for another run, and read
+/// less than it has claimed.
 const BEGIN_RUN: &str = "
 INSERT INTO qbo.runs
     (run_id, schema_name, realm_id, entity, range_start_utc, range_end_utc, status,
-    alive_at_utc, host, pid, owner, asked, reads_since_utc)
+    alive_at_utc, host, pid, owner, asked, reads_since_utc, read_starts_utc, read_ends_utc)
 SELECT $1, $2, $3, $4, $5, $6, 'running', clock_timestamp(), $7, $8, $9, $10::text::jsonb,
-    CASE WHEN $11::boolean THEN now() ELSE $12::timestamptz END
+    CASE WHEN $11::boolean THEN now() ELSE $12::timestamptz END, $13, $14
 FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unsynced
 ON CONFLICT (run_id) DO UPDATE SET
     started_at_utc = EXCLUDED.started_at_utc, alive_at_utc = EXCLUDED.alive_at_utc,
-    range_start_utc = EXCLUDED.range_start_utc, range_end_utc = EXCLUDED.range_end_utc";
+    range_start_utc = EXCLUDED.range_start_utc, range_end_utc = EXCLUDED.range_end_utc,
+    read_starts_utc = EXCLUDED.read_starts_utc, read_ends_utc = EXCLUDED.read_ends_utc";
 
 /// Syncs are frequent, so that only the last ones that changed rows stay: enough for who looks what has
 /// happened.
@@ -226,6 +233,7 @@ impl Ledger {
         let pid = Process::pid();
         let asked = claim.asked.as_ref();
         let asked = asked.and_then(|asked| serde_json::to_string(asked).ok());
+        let (starts, ends) = bounds_of(&claim.times);
         let params = params![
             claim.run_id,
             self.schema,
@@ -239,6 +247,8 @@ impl Ledger {
             asked,
             claim.reads_again,
             claim.reads_since,
+            starts,
+            ends,
         ];
         client.change(BEGIN_RUN, params).await.map(drop)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
-use super::ledger::{Claim, Ledger};
+use super::ledger::{Claim, Ledger, bounds_of};
 use crate::error::Result;
 use crate::postgres::{Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
 use crate::store::{OtherRun, RUNNING, other_run, run_is_alive};
@@ -18,13 +18,16 @@ const BEAT: Duration = Duration::from_secs(15);
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('qbo.runs ' || $1, 0))";
 
+/// A run of an earlier version has not said which times of its range it reads.
 const OTHERS: &str = concat!(
     "
 SELECT run_id, entity, host, pid, owner, started_at_utc
 FROM qbo.runs AS run
 WHERE schema_name = $1 AND realm_id = $2 AND status = 'running' AND EXISTS (
     SELECT FROM unnest($3::text[], $4::timestamptz[], $5::timestamptz[]) AS wanted(entity, first, last)
-    WHERE wanted.entity = run.entity AND range_start_utc < last AND range_end_utc > first
+    JOIN unnest(coalesce(read_starts_utc, ARRAY[range_start_utc]), coalesce(read_ends_utc, ARRAY[range_end_utc]))
+        AS reads(first, last) ON reads.first < wanted.last AND reads.last > wanted.first
+    WHERE wanted.entity = run.entity
   ) AND ",
     run_is_alive!("run"),
     "
@@ -55,14 +58,11 @@ pub(super) async fn claim(
     transaction.batch(PIN_SEARCH_PATH).await?;
     transaction.batch(END_WHEN_IDLE).await?;
     transaction.rows(LOCK, params![ledger.schema]).await?;
-    let (mut entities, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
-    for run in runs {
-        for time in &run.times {
-            entities.push(run.entity.name);
-            starts.push(time.start);
-            ends.push(time.end);
-        }
-    }
+    let times = runs
+        .iter()
+        .flat_map(|run| run.times.iter().map(|time| (run.entity.name, *time)));
+    let (entities, times): (Vec<_>, Vec<_>) = times.unzip();
+    let (starts, ends) = bounds_of(&times);
     let params = params![ledger.schema, realm_id, entities, starts, ends];
     for row in transaction.rows(OTHERS, params).await? {
         if let Some(other) = other_run(&row)? {

@@ -18,6 +18,7 @@ use crate::postgres::{
     Columns, END_WHEN_IDLE, OpenTransaction, PIN_SEARCH_PATH, Query, database_error,
     is_live_before, params, quote_identifier, rights, server, table_exists, table_name,
 };
+use crate::store::HOLD_BINDING;
 
 const TABLE: &str = "qb_reports";
 const CREATE: &str = include_str!("sql/reports_table.sql");
@@ -291,6 +292,7 @@ impl Writer<'_> {
     }
 
     async fn check_company(&self) -> Result<()> {
+        self.client.batch(HOLD_BINDING).await?;
         let select = "SELECT 1 FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2";
         let found = self
             .client

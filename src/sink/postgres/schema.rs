@@ -14,7 +14,7 @@ use crate::postgres::{
     table_name,
 };
 
-use crate::store::{FORGET_UNBOUND, schema_has_rows};
+use crate::store::{FORGET_UNBOUND, is_left};
 
 const RAW_TABLE: &str = include_str!("sql/raw_table.sql");
 
@@ -63,7 +63,7 @@ fn raw_table(schema: &str, entity: &EntitySpec) -> String {
 /// The choice of a schema for a company, which matters if another company has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SchemaChoice {
-    /// Somebody has named it for this company: it is taken from the other one if nothing of it is committed, else
+    /// Somebody has named it for this company: it is taken from the other one if no row of it is stored, else
     /// refused.
     Named,
     /// It seemed to be free: it is left to the other one.
@@ -324,24 +324,17 @@ fn upgrade_failed(error: tokio_postgres::Error) -> Error {
     }
 }
 
-/// Rebinds a schema to another company as long as nothing was ever stored in it, so that a
-/// mistyped realm id does not keep the schema. Commits check the binding, and the table lock makes
-/// them wait for this.
+/// Rebinds a schema to another company as long as no row of its company was stored in it, so that a mistyped realm id does
+/// not keep the schema.
 async fn rebind_if_empty(
     client: &(impl GenericClient + Sync),
     schema: &str,
     realm_id: &str,
 ) -> Result<bool> {
-    let stored = concat!("SELECT 1 WHERE ", schema_has_rows!("$1"));
-    if !client.rows(stored, params![schema]).await?.is_empty() {
+    if !is_left(client, schema).await? {
         return Ok(false);
     }
-    let lock = "LOCK TABLE qbo.windows IN SHARE ROW EXCLUSIVE MODE";
-    client.batch(lock).await?;
-    let rebind = concat!(
-        "UPDATE qbo.schema_realms SET realm_id = $2 WHERE schema_name = $1 AND NOT ",
-        schema_has_rows!("$1")
-    );
+    let rebind = "UPDATE qbo.schema_realms SET realm_id = $2 WHERE schema_name = $1";
     Ok(client.change(rebind, params![schema, realm_id]).await? > 0)
 }
 

@@ -22,6 +22,7 @@ use crate::domain::{
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
 use crate::postgres::{Columns, Db, Query, params};
+use crate::store::HOLD_BINDING;
 
 /// Records of a window that are logged one by one when Postgres cannot store them.
 const MAX_LOGGED_REJECTS: u64 = 10;
@@ -243,10 +244,12 @@ impl PostgresWriter {
         turn::check(connection, &self.schema, &self.context, turn).await
     }
 
-    /// Checks that the schema still belongs to the company.
+    /// Checks that the schema still belongs to the company, and does so until the end of the transaction.
     async fn check_company(&self, transaction: &Transaction) -> Result<()> {
         let params = params![self.schema, self.context.realm_id];
-        let found = transaction.connection()?.rows(COMPANY, params).await?;
+        let connection = transaction.connection()?;
+        connection.batch(HOLD_BINDING).await?;
+        let found = connection.rows(COMPANY, params).await?;
         self.expect_company(!found.is_empty())
     }
 
