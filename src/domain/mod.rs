@@ -63,8 +63,8 @@ pub(crate) use division::Divider;
 pub use drift::DriftKind;
 pub(crate) use drift::{DriftWatch, unknown_row};
 pub use entity::{ENTITIES, EntityKind, EntitySpec, Identity, Ordering};
-pub(crate) use entity_names::select_stored;
 pub use entity_names::{find_entity, select_comparable, select_entities, select_readable};
+pub(crate) use entity_names::{is_comparable, select_stored};
 pub(crate) use excerpt::{MAX_SHOWN, excerpt};
 pub use failure::{FailureKind, NOT_ATTEMPTED};
 pub use fields::{
