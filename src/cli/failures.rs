@@ -102,7 +102,7 @@ pub(super) fn without_repeats<'r>(
 /// Returns the failed windows of a run. Those that were not attempted for the same reason are one, and of a
 /// company that is refused none of them says more than the refusal.
 fn failures_of_run(run: &RunReport) -> Vec<Failure> {
-    if let Some(reason) = run.refusal() {
+    if let Some(reason) = run.denial() {
         return vec![Failure {
             realm_id: run.realm_id.clone(),
             entity: None,

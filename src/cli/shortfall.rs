@@ -17,7 +17,7 @@ use super::words::number_in;
 use crate::app::health::schema_flag;
 use crate::app::{App, SetAside, set_aside_in_landing};
 use crate::domain::instant::format_instant;
-use crate::domain::{CompanySync, FailureKind, Report, RunEnd, SyncReport, Window, unnamed};
+use crate::domain::{CompanySync, Report, RunEnd, SyncReport, Window, unnamed};
 use crate::error::{Recovery, Result};
 use crate::language::{say, translated_into};
 use crate::sink::postgres::DEFAULT_SCHEMA;
@@ -61,11 +61,6 @@ pub(super) struct Shortfall {
     pub(super) rejected: u64,
     /// The command that shows all of them, or removes the cause.
     pub(super) rest: String,
-}
-
-/// Returns true if QuickBooks denies the company of a sync.
-pub(super) fn is_refused(account: &CompanySync) -> bool {
-    account.failure == Some(FailureKind::AccessDenied)
 }
 
 /// Explains the exit code of a backfill, an extract or a load.
@@ -117,7 +112,7 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
             .iter()
             // The line of the company says why these were not tried.
             .filter(|entity| !(account.error.is_some() && entity.is_not_attempted()))
-            .filter(|entity| !(is_refused(account) && entity.error == account.error))
+            .filter(|entity| !(account.is_denied() && entity.error == account.error))
             .filter_map(|entity| Some((Some(entity.entity.clone()), entity.error.as_ref()?)));
         of_company
             .into_iter()
@@ -126,7 +121,7 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
                 realm_id: account.realm_id.clone(),
                 entity,
                 window: None,
-                reason: match is_refused(account) {
+                reason: match account.is_denied() {
                     true => error.clone(),
                     false => failed_for(error),
                 },
@@ -161,8 +156,7 @@ fn records_in(schema: &str) -> String {
 /// Returns the last line of a sync. A company that QuickBooks denies may be one that only a wrong
 /// `QBO_REALM_ID` has put into the token store, where every sync finds it.
 fn rest_of_sync(report: &SyncReport, rejected: u64) -> String {
-    let is_denied = |account: &&CompanySync| account.failure == Some(FailureKind::AccessDenied);
-    let denied = report.accounts.iter().find(is_denied);
+    let denied = report.accounts.iter().find(|account| account.is_denied());
     let is_connection_lost = |account: &CompanySync| {
         account.error.is_some() || account.entities.iter().all(|entity| entity.error.is_none())
     };

@@ -302,7 +302,7 @@ fn notes(run: &RunReport, out: &mut String) {
 
 fn failures(run: &RunReport, out: &mut String) {
     // The last lines of the command say it in full.
-    if run.is_refused() {
+    if run.is_denied() {
         return;
     }
     let entity = &run.entity;
