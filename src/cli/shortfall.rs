@@ -8,6 +8,7 @@ use tracing::error;
 use super::command_line::with_env_file;
 use super::error_text;
 use super::failures::{Failure, failed_for, failures_of_runs};
+use super::hint::told;
 use super::logging::{ADVICE, LAST_LINES, is_json, language};
 use super::repeats::fault_of;
 use super::signals::block_on;
@@ -225,7 +226,8 @@ fn look_up(rejected: u64, find: impl FnOnce() -> Result<Vec<SetAside>>) -> Vec<S
             target: LAST_LINES,
             phase = "load",
             event = "rejects_not_listed",
-            "the records that are set aside cannot be listed: {error}"
+            "{}",
+            told(language(), &format!("the records that are set aside cannot be listed: {error}"))
         );
         Vec::new()
     })
@@ -251,7 +253,7 @@ impl Shortfall {
                 window_start = start.as_deref(),
                 window_end = end.as_deref(),
                 "{}",
-                translated_into(language(), &failure.reason)
+                with_env_file(&translated_into(language(), &failure.reason))
             );
         }
         let others = untold::tell_reasons();
@@ -326,7 +328,7 @@ impl Shortfall {
 fn set_aside_line(record: &SetAside) -> String {
     let language = language();
     let error = unnamed(record.id.as_deref(), &record.error);
-    let error = translated_into(language, error);
+    let error = told(language, error);
     match &record.id {
         Some(id) => say!(in language; "record {id} is set aside: {error}", id, error),
         None => say!(in language; "record of unknown id is set aside: {error}", error),
