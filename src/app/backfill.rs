@@ -162,7 +162,7 @@ impl App {
                 .await;
         }
         let mut report = self.run(source, Arc::new(sink), plans).await;
-        if report.runs.iter().any(RunReport::is_refused) {
+        if report.runs.iter().any(RunReport::is_denied) {
             let schemas = Db::open(&postgres, 1).await.map(Schemas::new);
             give_back(schemas, &config.realm_id, &request.schema).await;
         }

@@ -4,13 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::wrap::{broken, columns};
-use crate::domain::CompanyBooks;
 use crate::domain::cause::{Remedy, remedy};
-use crate::domain::find_entity;
+use crate::domain::{CompanyBooks, TransactionBooks, find_entity, is_comparable};
 use crate::language::say;
-
-/// The cause of records that are in the tables as QuickBooks has them.
-const NOT_POSTED: &str = "not_posted";
 
 /// All days: a comparison knows the days of transactions, and not those on which records were changed last.
 const WHOLE: &str = "--start 2000-01-01 --end now --chunk year";
@@ -44,14 +40,13 @@ pub(super) fn remedies(books: &CompanyBooks, flags: &Flags, again: &str) -> Stri
         line(&syncs.join(", "), &format!("qbo-rs sync{}", flags.company));
     }
     // A sync does not see a row that was lost, or changed by hand, and that QuickBooks has not changed since.
-    let may_stay = |cause: &str| remedy(cause) == Remedy::Sync && cause != NOT_POSTED;
-    let stale = entities(books, may_stay);
+    let stale = comparable(books, Remedy::Sync);
     if !stale.is_empty() {
         line(&say!("what a sync leaves of these"), &repair(&stale, flags));
     }
-    let repairs = causes(books, Remedy::Repair);
-    let wrong = entities(books, |cause| remedy(cause) == Remedy::Repair);
+    let wrong = comparable(books, Remedy::Repair);
     if !wrong.is_empty() {
+        let repairs = repaired(books);
         let command = repair(&wrong, flags);
         line(&repairs.join(", "), &command);
     }
@@ -90,19 +85,40 @@ fn causes(books: &CompanyBooks, wanted: Remedy) -> Vec<&'static str> {
     found.into_iter().collect()
 }
 
-/// Returns our names of the entities that have transactions of a cause, as a command takes them.
-fn entities(books: &CompanyBooks, is_wanted: impl Fn(&str) -> bool) -> String {
-    let wanted = books.transactions.iter().filter(|it| is_wanted(it.cause));
-    // A report's own word names no entity, and no command reads such transactions.
-    let names = wanted.filter_map(|it| Some(find_entity(&it.entity).ok()?.name));
-    let names: BTreeSet<&str> = names.collect();
+/// Returns the causes that a repair ends: those of accounts and parties follow from transactions, and no repair reads a
+/// transaction about which QuickBooks answers no queries.
+fn repaired(books: &CompanyBooks) -> Vec<&'static str> {
+    let is_left = |cause: &str| {
+        let mut of_cause = books.transactions.iter().filter(|it| it.cause == cause);
+        let first = of_cause.next();
+        first.is_some_and(|first| comparable_name(first).is_none())
+            && of_cause.all(|it| comparable_name(it).is_none())
+    };
+    let mut causes = causes(books, Remedy::Repair);
+    causes.retain(|cause| !is_left(cause));
+    causes
+}
+
+/// Returns our names of the entities that have transactions of causes with a remedy, as a command takes them: those
+/// that can be compared, because one other refuses the command for all.
+fn comparable(books: &CompanyBooks, wanted: Remedy) -> String {
+    let transactions = books.transactions.iter();
+    let wanted = transactions.filter(|it| remedy(it.cause) == wanted);
+    let names: BTreeSet<&str> = wanted.filter_map(comparable_name).collect();
     names.into_iter().collect::<Vec<_>>().join(",")
+}
+
+/// Returns our name of the entity of a transaction, if its records can be compared. A report's own word names no entity,
+/// and no command reads such transactions.
+fn comparable_name(transaction: &TransactionBooks) -> Option<&'static str> {
+    let entity = find_entity(&transaction.entity).ok()?;
+    is_comparable(entity).then_some(entity.name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{BooksStatus, BooksVerdict, TransactionBooks};
+    use crate::domain::{BooksStatus, BooksVerdict};
 
     fn books(transactions: &[(&str, &'static str)]) -> CompanyBooks {
         let transactions = transactions.iter().zip(1..);
@@ -155,6 +171,38 @@ mod tests {
              amount, other_account: qbo-rs verify bills,journal_entries --start 2000-01-01 --end now --chunk year --deep --repair --schema books --env-file .env\n\
              then compare again: qbo-rs verify --books\n"
         );
+    }
+
+    #[test]
+    fn no_repair_is_asked_for_records_about_which_quickbooks_answers_no_queries() {
+        let shown = |found| remedies(&books(found), &Flags::default(), "qbo-rs verify --books");
+        let repair =
+            "qbo-rs verify invoices --start 2000-01-01 --end now --chunk year --deep --repair";
+        assert_eq!(
+            shown(&[
+                ("InventoryAdjustment", "changed_since_landing"),
+                ("Invoice", "changed_since_landing"),
+                ("InventoryAdjustment", "other_account"),
+                ("InventoryAdjustment", "amount"),
+                ("Invoice", "amount"),
+            ]),
+            format!(
+                "what ends these differences:\n  \
+                 changed_since_landing: qbo-rs sync\n  \
+                 what a sync leaves of these: {repair}\n  \
+                 amount: {repair}\n\
+                 then compare again: qbo-rs verify --books\n"
+            )
+        );
+        assert_eq!(shown(&[("InventoryAdjustment", "amount")]), "");
+    }
+
+    #[test]
+    fn a_sync_is_promised_only_for_what_it_ends() {
+        let shown = |found| remedies(&books(found), &Flags::default(), "qbo-rs verify --books");
+        assert_eq!(shown(&[("Bill", "not_posted")]), "");
+        let found = shown(&[("Bill", "not_posted"), ("Invoice", "void")]);
+        assert!(found.contains("\n  void: qbo-rs sync\n"), "{found}");
     }
 
     #[test]

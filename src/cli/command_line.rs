@@ -150,7 +150,7 @@ pub(super) fn with_env_file(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Adds a flag to each command between backticks, and to a text that is a command, before its comment.
+/// Adds a flag to each command between backticks, and to a text or a comment that ends with a command.
 fn with_flag(text: &str, flag: &str) -> String {
     let takes_it = |command: &str| {
         let verb = command
@@ -164,14 +164,15 @@ fn with_flag(text: &str, flag: &str) -> String {
             Some(at) => text.split_at(at),
             None => (text, ""),
         };
-        let is_command = command
-            .rsplit(": ")
-            .next()
-            .is_some_and(|last| last.starts_with("qbo-rs "));
-        return match is_command && takes_it(command) {
-            true => [command, flag, comment].concat(),
-            false => text.to_owned(),
+        let with_its_own = |part: &str| {
+            let last = part.rsplit(": ").next();
+            let is_command = last.is_some_and(|last| last.starts_with("qbo-rs "));
+            match is_command && takes_it(part) {
+                true => [part, flag].concat(),
+                false => part.to_owned(),
+            }
         };
+        return with_its_own(command) + &with_its_own(comment);
     }
     let parts = text.split('`').enumerate();
     let parts = parts.map(|(at, part)| match at % 2 == 1 && takes_it(part) {
@@ -297,8 +298,12 @@ mod tests {
                 "`qbo-rs entities` lists them",
             ),
             (
-                "export A=...   # else: qbo-rs check",
-                "export A=...   # else: qbo-rs check",
+                "export A=...   # if it is wrong; else: qbo-rs check",
+                "export A=...   # if it is wrong; else: qbo-rs check --env-file .env",
+            ),
+            (
+                "qbo-rs auth login   # once more",
+                "qbo-rs auth login --env-file .env   # once more",
             ),
         ] {
             assert_eq!(super::with_flag(text, flag), expected);

@@ -1,11 +1,11 @@
 //! The failures of a report, for the last lines of a command: each window or entity with what its line says.
 
-use super::hint::with_flags;
+use super::hint::told;
 use super::logging::{is_json, language};
 use super::repeats::fault_of;
 use super::words::number_in;
 use crate::domain::{NOT_ATTEMPTED, Report, RunEnd, RunReport, Window, WindowReport, WindowStatus};
-use crate::language::{Language, say, translated_into};
+use crate::language::{Language, say};
 
 /// The most entities that are named of those which were not tried.
 const MAX_UNTRIED: usize = 5;
@@ -30,8 +30,8 @@ impl Failure {
 
 /// Returns the failures of a report. What holds for the whole company is said once, not for each entity.
 pub(super) fn failures_of_runs(report: &Report) -> Vec<Failure> {
-    let (told, untried) = report.told_and_untried();
-    let mut failures: Vec<Failure> = told.into_iter().flat_map(failures_of_run).collect();
+    let (tried, untried) = report.told_and_untried();
+    let mut failures: Vec<Failure> = tried.into_iter().flat_map(failures_of_run).collect();
     if let Some(first) = untried.first() {
         let above = failures.last().and_then(|failure| failure.cause.as_deref());
         failures.push(Failure {
@@ -63,8 +63,7 @@ pub(super) fn untried_entities(
     });
     match why {
         Some(reason) if !above.is_some_and(|above| is_same(above, reason)) => {
-            let reason = with_flags(reason);
-            let reason = translated_into(language, &reason);
+            let reason = told(language, reason);
             say!(in language; count count; "{count} more entity was not tried ({named}): {reason}",
                 "{count} more entities were not tried ({named}): {reason}", count, named, reason)
         }
@@ -102,7 +101,7 @@ pub(super) fn without_repeats<'r>(
 /// Returns the failed windows of a run. Those that were not attempted for the same reason are one, and of a
 /// company that is refused none of them says more than the refusal.
 fn failures_of_run(run: &RunReport) -> Vec<Failure> {
-    if let Some(reason) = run.refusal() {
+    if let Some(reason) = run.denial() {
         return vec![Failure {
             realm_id: run.realm_id.clone(),
             entity: None,
@@ -151,7 +150,7 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
             true => say!(in language; count count; "{n} window not attempted, for the same reason",
                 "{n} windows not attempted, for the same reason", n),
             false => {
-                let reason = translated_into(language, &with_flags(reason)).into_owned();
+                let reason = told(language, reason);
                 say!(in language; count count; "{n} window not attempted: {reason}",
                     "{n} windows not attempted: {reason}", n, reason)
             }
@@ -163,8 +162,8 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
 
 /// Returns the clause with the reason of a failure.
 pub(super) fn failed_for(error: &str) -> String {
-    let (language, error) = (language(), with_flags(error));
-    say!(in language; "failed: {reason}", reason = translated_into(language, &error))
+    let language = language();
+    say!(in language; "failed: {reason}", reason = told(language, error))
 }
 
 /// Returns the reason why a window was not attempted.

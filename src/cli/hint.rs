@@ -1,5 +1,8 @@
 //! Hints that name the flags for settings that an error names by their variables.
 
+use super::command_line::with_env_file;
+use crate::language::{Language, translated_into};
+
 /// Settings in the texts of errors, and the flags that change them.
 const FLAGS: [(&str, &str); 3] = [
     (
@@ -20,6 +23,13 @@ pub(super) fn with_flags(text: &str) -> String {
         Some((setting, flags)) if !text.starts_with(setting) => format!("{text} ({flags})"),
         _ => text.to_owned(),
     }
+}
+
+/// Returns a reason as people are told it: with the flags that help, in a language, and with the file of the settings in
+/// the commands that it advises.
+pub(super) fn told(language: Language, reason: &str) -> String {
+    let reason = with_flags(reason);
+    with_env_file(&translated_into(language, &reason)).into_owned()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 
 use super::exit::{ExitCode, Outcome};
-use super::hint::with_flags;
+use super::hint::told;
 use super::output::Printer;
 use super::range::OptionalDays;
 use super::signals::block_on;
@@ -15,7 +15,7 @@ use crate::app::{
     App, KnownReport, LandedReportSummary, ReportStatus, ReportsReport, ReportsRequest,
     known_reports,
 };
-use crate::language::{say, translated};
+use crate::language::{current, say};
 use crate::terminal::one_line;
 
 #[derive(Debug, Args)]
@@ -136,8 +136,8 @@ fn title(found: &LandedReportSummary) -> String {
 
 /// Returns the reason of a report that was not landed.
 fn reason(found: &LandedReportSummary) -> String {
-    let reason = with_flags(found.error.as_deref().unwrap_or_default());
-    translated(&one_line(&reason)).into_owned()
+    let reason = found.error.as_deref().unwrap_or_default();
+    told(current(), &one_line(reason))
 }
 
 /// Says on stderr which reports have failed.

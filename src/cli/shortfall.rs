@@ -8,6 +8,7 @@ use tracing::error;
 use super::command_line::with_env_file;
 use super::error_text;
 use super::failures::{Failure, failed_for, failures_of_runs};
+use super::hint::told;
 use super::logging::{ADVICE, LAST_LINES, is_json, language};
 use super::repeats::fault_of;
 use super::signals::block_on;
@@ -17,7 +18,7 @@ use super::words::number_in;
 use crate::app::health::schema_flag;
 use crate::app::{App, SetAside, set_aside_in_landing};
 use crate::domain::instant::format_instant;
-use crate::domain::{CompanySync, FailureKind, Report, RunEnd, SyncReport, Window, unnamed};
+use crate::domain::{CompanySync, Report, RunEnd, SyncReport, Window, unnamed};
 use crate::error::{Recovery, Result};
 use crate::language::{say, translated_into};
 use crate::sink::postgres::DEFAULT_SCHEMA;
@@ -61,11 +62,6 @@ pub(super) struct Shortfall {
     pub(super) rejected: u64,
     /// The command that shows all of them, or removes the cause.
     pub(super) rest: String,
-}
-
-/// Returns true if QuickBooks denies the company of a sync.
-pub(super) fn is_refused(account: &CompanySync) -> bool {
-    account.failure == Some(FailureKind::AccessDenied)
 }
 
 /// Explains the exit code of a backfill, an extract or a load.
@@ -117,7 +113,7 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
             .iter()
             // The line of the company says why these were not tried.
             .filter(|entity| !(account.error.is_some() && entity.is_not_attempted()))
-            .filter(|entity| !(is_refused(account) && entity.error == account.error))
+            .filter(|entity| !(account.is_denied() && entity.error == account.error))
             .filter_map(|entity| Some((Some(entity.entity.clone()), entity.error.as_ref()?)));
         of_company
             .into_iter()
@@ -126,7 +122,7 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
                 realm_id: account.realm_id.clone(),
                 entity,
                 window: None,
-                reason: match is_refused(account) {
+                reason: match account.is_denied() {
                     true => error.clone(),
                     false => failed_for(error),
                 },
@@ -161,8 +157,7 @@ fn records_in(schema: &str) -> String {
 /// Returns the last line of a sync. A company that QuickBooks denies may be one that only a wrong
 /// `QBO_REALM_ID` has put into the token store, where every sync finds it.
 fn rest_of_sync(report: &SyncReport, rejected: u64) -> String {
-    let is_denied = |account: &&CompanySync| account.failure == Some(FailureKind::AccessDenied);
-    let denied = report.accounts.iter().find(is_denied);
+    let denied = report.accounts.iter().find(|account| account.is_denied());
     let is_connection_lost = |account: &CompanySync| {
         account.error.is_some() || account.entities.iter().all(|entity| entity.error.is_none())
     };
@@ -231,7 +226,8 @@ fn look_up(rejected: u64, find: impl FnOnce() -> Result<Vec<SetAside>>) -> Vec<S
             target: LAST_LINES,
             phase = "load",
             event = "rejects_not_listed",
-            "the records that are set aside cannot be listed: {error}"
+            "{}",
+            told(language(), &format!("the records that are set aside cannot be listed: {error}"))
         );
         Vec::new()
     })
@@ -257,7 +253,7 @@ impl Shortfall {
                 window_start = start.as_deref(),
                 window_end = end.as_deref(),
                 "{}",
-                translated_into(language(), &failure.reason)
+                with_env_file(&translated_into(language(), &failure.reason))
             );
         }
         let others = untold::tell_reasons();
@@ -332,7 +328,7 @@ impl Shortfall {
 fn set_aside_line(record: &SetAside) -> String {
     let language = language();
     let error = unnamed(record.id.as_deref(), &record.error);
-    let error = translated_into(language, error);
+    let error = told(language, error);
     match &record.id {
         Some(id) => say!(in language; "record {id} is set aside: {error}", id, error),
         None => say!(in language; "record of unknown id is set aside: {error}", error),

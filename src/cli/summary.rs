@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::failures::{is_same, not_attempted_for, untried_entities, without_repeats};
-use super::hint::with_flags;
+use super::hint::told;
 use super::planned::{range_of, read_line};
 use super::withheld;
 use super::words::{days, elapsed, entities, flow, instant, number, requests, table, windows};
@@ -302,7 +302,7 @@ fn notes(run: &RunReport, out: &mut String) {
 
 fn failures(run: &RunReport, out: &mut String) {
     // The last lines of the command say it in full.
-    if run.is_refused() {
+    if run.is_denied() {
         return;
     }
     let entity = &run.entity;
@@ -318,8 +318,8 @@ fn failures(run: &RunReport, out: &mut String) {
             Some(&run.realm_id),
             window.error.as_deref().unwrap_or_default(),
         );
-        let reason = with_flags(window.error.as_deref().unwrap_or("no reason given"));
-        let reason = translated(&reason);
+        let reason = window.error.as_deref().unwrap_or("no reason given");
+        let reason = told(current(), reason);
         let text = say!(
             "{entity}: {window} failed: {reason}",
             entity,
@@ -351,8 +351,7 @@ fn failures(run: &RunReport, out: &mut String) {
                 "{entity}: {n} windows of {range} not attempted, for the same reason", entity, n, range)
             }
             false => {
-                let reason = with_flags(reason);
-                let reason = translated(&reason);
+                let reason = told(current(), reason);
                 say!(count count; "{entity}: {n} window of {range} not attempted: {reason}",
                     "{entity}: {n} windows of {range} not attempted: {reason}", entity, n, range, reason)
             }

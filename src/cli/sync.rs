@@ -14,7 +14,7 @@ use super::exit::{ExitCode, Failure, Outcome};
 use super::local::LocalTime;
 use super::logging;
 use super::output::Printer;
-use super::shortfall::{explain_sync, is_refused};
+use super::shortfall::explain_sync;
 use super::signals::block_on;
 use super::tally::Tally;
 use super::untold;
@@ -136,7 +136,7 @@ fn table(report: &SyncReport, is_repeated: bool) -> String {
         }
         let is_told = |entity: &&EntitySync| {
             // The line of the company says why these were not tried.
-            let is_told_above = is_refused(account) && entity.error == account.error;
+            let is_told_above = account.is_denied() && entity.error == account.error;
             !(account.error.is_some() && entity.is_not_attempted() || is_told_above)
                 && entity.status != EntityOutcome::Unavailable
         };

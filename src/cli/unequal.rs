@@ -1,7 +1,7 @@
 //! The last lines on stderr of a comparison that has found a difference.
 
 use super::failures::Failure;
-use super::hint::with_flags;
+use super::hint::told;
 use super::logging::language;
 use super::shortfall::{MAX_NAMED, Shortfall};
 use super::words::number_in;
@@ -9,7 +9,7 @@ use crate::app::SetAside;
 use crate::domain::{
     KnownReject, Verification, VerificationReport, VerificationStatus, Window, WindowDifference,
 };
-use crate::language::{say, translated_into};
+use crate::language::say;
 
 /// Explains the exit code of a comparison, which may have repaired differences already.
 pub(super) fn explain(report: &VerificationReport, was_repaired: bool) {
@@ -71,8 +71,7 @@ fn differences(run: &Verification) -> Vec<Failure> {
             extra = found.extra.len()
         );
         let again = found.repair_error.as_deref().map(|error| {
-            let error = with_flags(error);
-            let reason = translated_into(language(), &error);
+            let reason = told(language(), error);
             say!(in language(); "reading it again failed: {reason}", reason)
         });
         Failure {
@@ -99,7 +98,7 @@ fn differences(run: &Verification) -> Vec<Failure> {
         (Some(reason), false) => vec![whole(say!(in language();
             count table; "differs: {table} record in the table cannot be compared: {reason}",
             "differs: {table} records in the table cannot be compared: {reason}",
-            reason = translated_into(language(), &with_flags(reason)), table
+            reason = told(language(), reason), table
         ))],
         (None, false) if run.different.is_empty() && source != table => {
             vec![whole(say!(in language();

@@ -3,11 +3,11 @@
 
 use tracing::error;
 
-use super::hint::with_flags;
+use super::hint::told;
 use super::logging::{LAST_LINES, language};
 use super::withheld;
 use super::words::number_in;
-use crate::language::{say, translated_into};
+use crate::language::say;
 
 /// Tells what no last line has named, and how many more have failed.
 pub(super) fn tell() {
@@ -19,7 +19,6 @@ pub(super) fn tell_reasons() -> u64 {
     let language = language();
     let mut others = 0;
     for line in withheld::take() {
-        let message = with_flags(&line.message);
         others += line.others;
         error!(
             target: LAST_LINES,
@@ -30,7 +29,7 @@ pub(super) fn tell_reasons() -> u64 {
             window_start = line.window_start.as_deref(),
             window_end = line.window_end.as_deref(),
             "{}",
-            translated_into(language, &message)
+            told(language, &line.message)
         );
     }
     others

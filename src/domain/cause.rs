@@ -16,7 +16,7 @@ pub(crate) enum Remedy {
     CompareAgain,
     /// The difference follows from others, and ends with them.
     EndsWithOthers,
-    /// Somebody has to look at it.
+    /// No command ends it for certain, so that somebody has to look at it.
     Look,
 }
 
@@ -24,16 +24,14 @@ pub(crate) enum Remedy {
 pub(crate) fn remedy(cause: &str) -> Remedy {
     match cause {
         "report_only" | "archived" | "changed_after_report" | "rounding" => Remedy::Nothing,
-        "not_landed"
-        | "deleted_at_source"
-        | "changed_since_landing"
-        | "not_posted"
-        | "period_moved"
-        | "void" => Remedy::Sync,
+        "not_landed" | "deleted_at_source" | "changed_since_landing" | "period_moved" | "void" => {
+            Remedy::Sync
+        }
         "duplicate" | "wrong_sign" | "amount" | "other_account" | "incomplete_record" | "tax"
         | "tax_rounding" | "fx" | "link_missing" => Remedy::Repair,
         "not_read" => Remedy::CompareAgain,
         "inventory" => Remedy::EndsWithOthers,
+        // "not_posted", "unexplained"
         _ => Remedy::Look,
     }
 }

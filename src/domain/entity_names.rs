@@ -126,7 +126,8 @@ fn is_readable(entity: &EntitySpec) -> bool {
     entity.has_query || entity.is_read_whole
 }
 
-fn is_comparable(entity: &EntitySpec) -> bool {
+/// Returns whether a range of an entity's records can be compared.
+pub(crate) fn is_comparable(entity: &EntitySpec) -> bool {
     entity.has_query
 }
 

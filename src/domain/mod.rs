@@ -64,7 +64,7 @@ pub use drift::DriftKind;
 pub(crate) use drift::{DriftWatch, unknown_row};
 pub use entity::{ENTITIES, EntityKind, EntitySpec, Identity, Ordering};
 pub use entity_names::{find_entity, select_comparable, select_entities, select_readable};
-pub(crate) use entity_names::{is_read_daily, select_stored};
+pub(crate) use entity_names::{is_comparable, is_read_daily, select_stored};
 pub(crate) use excerpt::{MAX_SHOWN, excerpt};
 pub use failure::{FailureKind, NOT_ATTEMPTED};
 pub use fields::{

@@ -71,8 +71,8 @@ pub enum RunEnd {
 }
 
 impl RunReport {
-    /// Returns the refusal of the company that ended the run.
-    pub(crate) fn refusal(&self) -> Option<&str> {
+    /// Returns why QuickBooks denies the company, which ended the run.
+    pub(crate) fn denial(&self) -> Option<&str> {
         match &self.ended_by {
             Some(RunEnd::CompanyLost(reason, _, FailureKind::AccessDenied)) => Some(reason),
             _ => None,
@@ -80,8 +80,8 @@ impl RunReport {
     }
 
     /// Returns true if QuickBooks denies the company.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.refusal().is_some()
+    pub(crate) fn is_denied(&self) -> bool {
+        self.denial().is_some()
     }
 }
 

@@ -217,6 +217,11 @@ impl CompanySync {
         self.failure == Some(FailureKind::AskedToWait)
     }
 
+    /// Returns true if QuickBooks denies the company.
+    pub fn is_denied(&self) -> bool {
+        self.failure == Some(FailureKind::AccessDenied)
+    }
+
     /// Returns the names of the entities that failed; `None` if the company failed as a whole.
     fn failed_entities(&self) -> Option<Vec<&str>> {
         let is_failed = |entity: &&EntitySync| entity.status == EntityOutcome::Failed;

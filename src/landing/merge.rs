@@ -55,9 +55,9 @@ pub fn check(path: &Path, realm_id: &str, entity: Option<&EntitySpec>) -> Result
 }
 
 /// Merges window files into one file of many windows. Earlier windows in the file that the new ones
-/// cover are replaced; all others stay, without what is masked now. One that the new ones cover in part is left with
-/// the rest of its time, and loses the records that they hold, of which it has an older text. A record that could not be
-/// read now keeps the text that it has, also in a window that is replaced: it may be all there is. No two windows share
+/// cover are replaced; all others stay, without what is masked now. A window that the new ones cover in part keeps
+/// the rest of its time. It loses each record that a new window holds. A record that could not be read now keeps the
+/// text that it has, also in a window that is replaced: it may be all there is. No two windows share
 /// any time, so that each stands for what its lines hold. Lines are in the order of
 /// company, entity and window. The file is replaced atomically, by one process at a time: what another has
 /// written meanwhile stays. If `path` is a link, its target is replaced.
@@ -221,8 +221,8 @@ fn rest_of(earlier: &Spool, parts: &[LandingFile], path: &Path) -> Result<Option
     rest.finish().map(Some)
 }
 
-/// Returns the window that an earlier line belongs to now, of which `left` is not covered anew, and the instant up to
-/// which that says to be read; `None` if the line does not stay. The text of a record that could not be read now is a line of
+/// Returns the window that an earlier line belongs to now, and the instant up to which that window is read; `None` if the
+/// line does not stay. `left` is the time of its old window that no new one covers. The text of a record that could not be read now is a line of
 /// the window that has set it aside, and claims no other time than that one does.
 fn claim_of(
     line: &LandingLine<'_>,

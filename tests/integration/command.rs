@@ -146,6 +146,37 @@ async fn a_comparison_that_fails_after_it_asked_for_data_ends_with_1() {
     database.drop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_of_a_window_advises_commands_with_the_file_of_the_settings() {
+    let directory = tempfile::tempdir().unwrap();
+    let refused = http(400, "", r#"{"error":"invalid_grant"}"#);
+    let url = serve(vec![http(200, "", TOKEN), http(401, "", ""), refused]).await;
+    let file = directory.path().join("settings").display().to_string();
+    fs::write(&file, format!("QBO_API_URL={url}\n")).unwrap();
+    let landing = directory.path().join("landing").display().to_string();
+    let token_url = format!("{url}/token");
+    let arguments = [
+        &[
+            "extract",
+            "customers",
+            "--env-file",
+            &file,
+            "--out",
+            &landing,
+        ],
+        &RANGE[..],
+    ];
+    let variables = [("QBO_TOKEN_URL", token_url.as_str())];
+    let ended = run(&arguments.concat(), directory.path(), &variables);
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    let lines: String = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        lines.contains(&format!("`qbo-rs auth login --env-file {file}`")),
+        "{told}"
+    );
+}
+
 #[test]
 fn what_could_never_be_reached_is_refused_before_any_request() {
     let directory = tempfile::tempdir().unwrap();

@@ -114,20 +114,20 @@ def test_wrong_arguments_are_named(books, database, tmp_path, arguments, words):
 
 
 @pytest.mark.parametrize(
-    ("end", "words"),
+    ("day", "words"),
     [
-        ("2025-13-31", "end: cannot read '2025-13-31' as a day; a year has the months 01 to 12"),
-        ("31/12/2025", "end: cannot read '31/12/2025' as a day; did you mean 2025-12-31?"),
-        ("nonsense", "end: cannot read 'nonsense' as a day; write "),
+        ("2025-13-31", "cannot read '2025-13-31' as a day; a year has the months 01 to 12"),
+        ("31/12/2025", "cannot read '31/12/2025' as a day; did you mean 2025-12-31?"),
+        ("nonsense", "cannot read 'nonsense' as a day; write "),
     ],
 )
-def test_a_day_that_cannot_be_read_is_named(end, words):
-    for call in (
-        lambda: qbo_rs.verify_books(end),
-        lambda: qbo_rs.verify_books("2025-12-31", end),
-        lambda: qbo_rs.reports("TrialBalance", end=end),
-        lambda: qbo_rs.reports("TrialBalance", end, "2025-12-31"),
+def test_a_day_that_cannot_be_read_is_named(day, words):
+    for argument, call in (
+        ("end", lambda: qbo_rs.verify_books(day)),
+        ("start", lambda: qbo_rs.verify_books("2025-12-31", day)),
+        ("end", lambda: qbo_rs.reports("TrialBalance", end=day)),
+        ("start", lambda: qbo_rs.reports("TrialBalance", day, "2025-12-31")),
     ):
         with pytest.raises(qbo_rs.ConfigError) as raised:
             call()
-        assert str(raised.value).startswith((words, words.replace("end:", "start:")))
+        assert str(raised.value).startswith(f"{argument}: {words}")

@@ -24,9 +24,9 @@ pub(super) fn fix_of(error: &Error, settings: &Settings) -> Option<String> {
         },
         Error::Config { setting, .. } if is_of_named_company(setting, settings) => COMPANY,
         Error::Config { setting, reason } if reason.starts_with(UNREACHABLE) => {
-            return command_in(reason).or_else(|| is_missing(setting, settings));
+            return command_in(reason).or_else(|| setting_fix(setting, settings));
         }
-        Error::Config { setting, .. } => return setting_fix(setting),
+        Error::Config { setting, .. } => return setting_fix(setting, settings),
         Error::CompanyClosed { .. } => {
             "its owner renews the subscription at https://qbo.intuit.com"
         }
@@ -56,12 +56,6 @@ fn command_in(reason: &str) -> Option<String> {
         .filter_map(|program| reason.rfind(&format!(": {program}")))
         .max()?;
     Some(reason[begin + 2..].to_owned())
-}
-
-/// Returns how a setting is set that is not. One that is set has to be corrected, as the text of the error says.
-fn is_missing(setting: &str, settings: &Settings) -> Option<String> {
-    let is_set = settings.set_names().any(|name| name == setting);
-    (!is_set).then(|| setting_fix(setting)).flatten()
 }
 
 /// Returns the addresses that are asked instead of Intuit's, if there are any.
@@ -149,21 +143,47 @@ pub(super) fn is_production_host(host: &str) -> Option<bool> {
     }
 }
 
-fn setting_fix(setting: &str) -> Option<String> {
-    let begins = |name: &str| setting.starts_with(name);
-    let fix = match setting {
-        _ if begins("QBO_CLIENT") => {
-            "export QBO_CLIENT_ID=... QBO_CLIENT_SECRET=...   # of your app at https://developer.intuit.com"
-        }
-        "QBO_REALM_ID" | "QBO_REFRESH_TOKEN" => LOGIN,
-        "PG_PASSWORD" => "export PG_PASSWORD=...",
-        "DATABASE_URL" => "export DATABASE_URL=postgresql://user:password@host:5432/database",
-        "PG_HOST" | "PG_PORT" | "PG_DB" | "PG_USER" => {
-            "export PG_HOST=... PG_PORT=5432 PG_DB=... PG_USER=... PG_PASSWORD=..."
-        }
-        _ => return None,
-    };
-    Some(fix.to_owned())
+/// Settings that are set together, each with what is written.
+type Group = &'static [(&'static str, &'static str)];
+
+const KEYS: Group = &[("QBO_CLIENT_ID", "..."), ("QBO_CLIENT_SECRET", "...")];
+const GROUPS: [Group; 4] = [
+    KEYS,
+    &[("PG_PASSWORD", "...")],
+    &[(
+        "DATABASE_URL",
+        "postgresql://user:password@host:5432/database",
+    )],
+    &[
+        ("PG_HOST", "..."),
+        ("PG_PORT", "5432"),
+        ("PG_DB", "..."),
+        ("PG_USER", "..."),
+        ("PG_PASSWORD", "..."),
+    ],
+];
+
+/// Returns how the settings that an error names are set, with those that belong to them. One that is set has to be
+/// corrected, as the text of the error says: it is set by nothing here.
+fn setting_fix(named: &str, settings: &Settings) -> Option<String> {
+    if matches!(named, "QBO_REALM_ID" | "QBO_REFRESH_TOKEN") {
+        return Some(LOGIN.to_owned());
+    }
+    let is_missing = |name: &str| !settings.set_names().any(|set| set == name);
+    let is_lacked =
+        |(name, _): &(&str, &str)| named.split(", ").any(|it| it == *name) && is_missing(name);
+    let group = GROUPS
+        .into_iter()
+        .find(|group| group.iter().any(is_lacked))?;
+    let missing = group.iter().filter(|(name, _)| is_missing(name));
+    let missing: Vec<String> = missing
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let missing = missing.join(" ");
+    Some(match group == KEYS {
+        true => format!("export {missing}   # of your app at https://developer.intuit.com"),
+        false => format!("export {missing}"),
+    })
 }
 
 #[cfg(test)]
@@ -196,6 +216,39 @@ mod tests {
                 .starts_with("export QBO_API_URL=https://quickbooks.api.intuit.com ")
         );
         assert_eq!(asks("http://127.0.0.1:8911"), "qbo-rs auth login");
+    }
+
+    #[test]
+    fn no_setting_is_set_again_that_is_set() {
+        let fix = |set: &[(&str, &str)], setting: &str| {
+            let mut settings = Settings::from_lookup(|_| None);
+            for (name, value) in set {
+                settings.set(name, value).unwrap();
+            }
+            fix_of(&Error::config(setting, "is wrong"), &settings)
+        };
+        let part = [("PG_HOST", "h"), ("PG_PORT", "54x32"), ("PG_DB", "d")];
+        assert_eq!(fix(&part, "PG_PORT"), None);
+        assert_eq!(
+            fix(&part, "PG_USER").as_deref(),
+            Some("export PG_USER=... PG_PASSWORD=...")
+        );
+        let all = "export PG_HOST=... PG_PORT=5432 PG_DB=... PG_USER=... PG_PASSWORD=...";
+        assert_eq!(fix(&[], "PG_HOST").as_deref(), Some(all));
+        // A part beside an address that is set already.
+        let both = [("PG_HOST", "h"), ("DATABASE_URL", "postgresql://u@x/d")];
+        assert_eq!(fix(&both, "PG_HOST"), None);
+        assert_eq!(fix(&both, "DATABASE_URL"), None);
+        let id = [("QBO_CLIENT_ID", "id")];
+        let secret = fix(&id, "QBO_CLIENT_ID, QBO_CLIENT_SECRET").unwrap();
+        assert!(
+            secret.starts_with("export QBO_CLIENT_SECRET=...   #"),
+            "{secret}"
+        );
+        assert_eq!(fix(&id, "QBO_CLIENT_ID"), None);
+        // A login stores the token of another place.
+        let token = [("QBO_REFRESH_TOKEN", "x")];
+        assert_eq!(fix(&token, "QBO_REFRESH_TOKEN").as_deref(), Some(LOGIN));
     }
 
     #[test]

@@ -247,20 +247,16 @@ impl Syncer {
             }
             Ok(Synced { entities, lost, .. }) => (status_of(&entities), lost, entities),
             Err(error) => {
-                let is_refused = matches!(&error, Error::Unauthenticated { trace, .. } if trace.is_refused_grant());
-                let status = if is_refused {
-                    CompanyStatus::NeedsReauth
-                } else {
-                    CompanyStatus::Failed
+                let needs_login = matches!(&error, Error::Unauthenticated { trace, .. } if trace.is_refused_grant());
+                let status = match needs_login {
+                    true => CompanyStatus::NeedsReauth,
+                    false => CompanyStatus::Failed,
                 };
                 (status, Some(Loss::from(&error)), Vec::new())
             }
         };
         let duration_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (error, failure) = loss.map(|loss| (loss.reason, loss.kind)).unzip();
-        if failure == Some(FailureKind::AccessDenied) && !schema.is_empty() {
-            give_back(Ok(self.schemas.clone()), realm_id, &schema).await;
-        }
         let company = CompanySync {
             realm_id: realm_id.to_owned(),
             schema,
@@ -271,6 +267,9 @@ impl Syncer {
             duration_ms,
             entities,
         };
+        if company.is_denied() && !company.schema.is_empty() {
+            give_back(Ok(self.schemas.clone()), realm_id, &company.schema).await;
+        }
         log_sync(&company);
         company
     }

@@ -51,7 +51,39 @@ impl Findings {
                 (!is_there).then(|| (spec, id.clone()))
             })
             .collect();
-        found.sort_by(|(_, one), (_, other)| (one.len(), one).cmp(&(other.len(), other)));
+        sort(&mut found);
         found
+    }
+}
+
+/// Brings transactions into the order in which they are read: those of an entity beside one another, the oldest first.
+fn sort(transactions: &mut [(&'static EntitySpec, String)]) {
+    transactions.sort_by(|(of, one), (of_other, other)| {
+        (of.name, one.len(), one).cmp(&(of_other.name, other.len(), other))
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_transactions_of_an_entity_stand_beside_one_another() {
+        let found = |name: &str, id: &str| (find_entity(name).unwrap(), id.to_owned());
+        let mut all = [
+            found("invoices", "9"),
+            found("bills", "10"),
+            found("invoices", "100"),
+            found("bills", "2"),
+        ];
+        sort(&mut all);
+        let sorted = all.map(|(entity, id)| (entity.name, id));
+        let expected = [
+            ("bills", "2"),
+            ("bills", "10"),
+            ("invoices", "9"),
+            ("invoices", "100"),
+        ];
+        assert_eq!(sorted, expected.map(|(name, id)| (name, id.to_owned())));
     }
 }

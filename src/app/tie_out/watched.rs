@@ -1,7 +1,7 @@
 //! The progress of a tie-out: the reports that are read, and the records that are compared with them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use chrono::NaiveDate;
 
@@ -28,6 +28,8 @@ pub(super) struct Watched {
     reports_left: AtomicUsize,
     /// Rows of reports that were not counted, for the last step.
     rows_left: AtomicUsize,
+    /// Whether the records were told: a comparison that looks again reads them again.
+    are_records_told: AtomicBool,
 }
 
 impl Watched {
@@ -46,6 +48,7 @@ impl Watched {
             days,
             reports_left: AtomicUsize::new(0),
             rows_left: AtomicUsize::new(0),
+            are_records_told: AtomicBool::new(false),
         })
     }
 
@@ -83,6 +86,9 @@ impl Watched {
     }
 
     pub(super) fn records_read(&self, records: usize) {
+        if self.are_records_told.swap(true, Ordering::Relaxed) {
+            return;
+        }
         self.progress.page_read(self.run(RECORDS), records);
         self.step_done(RECORDS, records);
     }
@@ -109,37 +115,61 @@ mod tests {
 
     use super::*;
 
-    /// Counts the rows of pages, and the windows with their rows.
-    #[derive(Default)]
-    struct Counted(Mutex<(usize, Vec<u64>)>);
+    /// Counts the rows of pages of a run, and the windows with their rows.
+    struct Counted(&'static str, Mutex<(usize, Vec<u64>)>);
+
+    impl Counted {
+        fn of(run: &'static str) -> Arc<Self> {
+            Arc::new(Self(run, Mutex::default()))
+        }
+    }
 
     impl Progress for Counted {
         fn page_read(&self, run: RunName<'_>, rows: usize) {
-            if run.entity == REPORTS {
-                self.0.lock().0 += rows;
+            if run.entity == self.0 {
+                self.1.lock().0 += rows;
             }
         }
 
         fn window_finished(&self, run: RunName<'_>, window: &WindowReport) {
-            if run.entity == REPORTS {
-                self.0.lock().1.push(window.rows);
+            if run.entity == self.0 {
+                self.1.lock().1.push(window.rows);
             }
+        }
+    }
+
+    fn watched(counted: &Arc<Counted>) -> Watched {
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let days = (day("2031-01-01"), day("2031-01-31"));
+        let watched = Watched::new(counted.clone(), "9", days).unwrap();
+        watched.call_started(Basis::Accrual);
+        watched
+    }
+
+    #[test]
+    fn records_are_told_once_however_often_the_books_are_looked_at() {
+        for looks in 1..=4 {
+            let counted = Counted::of(RECORDS);
+            let watched = watched(&counted);
+            for look in 0..looks {
+                // Somebody adds a record meanwhile.
+                watched.records_read(100 + look);
+            }
+            watched.compared();
+            assert_eq!(std::mem::take(&mut *counted.1.lock()), (100, vec![100, 0]));
         }
     }
 
     #[test]
     fn more_reports_than_were_planned_are_no_more_steps_and_all_rows_are_told() {
-        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
         for (reports, steps) in [(3, 4), (7, 7), (12, 7)] {
-            let counted = Arc::new(Counted::default());
-            let days = (day("2031-01-01"), day("2031-01-31"));
-            let watched = Watched::new(counted.clone(), "9", days).unwrap();
-            watched.call_started(Basis::Accrual);
+            let counted = Counted::of(REPORTS);
+            let watched = watched(&counted);
             for _ in 0..reports {
                 watched.report_read(10);
             }
             watched.compared();
-            let (rows, windows) = std::mem::take(&mut *counted.0.lock());
+            let (rows, windows) = std::mem::take(&mut *counted.1.lock());
             assert_eq!((rows, windows.len()), (reports * 10, steps));
             assert_eq!(windows.iter().sum::<u64>(), rows as u64);
         }

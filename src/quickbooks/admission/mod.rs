@@ -52,6 +52,9 @@ use crate::port::{Change, SharedState};
 /// that died expire soon.
 const LEASE_LIFETIME: Duration = Duration::from_secs(15);
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
+/// How much later a pause may end by the clock of the shared state than by that of this process, which is no second
+/// pause.
+const CLOCKS_APART: Duration = Duration::from_secs(1);
 
 /// Present traffic of a company.
 #[derive(Debug, Clone, Serialize)]
@@ -82,7 +85,7 @@ pub(crate) struct AdmissionControl {
     limits: Limits,
     /// Time that requests wait for an open circuit.
     circuit_timeout: Duration,
-    /// Time that requests wait for a pause that QuickBooks has asked for.
+    /// Time that a request waits for pauses that QuickBooks has asked for.
     max_pause: Duration,
     shared: Box<dyn SharedState>,
     /// Document used while the shared state cannot be reached.
@@ -135,7 +138,8 @@ impl AdmissionControl {
         Self { cap, ..self }
     }
 
-    /// Waits until a request may be sent. `paused` is called with the wait for a pause that nobody in
+    /// Waits until a request may be sent. Nobody is admitted during a pause: whoever waits for its end asks
+    /// again then, so that the limits hold from there on. `paused` is called with the wait for a pause that nobody in
     /// this process was told of: another process has met it.
     ///
     /// # Errors
@@ -147,12 +151,17 @@ impl AdmissionControl {
         kind: RequestKind,
         paused: impl Fn(Duration),
     ) -> Result<Permit> {
-        let slot = self.slots.take().await;
+        let mut slot = self.slots.take().await;
         let held_since = Instant::now();
-        let lease = crate::chance::unique_id().simple().to_string();
+        let mut lease = crate::chance::unique_id().simple().to_string();
         // A request that waits for something else than the general rate tells nothing about it.
         let mut tells = kind == RequestKind::Single;
+        // What is left of the time that it waits for pauses, all together.
+        let mut patience = self.max_pause + CLOCKS_APART;
         loop {
+            let waited = self.wait_for_pause(patience).await?;
+            patience = patience.saturating_sub(waited);
+            tells &= waited.is_zero();
             let decision = self
                 .change(|state, now| {
                     let request = Request {
@@ -161,7 +170,7 @@ impl AdmissionControl {
                         lifetime: LEASE_LIFETIME,
                         first_request_at: *self.first_request_at.lock().get_or_insert(now),
                         circuit_timeout: self.circuit_timeout,
-                        max_pause: self.max_pause,
+                        max_pause: patience.min(self.max_pause),
                     };
                     state.admit(now, &self.limits, &request)
                 })
@@ -170,7 +179,6 @@ impl AdmissionControl {
                 Decision::Admit {
                     after,
                     monthly_reads,
-                    paused_until,
                 } => {
                     // Created first: from here on the lease ends, whatever happens.
                     let mut permit = Permit {
@@ -182,12 +190,13 @@ impl AdmissionControl {
                         read: None,
                     };
                     self.warn_of_quota(monthly_reads);
-                    if self.is_news(paused_until) {
-                        warn_of_pause(after);
-                        paused(after);
-                    }
                     sleep(after).await;
-                    tells &= !self.wait_for_pause().await? && paused_until.is_none();
+                    if self.is_paused() {
+                        // Its turn in the limits passes during the pause, so that it needs another one.
+                        slot = permit.put_off().await;
+                        lease = crate::chance::unique_id().simple().to_string();
+                        continue;
+                    }
                     permit.waited = tells.then_some(after);
                     // Last, so that nothing that is reserved is not sent.
                     if let Some(cap) = &self.cap {
@@ -199,7 +208,16 @@ impl AdmissionControl {
                     tells = false;
                     sleep(wait).await;
                 }
-                Decision::Paused(until) => return Err(paused_until(until)),
+                Decision::Pause { until, wait } => {
+                    tells = false;
+                    patience = patience.saturating_sub(wait);
+                    if self.is_news(Some(until)) {
+                        warn_of_pause(wait);
+                        paused(wait);
+                    }
+                    sleep(wait).await;
+                }
+                Decision::PausedTooLong(until) => return Err(paused_until(until)),
                 Decision::Refuse(reason) => return Err(Error::CircuitOpen { reason }),
             }
         }
@@ -210,23 +228,31 @@ impl AdmissionControl {
         self.slots.enough()
     }
 
-    /// Waits for the end of a pause, which may have begun after the request was admitted. Returns whether
-    /// there was one.
-    async fn wait_for_pause(&self) -> Result<bool> {
-        let mut was_paused = false;
+    /// Returns whether a request of this process has been told of a pause that has not ended.
+    fn is_paused(&self) -> bool {
+        self.paused_until
+            .lock()
+            .is_some_and(|until| until > Instant::now())
+    }
+
+    /// Waits for the end of a pause that a request of this process was told of; returns the time that it
+    /// has waited, which is not longer than `patience`.
+    async fn wait_for_pause(&self, patience: Duration) -> Result<Duration> {
+        let mut waited = Duration::ZERO;
         loop {
             let (until, now) = (*self.paused_until.lock(), Instant::now());
+            let left = patience.saturating_sub(waited).min(self.max_pause);
             match until.filter(|until| *until > now) {
-                Some(until) if until - now > self.max_pause => {
+                Some(until) if until - now > left => {
                     // Somebody may have lifted it, in another process.
-                    self.check_pause().await?;
+                    self.refuse_pause_beyond(left).await?;
                     *self.paused_until.lock() = None;
                 }
                 Some(until) => {
-                    was_paused = true;
                     sleep_until(until).await;
+                    waited += until - now;
                 }
-                None => return Ok(was_paused),
+                None => return Ok(waited),
             }
         }
     }
@@ -236,8 +262,12 @@ impl AdmissionControl {
     /// # Errors
     /// [`Error::AskedToWait`].
     pub(crate) async fn check_pause(&self) -> Result<()> {
+        self.refuse_pause_beyond(self.max_pause).await
+    }
+
+    async fn refuse_pause_beyond(&self, wait: Duration) -> Result<()> {
         let paused = self
-            .change(|state, now| state.paused_beyond(self.max_pause, now))
+            .change(|state, now| state.paused_beyond(wait, now))
             .await;
         paused.map_or(Ok(()), |until| Err(paused_until(until)))
     }
@@ -778,6 +808,84 @@ mod tests {
         }
         assert!(late >= 4, "{late}");
         assert!(in_another.await.unwrap()[0] - begin >= Duration::from_millis(60_500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_pause_of_any_length_requests_keep_the_limits_of_all_processes() {
+        let limits = Limits {
+            in_flight: 5,
+            ..Limits::default()
+        };
+        for pause in [60, 5400] {
+            let (shared, sent) = (shared(), Arc::new(Mutex::new(Vec::new())));
+            let under_way = Arc::new(Mutex::new((0_usize, 0_usize)));
+            let patient = || {
+                let (circuit, pause) = (Duration::from_secs(600), Duration::from_secs(7200));
+                let shared = Box::new(shared.clone());
+                Arc::new(AdmissionControl::new(limits, circuit, pause, shared, 0))
+            };
+            let (mine, other) = (patient(), patient());
+            let send = |control: &Arc<AdmissionControl>| {
+                let (control, sent, under_way) = (control.clone(), sent.clone(), under_way.clone());
+                tokio::spawn(async move {
+                    let permit = control.admit(RequestKind::Single, |_| {}).await.unwrap();
+                    sent.lock().push(Instant::now());
+                    {
+                        let (now, most) = &mut *under_way.lock();
+                        *now += 1;
+                        *most = (*now).max(*most);
+                    }
+                    permit.run(sleep(Duration::from_secs(2))).await;
+                    under_way.lock().0 -= 1;
+                    permit.complete(Outcome::Answered, None).await;
+                })
+            };
+            // Some are admitted before the pause and have their turn in it, the others come during it.
+            let mut senders: Vec<_> = (0..4).map(|_| send(&mine)).collect();
+            sleep(Duration::from_millis(150)).await;
+            mine.pause(Duration::from_secs(pause)).await;
+            sleep(Duration::from_secs(1)).await;
+            senders.extend((0..20).map(|at| send(if at % 2 == 0 { &mine } else { &other })));
+            for sender in senders {
+                sender.await.unwrap();
+            }
+            let mut sent = std::mem::take(&mut *sent.lock());
+            sent.sort();
+            assert!(busiest(&sent, Duration::from_millis(100)) <= 1, "{sent:?}");
+            assert!(under_way.lock().1 <= 5, "{pause} s: {under_way:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_waits_for_pauses_no_longer_than_it_may_also_if_one_follows_another() {
+        let shared = shared();
+        let (mine, other) = (control(NO_LIMITS, &shared), control(NO_LIMITS, &shared));
+        let begin = Instant::now();
+        mine.pause(Duration::from_secs(400)).await;
+        let waiting = [mine.clone(), other].map(|control| {
+            tokio::spawn(async move { control.admit(RequestKind::Single, |_| {}).await.err() })
+        });
+        sleep(Duration::from_secs(399)).await;
+        mine.pause(Duration::from_secs(150)).await;
+        sleep(Duration::from_secs(149)).await;
+        mine.pause(Duration::from_secs(100)).await;
+        for waiting in waiting {
+            let error = waiting.await.unwrap().unwrap();
+            assert!(error.ends_company(), "{error}");
+        }
+        assert!(begin.elapsed() <= Duration::from_secs(600));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_of_just_the_time_that_requests_wait_is_waited_for() {
+        let shared = shared();
+        let (mine, other) = (control(NO_LIMITS, &shared), control(NO_LIMITS, &shared));
+        mine.pause(Duration::from_secs(600)).await;
+        let waiting = tokio::spawn(async move { send(&mine, 1).await });
+        // A request that was refused together with that of the first process.
+        sleep(Duration::from_millis(300)).await;
+        other.pause(Duration::from_secs(600)).await;
+        waiting.await.unwrap();
     }
 
     #[test]

@@ -51,6 +51,15 @@ impl Permit {
         }
     }
 
+    /// Gives its place back, because nothing may be sent at its turn; returns its slot.
+    pub(super) async fn put_off(mut self) -> Option<OwnedSemaphorePermit> {
+        if let Some(lease) = self.lease.take() {
+            let unsent = Outcome::Unknown;
+            self.control.complete(&lease, unsent, None).await;
+        }
+        self.slot.take()
+    }
+
     /// Ends the request with its outcome, and with its error if it failed, and frees its place.
     pub(crate) async fn complete(mut self, outcome: Outcome, error: Option<&Error>) {
         if let Some(lease) = self.lease.take() {

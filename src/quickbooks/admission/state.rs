@@ -76,22 +76,23 @@ pub(super) struct Request<'l> {
     pub first_request_at: DateTime<Utc>,
     /// Time that it waits for an open circuit.
     pub circuit_timeout: Duration,
-    /// Time that it waits for a pause that QuickBooks has asked for.
+    /// Time that it still waits for a pause that QuickBooks has asked for.
     pub max_pause: Duration,
 }
 
 /// Decision about a request.
 pub(super) enum Decision {
-    /// It may be sent after this time, which is not before the end of a pause.
-    Admit {
-        after: Duration,
-        monthly_reads: u64,
-        paused_until: Option<DateTime<Utc>>,
-    },
+    /// It may be sent after this time.
+    Admit { after: Duration, monthly_reads: u64 },
     /// Ask again after this time.
     Wait(Duration),
-    /// QuickBooks has asked to send nothing until then, which is longer than the request waits.
-    Paused(DateTime<Utc>),
+    /// QuickBooks has asked to send nothing until an instant. Ask again then, after this time.
+    Pause {
+        until: DateTime<Utc>,
+        wait: Duration,
+    },
+    /// The same, and that is longer than the request waits.
+    PausedTooLong(DateTime<Utc>),
     /// It must not be sent; with the reason.
     Refuse(String),
 }
@@ -211,7 +212,13 @@ impl State {
         } = *request;
         self.expire(now);
         if let Some(until) = self.paused_beyond(max_pause, now) {
-            return Decision::Paused(until);
+            return Decision::PausedTooLong(until);
+        }
+        // A place in the limits that lies after a pause would be lost if the pause became longer, and all
+        // whose turn it was then would leave together.
+        if let Some(until) = self.paused_until {
+            let wait = (until - now).to_std().unwrap_or_default();
+            return Decision::Pause { until, wait };
         }
         if limits.in_flight > 0 && self.in_flight.len() >= limits.in_flight as usize {
             return Decision::Wait(POLL_INTERVAL);
@@ -238,11 +245,10 @@ impl State {
             let max = limits.per_minute.min(MAX_REPORTS_PER_MINUTE);
             buckets.push((Rate::bursty(max, 60.0), &mut self.reports));
         }
-        let earliest = self.paused_until.map_or(now, |until| until.max(now));
         let at = buckets
             .iter()
             .filter_map(|(rate, bucket)| Some(rate.as_ref()?.earliest(**bucket, now)))
-            .fold(earliest, DateTime::max);
+            .fold(now, DateTime::max);
         for (rate, bucket) in buckets {
             let rate = rate.map(|rate| self.slowed.applied(rate));
             if let Some(rate) = rate {
@@ -256,7 +262,6 @@ impl State {
         Decision::Admit {
             after: (at - now).to_std().unwrap_or_default(),
             monthly_reads: self.reads,
-            paused_until: self.paused_until,
         }
     }
 
