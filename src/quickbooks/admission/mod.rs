@@ -52,8 +52,7 @@ use crate::port::{Change, SharedState};
 /// that died expire soon.
 const LEASE_LIFETIME: Duration = Duration::from_secs(15);
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
-/// How much later a pause may end by the clock of the shared state than by that of this process, which is no second
-/// pause.
+/// Time by which the clock of the shared state may end a pause later than that of this process. It is no second pause.
 const CLOCKS_APART: Duration = Duration::from_secs(1);
 
 /// Present traffic of a company.
