@@ -203,7 +203,7 @@ pub(crate) struct KeptTieOut<'t> {
     pub(crate) unexplained: String,
     /// The differences that the next comparison starts from.
     pub(crate) known: Vec<KnownDifference>,
-    /// Whether nothing was there to compare, because the records begin later.
+    /// True if nothing was there to compare, because the records begin later.
     pub(crate) is_empty: bool,
 }
 

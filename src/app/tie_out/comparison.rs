@@ -43,7 +43,7 @@ pub(super) struct Comparison<'c> {
     pub(super) reports: &'c Reports,
     unqueried: Unqueried<'c>,
     pub(super) findings: Findings,
-    /// Whether the last day is before the first transaction.
+    /// True if the last day is before the first transaction.
     is_too_early: bool,
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Watched {
     reports_left: AtomicUsize,
     /// Rows of reports that were not counted, for the last step.
     rows_left: AtomicUsize,
-    /// Whether the records were told: a comparison that looks again reads them again.
+    /// True once the records were told: a comparison that looks again reads them again.
     are_records_told: AtomicBool,
 }
 
