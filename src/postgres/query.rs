@@ -284,7 +284,7 @@ pub(crate) async fn table_exists(
 /// The time that a beat may take. The next one comes soon.
 const BEAT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a beat waits for a lock: a commit that locks the row of a turn is nearly over. It is not worth a
+/// Bounds of a beat: a commit that locks the row of a turn is nearly over, and a beat is not worth a
 /// write to disk of its own.
 const BEGIN_BEAT: &str = "SET LOCAL lock_timeout = '1s'; SET LOCAL synchronous_commit = off";
 
