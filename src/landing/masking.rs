@@ -68,6 +68,8 @@ fn masked<'l>(
     let mut bytes = Vec::with_capacity(line.len());
     changed.write(&mut bytes).map_err(|e| text(&e))?;
     bytes.truncate(bytes.trim_ascii_end().len());
+    // What counts as kept in memory is its length.
+    bytes.shrink_to_fit();
     Ok(Cow::Owned(bytes))
 }
 

@@ -16,6 +16,7 @@ mod layout;
 mod line;
 mod masking;
 mod merge;
+mod page_parts;
 mod parquet_lines;
 mod parquet_pages;
 mod parquet_writer;

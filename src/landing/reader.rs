@@ -184,7 +184,7 @@ impl LandingReader {
         // takes memory.
         self.line.reserve_exact(MAX_LINE + 2 - self.line.len());
         self.read_up_to(MAX_LINE + 2)?;
-        if self.line.len() > MAX_LINE {
+        if self.length() > MAX_LINE {
             let number = self.number;
             let reason = format!("line {number} is longer than {} MB", MAX_LINE >> 20);
             return Err(self.failed(reason));
@@ -218,13 +218,29 @@ impl LandingReader {
         read.map(drop).map_err(|e| self.failed(e))
     }
 
-    /// Returns the line that was read last, which is then gone.
+    /// Returns the line that was read last, which is then gone. It keeps no more in memory than itself,
+    /// unless it is a long one, which keeps what was [`taken`](Self::taken).
     pub(super) fn take_line(&mut self) -> Bytes {
-        let line = match self.line.len() > MAX_UNRESERVED {
-            true => Bytes::from(std::mem::take(&mut self.line)),
-            false => Bytes::copy_from_slice(&self.line),
-        };
-        line.slice_ref(line.trim_ascii())
+        if self.line().len() > MAX_UNRESERVED {
+            let line = Bytes::from(std::mem::take(&mut self.line));
+            return line.slice_ref(line.trim_ascii());
+        }
+        let line = Bytes::copy_from_slice(self.line());
+        if self.line.len() > MAX_UNRESERVED {
+            self.line = Vec::new();
+        }
+        line
+    }
+
+    /// Returns the bytes of the line that was read last, as they are in memory: with blanks and line break.
+    pub(super) fn taken(&self) -> usize {
+        self.line.len()
+    }
+
+    /// Returns the length of the line that was read last, without its line break.
+    fn length(&self) -> usize {
+        let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+        line.strip_suffix(b"\r").unwrap_or(line).len()
     }
 
     fn failed(&self, reason: impl std::fmt::Display) -> Error {
@@ -292,10 +308,23 @@ pub(super) mod tests {
         let error = reader.next_line().unwrap_err().to_string();
         assert_eq!(error, "endless: line 1 is longer than 32 MB");
         assert!(reader.line.capacity() <= 2 * MAX_LINE + 2);
-        // The longest line is read.
-        let longest = io::repeat(b'x').take(MAX_LINE as u64);
-        let mut reader = LandingReader::new("longest".into(), Box::new(longest));
-        assert_eq!(reader.next_line().unwrap().map(<[u8]>::len), Some(MAX_LINE));
+        // The longest line is read, with its line break and without, and no longer one.
+        for (length, end) in [
+            (MAX_LINE, ""),
+            (MAX_LINE, "\n"),
+            (MAX_LINE, "\r\n"),
+            (MAX_LINE + 1, ""),
+            (MAX_LINE + 1, "\n"),
+            (MAX_LINE + 1, "\r\n"),
+        ] {
+            let line = io::repeat(b'x').take(length as u64).chain(end.as_bytes());
+            let mut reader = LandingReader::new("longest".into(), Box::new(line));
+            let read = reader.next_line().map(|line| line.map(<[u8]>::len));
+            match length > MAX_LINE {
+                true => assert!(read.is_err(), "{end:?}"),
+                false => assert_eq!(read.unwrap(), Some(MAX_LINE), "{end:?}"),
+            }
+        }
     }
 
     #[test]

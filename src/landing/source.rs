@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::line::MAX_LINE;
 use super::masking::masked_line;
+use super::page_parts::{OneRecord, PageParts};
 use super::reader::{self, Begun};
 use super::spool::{Names, Spool};
 use crate::domain::{EntitySpec, Held, MAX_SHOWN, Mask, Page, Window, excerpt};
@@ -18,9 +19,7 @@ use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingLine, LandingReader, find_files};
 use crate::port::{MemoryBudget, Meter, Source, Span};
 
-/// Bytes of records that are sent at once. A longer page is sent in parts.
-const MAX_PART: usize = 1 << 20;
-/// Memory of lines that are longer than a part, in all windows that are read at a time, until they are
+/// Memory of lines that are longer than a part of a page, in all windows that are read at a time, until they are
 /// stored.
 const MAX_LONG_LINES: usize = MAX_LINE + MAX_LINE / 2;
 
@@ -223,93 +222,27 @@ impl LandingSource {
         reader: &mut LandingReader,
         file: &LandingFile,
         entity: &EntitySpec,
-    ) -> Result<Option<Page>> {
+    ) -> Result<Option<OneRecord>> {
         let (held, _alone) = match begun {
             Begun::End => return Ok(None),
             Begun::Whole => (Held::default(), None),
             Begun::Part => {
                 let mut reservation = self.budget.take(MAX_LINE).await;
                 reader.finish_line()?;
-                reservation.shrink_to(reader.line().len());
+                reservation.shrink_to(reader.taken());
                 let alone = self.parsing.lock().await;
                 (reservation.into_held(), Some(alone))
             }
         };
         let line = reader.take_line();
-        let read = || page_of_one(&masked(line, &self.mask)?, file, entity);
-        let page = read().map_err(|reason| Error::decode(reader.location(), reason))?;
-        Ok(Some(Page { held, ..page }))
-    }
-}
-
-/// The pages of a window, sent in parts.
-struct Parts {
-    pages: mpsc::Sender<Page>,
-    /// The last page, which lines may be added to.
-    open: Option<Page>,
-    size: usize,
-}
-
-impl Parts {
-    fn new(pages: mpsc::Sender<Page>) -> Self {
-        Self {
-            pages,
-            open: None,
-            size: 0,
-        }
-    }
-
-    /// Adds a line, as a page of one record.
-    async fn add(&mut self, line: Page) -> Result<()> {
-        let more = length_of(&line);
-        match &mut self.open {
-            Some(open) if self.size + more <= MAX_PART && is_same_page(open, &line) => {
-                open.records.extend(line.records);
-                open.rejects.extend(line.rejects);
-                self.size += more;
-            }
-            _ => {
-                self.send().await?;
-                self.size = more;
-                self.open = Some(line);
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends the records of the open page, which stays open without them.
-    async fn send(&mut self) -> Result<()> {
-        let Some(open) = &self.open else {
-            return Ok(());
+        let read = || {
+            let line = masked(line, &self.mask)?;
+            let page = page_of_one(&line, file, entity)?;
+            Ok(OneRecord::new(Page { held, ..page }, line.len()))
         };
-        let rest = Page {
-            request: open.request.clone(),
-            records: Vec::new(),
-            rejects: Vec::new(),
-            held: Held::default(),
-            ..*open
-        };
-        if !(open.records.is_empty() && open.rejects.is_empty()) {
-            self.send_open().await?;
-        }
-        self.open = Some(rest);
-        self.size = 0;
-        Ok(())
+        let record = read().map_err(|reason: String| Error::decode(reader.location(), reason))?;
+        Ok(Some(record))
     }
-
-    async fn send_open(&mut self) -> Result<()> {
-        match self.open.take() {
-            Some(page) => self.pages.send(page).await.map_err(|_| Error::Cancelled),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Returns true if a line belongs to the page of the lines before it. The lines of an archive are of
-/// many reads, whose pages have the same numbers.
-fn is_same_page(page: &Page, line: &Page) -> bool {
-    (page.number, page.size, page.ingested_at, &page.request)
-        == (line.number, line.size, line.ingested_at, &line.request)
 }
 
 impl Source for LandingSource {
@@ -342,7 +275,7 @@ impl Source for LandingSource {
         };
         let file = &self.file_of(entity, window)?;
         let mut reader = self.reader(file)?;
-        let mut parts = Parts::new(pages);
+        let mut parts = PageParts::new(pages);
         let mut earliest: Option<DateTime<Utc>> = None;
         loop {
             let begun = reader.begin_line()?;
@@ -351,14 +284,14 @@ impl Source for LandingSource {
                 parts.send().await?;
             }
             match self.next_record(begun, &mut reader, file, entity).await? {
-                Some(line) => {
-                    earliest = earliest.into_iter().chain(line.horizon).min();
-                    parts.add(line).await?;
+                Some(record) => {
+                    earliest = earliest.into_iter().chain(record.horizon()).min();
+                    parts.add(record).await?;
                 }
                 None => break,
             }
         }
-        let mut last = match parts.open.take() {
+        let mut last = match parts.take_open() {
             Some(last) => Page {
                 horizon: earliest,
                 ..last
@@ -367,8 +300,7 @@ impl Source for LandingSource {
         };
         last.covered_until = window.end;
         let horizon = last.horizon;
-        parts.open = Some(last);
-        parts.send_open().await?;
+        parts.send_last(last).await?;
         Ok(horizon.filter(|horizon| *horizon < window.end))
     }
 }
@@ -386,16 +318,6 @@ fn empty_page(file: &LandingFile, horizon: DateTime<Utc>) -> Page {
         rejects: Vec::new(),
         held: Held::default(),
     }
-}
-
-/// Returns the bytes of a page's records.
-fn length_of(page: &Page) -> usize {
-    let records = page.records.iter().map(|record| record.payload.as_bytes());
-    let rejects = page
-        .rejects
-        .iter()
-        .filter_map(|reject| reject.payload.as_deref());
-    records.chain(rejects).map(<[u8]>::len).sum()
 }
 
 /// Returns a line with its record masked.
@@ -444,4 +366,15 @@ fn page_of_one(text: &Bytes, file: &LandingFile, entity: &EntitySpec) -> Result<
         rejects: reject.into_iter().collect(),
         held: Held::default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_long_lines_is_the_one_that_is_promised() {
+        let promised = format!("Lines of more than 1 MB share {} MB", MAX_LONG_LINES >> 20);
+        assert!(include_str!("../../GUARANTEES.md").contains(&promised));
+    }
 }

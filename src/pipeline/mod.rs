@@ -2,6 +2,8 @@
 //! allows it. Each window is stored and committed by itself, completely or not at all. Pages pass
 //! through a bounded channel, so that memory stays flat.
 
+#[cfg(test)]
+mod admission_tests;
 mod log;
 mod open_window;
 mod part;

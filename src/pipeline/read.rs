@@ -24,6 +24,7 @@ pub(super) async fn read_windows<S: Source, K: Sink>(
     // The first window, as far as it was read before.
     let mut first_window = OpenWindow::new(RequestCounts::default());
     while let Some(first) = remaining.front().copied() {
+        let right = task.sink.admit_window().await;
         let start = task.read_start(first);
         let part = first_window.part;
         let start = part.map_or(start, |part| part.until.max(start));
@@ -54,6 +55,7 @@ pub(super) async fn read_windows<S: Source, K: Sink>(
                 // Its transaction must not stay open during the wait.
                 first_window = divider.back_to_part();
                 drop(divider);
+                drop(right);
                 sleep(wait).await;
                 continue;
             }

@@ -184,6 +184,13 @@ pub trait Sink: Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Waits until the sink can write one more window beside those that are written. Taken before anything is
+    /// read, and dropped when nothing of it is left to write: what has been read holds memory for which others
+    /// wait, and so must not wait for them.
+    fn admit_window(&self) -> impl Future<Output = Held> + Send {
+        async { Held::default() }
+    }
+
     /// Records that a window has started, before anything of it is read. Returns the instant up to which
     /// it is committed already.
     ///

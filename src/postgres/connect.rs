@@ -22,23 +22,36 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pauses before further attempts while the server takes no connection: 8 s together.
 const BUSY_PAUSES_MS: [u64; 6] = [250, 500, 1000, 1500, 2000, 2750];
 
-/// Opens a pool and tests it with one connection.
-pub(crate) async fn open_pool(config: &PostgresConfig, connections: usize) -> Result<Pool> {
+/// Returns a pool, which has no connection yet.
+///
+/// # Errors
+/// [`Error::Config`] about settings that cannot be used.
+pub(super) fn lazy_pool(config: &PostgresConfig, connections: usize) -> Result<Pool> {
     let (wire, tls) = wire_config(config)?;
-    for name in [wire.get_user(), wire.get_dbname()].into_iter().flatten() {
-        held_secrets::show(name);
-    }
+    make_pool(&wire, &tls, connections)
+}
+
+fn make_pool(wire: &tokio_postgres::Config, tls: &Tls, connections: usize) -> Result<Pool> {
     let manager_config = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
-    let tls = MakeRustlsConnect::new(tls_config(&tls)?);
+    let tls = MakeRustlsConnect::new(tls_config(tls)?);
     let manager = Manager::from_config(wire.clone(), tls, manager_config);
-    let pool = Pool::builder(manager)
+    Pool::builder(manager)
         .max_size(connections)
         .runtime(Runtime::Tokio1)
         .create_timeout(Some(CONNECT_TIMEOUT))
         .build()
-        .map_err(|e| Error::Internal(format!("pool: {e}")))?;
+        .map_err(|e| Error::Internal(format!("pool: {e}")))
+}
+
+/// Opens a pool and tests it with one connection.
+pub(super) async fn open_pool(config: &PostgresConfig, connections: usize) -> Result<Pool> {
+    let (wire, tls) = wire_config(config)?;
+    for name in [wire.get_user(), wire.get_dbname()].into_iter().flatten() {
+        held_secrets::show(name);
+    }
+    let pool = make_pool(&wire, &tls, connections)?;
     let mut pauses = BUSY_PAUSES_MS.into_iter().map(Duration::from_millis);
     loop {
         let error = match pool.get().await {

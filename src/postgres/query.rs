@@ -5,20 +5,22 @@
 //! for single transactions. `sqlx` would bring a second driver; all that is needed of it is here.
 
 use std::fmt::Debug;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use deadpool_postgres::{Object, Pool};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use tokio_postgres::row::RowIndex;
 use tokio_postgres::types::{FromSql, Json, ToSql, Type};
 use tokio_postgres::{GenericClient, Row};
 
 use super::cleaned::{borrowed, cleaned};
-use super::connect::{open_pool, take};
+use super::connect::{lazy_pool, open_pool, take};
 use super::database_error;
 use crate::config::PostgresConfig;
-use crate::domain::{EntitySyncStatus, JobStatus, LedgerRunStatus, LedgerWindowStatus};
+use crate::domain::{EntitySyncStatus, Held, JobStatus, LedgerRunStatus, LedgerWindowStatus};
 use crate::error::{Error, Result};
 
 /// A parameter with its Postgres type; made by [`params!`].
@@ -279,22 +281,72 @@ pub(crate) async fn table_exists(
     Ok(!rows.is_empty())
 }
 
-/// A database: a handle of its pool of connections, cheap to clone.
+/// The time that a beat may take. The next one comes soon.
+const BEAT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bounds of a beat: a commit that locks the row of a turn is nearly over, and a beat is not worth a
+/// write to disk of its own.
+const BEGIN_BEAT: &str = "SET LOCAL lock_timeout = '1s'; SET LOCAL synchronous_commit = off";
+
+/// A database: a handle of its connections, cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Db(Pool);
+pub struct Db {
+    pool: Pool,
+    /// One connection for beats, opened at the first. A beat that waited for the connections of windows would
+    /// be late, and what goes on would count as dead.
+    beats: Pool,
+    /// The right to write a window, which has a connection from its first record to its commit.
+    windows: Arc<Semaphore>,
+}
 
 impl Db {
-    /// Connects, with up to `connections` at a time.
+    /// Connects, with up to `connections` at a time, all of which windows may have. Beats have one more.
     ///
     /// # Errors
     /// [`Error::Config`] if the settings are unusable or the database cannot be reached with them.
     pub async fn open(config: &PostgresConfig, connections: usize) -> Result<Self> {
-        open_pool(config, connections).await.map(Self)
+        Ok(Self {
+            pool: open_pool(config, connections).await?,
+            beats: lazy_pool(config, 1)?,
+            windows: Arc::new(Semaphore::new(connections)),
+        })
+    }
+
+    /// Leaves connections to others than windows: only so many windows are written at a time.
+    #[must_use]
+    pub(crate) fn with_windows(self, windows: usize) -> Self {
+        Self {
+            windows: Arc::new(Semaphore::new(windows)),
+            ..self
+        }
+    }
+
+    /// Waits until one more window may be written. Who has this right finds a connection, whatever other windows
+    /// wait for.
+    pub(crate) async fn admit_window(&self) -> Held {
+        // The semaphore is never closed.
+        let right = self.windows.clone().acquire_owned().await;
+        right.map_or_else(|_| Held::default(), Held::new)
     }
 
     /// Takes a connection, waiting for one to be free.
     pub(crate) async fn connection(&self) -> Result<Object> {
-        take(&self.0).await
+        take(&self.pool).await
+    }
+
+    /// Runs a statement that says that something is alive, and that waits for no window. If the server has no
+    /// connection left for it, it takes one of the others. One that fails does no harm: the next one comes.
+    pub(crate) async fn beat(&self, sql: &str, params: &[Param<'_>]) {
+        for pool in [&self.beats, &self.pool] {
+            let run = async |connection: &Object| {
+                connection.batch(BEGIN_BEAT).await?;
+                connection.change(sql, params).await
+            };
+            let beat = async { in_transaction(take(pool).await?, run).await };
+            if matches!(tokio::time::timeout(BEAT_TIMEOUT, beat).await, Ok(Ok(_))) {
+                return;
+            }
+        }
     }
 
     /// Returns the rows of a statement.
@@ -329,18 +381,26 @@ impl Db {
     /// Runs one statement, or a few, in a transaction of their own. Its beginning is sent together with
     /// the first. On a bare connection the names of a statement would be looked up in the path of the role.
     pub(crate) async fn alone<T>(&self, run: impl AsyncFnOnce(&Object) -> Result<T>) -> Result<T> {
-        let open = OpenTransaction::new(self.connection().await?);
-        let connection = open.connection()?;
-        let (begun, outcome) = tokio::join!(connection.batch(&BEGIN), run(connection));
-        let end = match begun.is_ok() && outcome.is_ok() {
-            true => connection.batch("COMMIT").await,
-            false => connection.batch("ROLLBACK").await,
-        };
-        if end.is_ok() {
-            open.end();
-        }
-        begun?;
-        let outcome = outcome?;
-        end.map(|()| outcome)
+        in_transaction(self.connection().await?, run).await
     }
+}
+
+/// Runs statements in a transaction on a connection.
+async fn in_transaction<T>(
+    connection: Object,
+    run: impl AsyncFnOnce(&Object) -> Result<T>,
+) -> Result<T> {
+    let open = OpenTransaction::new(connection);
+    let connection = open.connection()?;
+    let (begun, outcome) = tokio::join!(connection.batch(&BEGIN), run(connection));
+    let end = match begun.is_ok() && outcome.is_ok() {
+        true => connection.batch("COMMIT").await,
+        false => connection.batch("ROLLBACK").await,
+    };
+    if end.is_ok() {
+        open.end();
+    }
+    begun?;
+    let outcome = outcome?;
+    end.map(|()| outcome)
 }

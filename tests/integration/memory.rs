@@ -218,3 +218,44 @@ async fn long_lines_of_many_windows_share_their_memory() {
     assert_eq!(database.number(rejects).await, 16);
     database.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lines_hold_beside_their_records_takes_little_memory() {
+    let (home, database) = (tempfile::tempdir().unwrap(), Database::create().await);
+    // Lines of one page of which each is short enough to be read at once.
+    let blanks = " ".repeat(990_000);
+    let short = (0..400).map(|number| {
+        let id = number.to_string();
+        landed("items", &id, 1, "", &[&blanks, &*noted(&id, "")].concat())
+    });
+    let (peak, code, said) = load_lines(home.path(), &database, short);
+    println!("short: {peak} MB");
+    assert!(peak > 0 && peak < MAX_PEAK, "{peak} MB");
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(database.number(STORED).await, 400);
+    // Such that wait for their memory.
+    let blanks = " ".repeat(25 << 20);
+    let long = (1..=4).flat_map(|month| (0..4).map(move |number| (month, number)));
+    let long = long.map(|(month, number)| {
+        let id = format!("{month}00{number}");
+        let line = landed("items", &id, 1, "", &[&blanks, &*noted(&id, "")].concat());
+        of_month(month, &line)
+    });
+    let (peak, code, said) = load_lines(home.path(), &database, long);
+    println!("long: {peak} MB");
+    assert!(peak > 0 && peak < MAX_PEAK, "{peak} MB");
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(database.number(STORED).await, 416);
+    // Reasons without a text.
+    let reason = "e".repeat(2000);
+    let rejected = format!(
+        "\"rejected\":{{\"error\":\"{reason}\",\"intuit_tid\":null,\
+         \"at_utc\":\"2025-01-05T00:00:00Z\",\"text\":null}}"
+    );
+    let rejects = (0..200_000).map(|id| landed("items", &id.to_string(), 1, "", &rejected));
+    let (peak, code, said) = load_lines(home.path(), &database, rejects);
+    println!("reasons: {peak} MB");
+    assert!(peak > 0 && peak < MAX_PEAK, "{peak} MB");
+    assert_eq!(code, Some(1), "{said}");
+    database.drop().await;
+}

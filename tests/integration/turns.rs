@@ -8,12 +8,13 @@ use chrono::DateTime;
 use qbo_rs::app::{
     App, BackfillRequest, ExtractRequest, LastRun, LoadRequest, Service, StatusRequest,
 };
-use qbo_rs::domain::{CompanyStatus, Finding, Level, PageSize, Reason, SkipReason, Window};
+use qbo_rs::domain::{Chunk, CompanyStatus, Finding, Level, PageSize, Reason, SkipReason, Window};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::companies::companies;
 use crate::support::{
     Database, app, assert_complete, change, connect, everything, request, slow_sandbox,
     small_sandbox, syncing_app, until, whole_range,
@@ -713,5 +714,67 @@ async fn a_run_that_ends_leaves_the_windows_that_another_run_has_taken_over() {
     until(&database, idle).await;
     let left = format!("SELECT count(*) FROM {of_2025} AND run_id = 'another'");
     assert_eq!(database.number(&left).await, 1);
+    database.drop().await;
+}
+
+/// Counts one if so many connections of the database wait for a lock.
+fn waiting(connections: u32) -> String {
+    format!(
+        "SELECT (count(*) >= {connections})::int::bigint FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_says_that_it_goes_on_while_all_its_windows_wait() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let (app, landing) = (app(&sandbox, &database), tempfile::tempdir().unwrap());
+    let range = whole_range(&["items"], "month", 1000).range;
+    let windows = qbo_rs::domain::chunk_range(range, Chunk::Months(1));
+    let extract = ExtractRequest::new(["items"], windows).out(landing.path().to_owned());
+    assert_complete(&app.extract(&extract).await.unwrap());
+    let load = LoadRequest::new(landing.path());
+    assert_complete(&app.load(&load).await.unwrap());
+    let other = connect(&database.url).await;
+    let lock = "BEGIN; LOCK TABLE raw.qb_items IN SHARE MODE";
+    other.batch_execute(lock).await.unwrap();
+    let loading = tokio::spawn(async move { app.load(&load).await });
+    until(&database, &waiting(4)).await;
+    let beats = "SELECT count(*) FROM qbo.runs WHERE status = 'running' \
+        AND alive_at_utc > started_at_utc + interval '10 seconds'";
+    until(&database, beats).await;
+    other.batch_execute("COMMIT").await.unwrap();
+    assert_complete(&loading.await.unwrap().unwrap());
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn syncs_say_that_they_go_on_while_the_windows_of_all_companies_wait() {
+    let database = Database::create().await;
+    let (sandbox, app, realms) = companies(12, &database).await;
+    let items = everything(&["items"]);
+    app.sync(&items).await.unwrap();
+    for realm_id in &realms {
+        let item = json!({"entity": "Item", "id": "7", "realm": realm_id});
+        change(&sandbox, "edit", item);
+    }
+    let other = connect(&database.url).await;
+    other.batch_execute("BEGIN").await.unwrap();
+    let schemas = "SELECT schema_name FROM qbo.schema_realms";
+    for row in other.query(schemas, &[]).await.unwrap() {
+        let schema: &str = row.get(0);
+        let lock = format!("LOCK TABLE {schema}.qb_items IN SHARE MODE");
+        other.batch_execute(&lock).await.unwrap();
+    }
+    let syncing = tokio::spawn(async move { app.sync(&items).await });
+    until(&database, &waiting(8)).await;
+    let beats = "SELECT (count(*) = 12)::int::bigint FROM qbo.sync_turns \
+        WHERE alive_at_utc > started_at_utc + interval '5 seconds'";
+    until(&database, beats).await;
+    other.batch_execute("COMMIT").await.unwrap();
+    let report = syncing.await.unwrap().unwrap();
+    assert_eq!(report.accounts.len(), 12);
+    let is_ok = |company: &qbo_rs::domain::CompanySync| company.status == CompanyStatus::Ok;
+    assert!(report.accounts.iter().all(is_ok));
     database.drop().await;
 }

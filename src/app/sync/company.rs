@@ -25,8 +25,8 @@ use crate::store::{OtherRun, SyncOutcome, SyncStates};
 /// The interval of the comparison of ids, for entities whose deletions QuickBooks does not report.
 pub(super) const SWEEP_EVERY: TimeDelta = TimeDelta::hours(24);
 
-/// Returns a plan of which fewer windows are written at the same time: the companies of a sync share their
-/// connections, and each window holds one while it is written.
+/// Returns a plan of which fewer windows are written at the same time: the companies of a sync share the
+/// number of those that are.
 pub(super) fn of_sync(plan: Plan) -> Plan {
     Plan {
         concurrency: plan.concurrency.min(DEFAULT_CONCURRENCY),

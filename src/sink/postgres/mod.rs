@@ -46,7 +46,7 @@ use self::writer::PostgresWriter;
 use crate::config::{PostgresConfig, TransactionLimits};
 use crate::domain::{EntitySpec, Resumed, RunReport, Window};
 use crate::error::{Error, Result};
-use crate::port::{RunContext, Sink, WindowContext};
+use crate::port::{Held, RunContext, Sink, WindowContext};
 use crate::postgres::{Columns, migrations, params, server, table_name};
 pub(crate) use crate::postgres::{DEFAULT_SCHEMA, Db};
 use crate::store::{CommittedTime, FailedWindow, OtherRun, Standings, end_open_run, standings};
@@ -327,6 +327,10 @@ impl Sink for PostgresSink {
             RunRecords::Changes => self.ledger.keep_sync(report).await,
             RunRecords::Skip => Ok(()),
         }
+    }
+
+    async fn admit_window(&self) -> Held {
+        self.db.admit_window().await
     }
 
     async fn window_started(&self, context: &WindowContext) -> Result<Option<DateTime<Utc>>> {

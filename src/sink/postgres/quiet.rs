@@ -12,7 +12,9 @@ use super::window_transaction::Transaction;
 use super::{PostgresSink, PostgresWriter};
 use crate::domain::{LoadCounts, Page, RunReport};
 use crate::error::{Error, Result};
-use crate::port::{CommitSummary, ReadSummary, RunContext, Sink, WindowContext, WindowWriter};
+use crate::port::{
+    CommitSummary, Held, ReadSummary, RunContext, Sink, WindowContext, WindowWriter,
+};
 use crate::postgres::{Columns, Query, params};
 use crate::store::HOLD_TURNS;
 
@@ -88,6 +90,10 @@ impl Sink for QuietSink {
 
     async fn run_finished(&self, report: &RunReport) -> Result<()> {
         self.sink.run_finished(report).await
+    }
+
+    async fn admit_window(&self) -> Held {
+        self.sink.admit_window().await
     }
 
     async fn window_failed(&self, context: &WindowContext, error: &Error) {

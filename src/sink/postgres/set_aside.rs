@@ -9,6 +9,9 @@ use crate::postgres::{cleaned_json, params};
 
 const SET_ASIDE: &str = include_str!("sql/set_aside.sql");
 
+/// Bytes that a record takes in the columns beside its texts, with room for lists that grow.
+const PER_RECORD: usize = 256;
+
 /// Rejected records, as arrays for `unnest`.
 #[derive(Debug, Default)]
 pub(super) struct RejectColumns {
@@ -20,7 +23,7 @@ pub(super) struct RejectColumns {
     pub requests: Vec<String>,
     /// All records that were set aside, also those that are only counted.
     count: u64,
-    /// Bytes of the payloads, requests and errors.
+    /// Bytes that are kept in memory.
     bytes: usize,
 }
 
@@ -51,7 +54,9 @@ impl RejectColumns {
         self.count += 1;
         // `text` cannot hold U+0000 either. In records received as JSON it is escaped.
         let payload = reject.text(MAX_REJECT_TEXT.saturating_sub(self.bytes));
-        self.bytes += payload.as_ref().map_or(0, String::len) + request.len() + reject.error.len();
+        let texts = [&payload, &reject.id, &reject.intuit_tid];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        self.bytes += PER_RECORD + texts + request.len() + reject.error.len();
         self.ids.push(reject.id);
         self.changed_at.push(reject.at);
         self.errors.push(reject.error);
@@ -97,5 +102,33 @@ impl PostgresSink {
             columns.requests,
         ];
         self.db.execute(SET_ASIDE, params).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn records_set_aside_count_with_all_that_is_kept_of_them() {
+        let pushed = |id: Option<String>| {
+            let mut columns = RejectColumns::default();
+            for _ in 0..20_000 {
+                let reject = Reject {
+                    id: id.clone(),
+                    at: DateTime::UNIX_EPOCH,
+                    error: String::new(),
+                    intuit_tid: id.clone(),
+                    payload: None,
+                };
+                columns.push_of_window(reject, "{}");
+            }
+            assert_eq!(columns.count(), 20_000);
+            columns.ids.len()
+        };
+        assert!(pushed(None) <= MAX_REJECT_TEXT / PER_RECORD + 1);
+        assert!(pushed(Some("7".repeat(1000))) <= MAX_REJECT_TEXT / 2000 + 1);
     }
 }
