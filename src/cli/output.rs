@@ -291,11 +291,11 @@ pub(super) fn verification(report: &VerificationReport) -> String {
             );
             let _ = write!(out, "  {counts}");
             let (n, ids) = shown(&difference.missing);
-            let missing = say!(count n; "{n} missing: {ids}", "{n} missing: {ids}", n, ids);
+            let missing = say!(count n; "{n} is missing: {ids}", "{n} are missing: {ids}", n, ids);
             let (n, ids) = shown(&difference.stale);
-            let stale = say!(count n; "{n} stale: {ids}", "{n} stale: {ids}", n, ids);
+            let stale = say!(count n; "{n} is stale: {ids}", "{n} are stale: {ids}", n, ids);
             let (n, ids) = shown(&difference.extra);
-            let extra = say!(count n; "{n} extra: {ids}", "{n} extra: {ids}", n, ids);
+            let extra = say!(count n; "{n} is extra: {ids}", "{n} are extra: {ids}", n, ids);
             for (text, ids) in [
                 (missing, &difference.missing),
                 (stale, &difference.stale),
@@ -353,6 +353,18 @@ fn untried(run: &RunReport) -> Option<Untried<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::language::Language;
+
+    #[test]
+    fn one_record_that_differs_is_no_plural() {
+        let told = |ids: &[String]| {
+            let (n, ids) = shown(ids);
+            say!(in Language::Es; count n; "{n} is stale: {ids}", "{n} are stale: {ids}", n, ids)
+        };
+        let ids = ["83", "84"].map(str::to_owned);
+        assert_eq!(told(&ids[..1]), "1 desactualizado: 83");
+        assert_eq!(told(&ids), "2 desactualizados: 83, 84");
+    }
 
     #[test]
     fn an_object_is_one_line_for_programs_and_indented_for_people() {
