@@ -123,8 +123,8 @@ pub enum Error {
 
     /// The caller's own cap on requests has been reached.
     #[error(
-        "stopped after {max} requests, the maximum that QBO_MAX_REQUESTS allows; committed windows \
-         stay, and a resumed run continues after them"
+        "stopped at the maximum of requests, {max}, which QBO_MAX_REQUESTS sets; committed windows stay, and a \
+         resumed run or the next sync continues after them"
     )]
     RequestCap {
         /// The cap.

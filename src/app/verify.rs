@@ -13,7 +13,7 @@ use super::request::{default_schema, owned, setters};
 use super::run::{Inner, plan, run_plans};
 use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
-    Chunk, Deletion, EntitySpec, PageSize, Plan, Verification, VerificationReport,
+    Chunk, Deletion, EntitySpec, KnownReject, PageSize, Plan, Verification, VerificationReport,
     VerificationStatus, Window, WindowStatus, Zone, chunk_range_in, select_comparable,
 };
 use crate::error::Result;
@@ -184,7 +184,16 @@ impl App {
         };
         let mut repaired = 0;
         let mut unread: HashMap<DateTime<Utc>, String> = HashMap::new();
-        let broken = findings.broken();
+        let mut broken = findings.broken();
+        if request.repair {
+            // A record that was set aside and is mended since is stored, and its reject goes, when its window is
+            // read again, whether the window differs or not.
+            let range = request.range;
+            let set_aside = sink.rejects(source.realm_id(), &entity, range).await?;
+            broken.extend(holding(&windows, &set_aside));
+            broken.sort_unstable();
+            broken.dedup();
+        }
         if request.repair && !broken.is_empty() {
             repaired = broken.len() as u64;
             let again = broken.iter().map(|index| windows[*index]).collect();
@@ -238,6 +247,17 @@ impl App {
             unavailable: None,
         })
     }
+}
+
+/// Returns the positions of the windows in which a record was set aside.
+fn holding(windows: &[Window], set_aside: &[KnownReject]) -> Vec<usize> {
+    let holds = |window: &Window| {
+        let mut times = set_aside.iter().map(|reject| reject.changed_at);
+        times.any(|at| window.start <= at && at < window.end)
+    };
+    let windows = windows.iter().enumerate();
+    let found = windows.filter(|(_, window)| holds(window));
+    found.map(|(index, _)| index).collect()
 }
 
 /// Marks records as deleted that QuickBooks does not have any more, in the table and in archives, and returns their

@@ -188,6 +188,27 @@ mod tests {
     }
 
     #[test]
+    fn an_advised_range_has_whole_seconds_and_covers_what_differs() {
+        let instant = |text: &str| text.parse().unwrap();
+        let sliver = Window {
+            start: instant("2026-11-30T04:33:26Z"),
+            end: instant("2026-11-30T04:33:26.25Z"),
+        };
+        let mut late = entity("items", 3);
+        late.gaps = vec![sliver];
+        let mut report = report(vec![late]);
+        report.differences = vec![different("bills", sliver)];
+        let text = shown(&mut report, false);
+        let range = "--start 2026-11-30T04:33:26Z --end 2026-11-30T04:33:27Z";
+        for line in [
+            format!("qbo-rs verify bills {range} --repair\n"),
+            format!("qbo-rs backfill items {range} --resume\n"),
+        ] {
+            assert!(text.contains(&line), "{text}");
+        }
+    }
+
+    #[test]
     fn the_gaps_that_a_command_reads_need_no_other_one() {
         let mut items = killed("items", false);
         items.gaps = vec![Window::parse("2024-03-01", "2024-04-01").unwrap()];

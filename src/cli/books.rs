@@ -91,10 +91,8 @@ fn reasons(books: &CompanyBooks) -> Vec<String> {
     let parties = books.parties.iter();
     reasons.extend(parties.filter(|it| is_left(&it.unexplained)).map(|it| {
         say!(in language;
-            "{kind} {id} {name}: the report says {report}, the records say {records}; {left} is unexplained",
-            kind = kind(it, language),
-            id = it.id,
-            name = it.name,
+            "{party}: the report says {report}, the records say {records}; {left} is unexplained",
+            party = named(it, language),
             report = it.report,
             records = it.records,
             left = it.unexplained
@@ -151,10 +149,8 @@ fn company(books: &CompanyBooks) -> String {
             out,
             "{}",
             say!(
-                "{kind} {id} {name}: report {report}, records {records}, unexplained {left}",
-                kind = kind(party, current()),
-                id = party.id,
-                name = one_line(&party.name),
+                "{party}: report {report}, records {records}, unexplained {left}",
+                party = named(party, current()),
                 report = party.report,
                 records = party.records,
                 left = party.unexplained
@@ -167,6 +163,14 @@ fn company(books: &CompanyBooks) -> String {
     }
     let _ = writeln!(out, "{}", verdict(books, different.len()));
     out
+}
+
+/// Returns what a customer or vendor is called: its kind, its id, and its name if that is known.
+fn named(party: &PartyBooks, language: Language) -> String {
+    let name = one_line(&party.name);
+    let parts = [&*kind(party, language), &*party.id, &*name];
+    let known: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    known.join(" ")
 }
 
 fn kind(party: &PartyBooks, language: Language) -> String {
@@ -435,6 +439,10 @@ mod tests {
                 "Bill 4 of 2031-01-02: no cause explains it",
             ]
         );
+        let mut nameless = books.clone();
+        nameless.parties[0].name.clear();
+        let of_party = &reasons(&nameless)[2];
+        assert!(of_party.starts_with("vendor 9: the report"), "{of_party}");
         let mut listed = String::new();
         transactions(&books, &mut listed);
         assert_eq!(listed.lines().next(), Some("Bill 3 of 2031-01-02: void"));

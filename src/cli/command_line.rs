@@ -63,14 +63,16 @@ impl CommandLine {
             Some(range) => fixed(flags, range),
             None => flags.to_vec(),
         };
-        let takes_resume = words
-            .iter()
-            .any(|word| word == "backfill" || word == "extract");
-        if resumes && takes_resume && !words.iter().any(|word| word == RESUME) {
+        if resumes && takes_resume(&words) && !words.iter().any(|word| word == RESUME) {
             words.push(RESUME.to_owned());
         }
         let words = words.iter().chain(names).map(|word| shell_quote(word));
         words.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Returns whether the command has a flag with which it goes on where it was stopped.
+    fn takes_resume(&self) -> bool {
+        takes_resume(&self.0)
     }
 
     /// Returns the flag that names the file of the settings, with a blank before it; nothing without one.
@@ -99,6 +101,12 @@ impl CommandLine {
             format!(" {name} {}", shell_quote(value))
         })
     }
+}
+
+fn takes_resume(words: &[String]) -> bool {
+    words
+        .iter()
+        .any(|word| word == "backfill" || word == "extract")
 }
 
 /// Returns flags with the instants of a range instead of words that mean other instants later, such as
@@ -136,9 +144,18 @@ static GIVEN: OnceLock<String> = OnceLock::new();
 /// Commands that read no settings.
 const WITHOUT_SETTINGS: [&str; 6] = ["entities", "help", "completion", "demo", "sandbox", "mage"];
 
-/// Keeps the flag for the commands that texts advise.
-pub(super) fn keep_env_file(flag: String) {
-    let _ = GIVEN.set(flag);
+/// Whether the command of this call has `--resume`.
+static RESUMES: OnceLock<bool> = OnceLock::new();
+
+/// Keeps what the commands and flags that texts advise depend on.
+pub(super) fn keep(line: &CommandLine) {
+    let _ = GIVEN.set(line.env_file_flag());
+    let _ = RESUMES.set(line.takes_resume());
+}
+
+/// Returns whether the command of this call has `--resume`; true if there is none.
+pub(super) fn can_resume() -> bool {
+    RESUMES.get().copied().unwrap_or(true)
 }
 
 /// Adds the flag that names the file of the settings to the commands that a text advises, so that they find the same

@@ -1,14 +1,11 @@
 //! Hints that name the flags for settings that an error names by their variables.
 
-use super::command_line::with_env_file;
+use super::command_line::{can_resume, with_env_file};
 use crate::language::{Language, translated_into};
 
 /// Settings in the texts of errors, and the flags that change them.
 const FLAGS: [(&str, &str); 3] = [
-    (
-        "QBO_MAX_REQUESTS",
-        "--max-requests sets the maximum, --resume continues",
-    ),
+    (MAX_REQUESTS, "--max-requests sets the maximum"),
     (
         "QBO_MAX_MONTHLY_READS",
         "--max-monthly-reads sets the maximum",
@@ -16,9 +13,25 @@ const FLAGS: [(&str, &str); 3] = [
     ("QBO_MAX_ATTEMPTS", "--max-attempts 0"),
 ];
 
+const MAX_REQUESTS: &str = "QBO_MAX_REQUESTS";
+/// The flags of a command that goes on where it was stopped only if it is told to.
+const RESUMES: &str = "--max-requests sets the maximum, --resume continues";
+
 /// Returns the text of an error, with the flags that help.
 pub(super) fn with_flags(text: &str) -> String {
-    match FLAGS.iter().find(|(setting, _)| text.contains(setting)) {
+    with_flags_of(text, can_resume())
+}
+
+/// Returns the text of an error, with the flags that help a command which has `--resume`, or has not.
+fn with_flags_of(text: &str, resumes: bool) -> String {
+    let found = FLAGS.iter().find(|(setting, _)| text.contains(setting));
+    let found = found.map(
+        |(setting, flags)| match *setting == MAX_REQUESTS && resumes {
+            true => (setting, &RESUMES),
+            false => (setting, flags),
+        },
+    );
+    match found {
         // A text that begins with the setting is about its value; its name says enough.
         Some((setting, flags)) if !text.starts_with(setting) => format!("{text} ({flags})"),
         _ => text.to_owned(),
@@ -42,7 +55,13 @@ mod tests {
         let text = with_flags(&Error::Stuck { attempts: 5 }.to_string());
         assert!(text.ends_with("QBO_MAX_ATTEMPTS=0 (--max-attempts 0)"));
         let text = with_flags(&Error::RequestCap { max: 7 }.to_string());
-        assert!(text.starts_with("stopped after 7 requests") && text.contains("--resume"));
+        assert!(
+            text.starts_with("stopped at the maximum of requests, 7") && text.contains("--resume")
+        );
+        // A sync goes on by itself, and has no such flag.
+        let text = with_flags_of(&Error::RequestCap { max: 1 }.to_string(), false);
+        assert!(text.ends_with("(--max-requests sets the maximum)") && !text.contains("--resume"));
+        assert!(!text.contains("1 requests"), "{text}");
         let text = "QBO_MAX_ATTEMPTS: 'x' is not a whole number in range";
         assert_eq!(with_flags(text), text);
     }

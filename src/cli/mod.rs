@@ -71,7 +71,7 @@ use std::sync::Arc;
 use clap::FromArgMatches;
 
 use self::args::{Arguments, Command, DatabaseCommand, DemoArguments};
-use self::command_line::{CommandLine, keep_env_file};
+use self::command_line::CommandLine;
 use self::early::Early;
 use self::env_file::EnvFile;
 use self::exit::{ExitCode, Failure, Outcome};
@@ -130,7 +130,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     };
     let words = line.iter().map(|word| word.to_string_lossy().into_owned());
     let words = CommandLine::new(words);
-    keep_env_file(words.env_file_flag());
+    command_line::keep(&words);
     let tally = Arc::new(Tally::new(progress, words));
     env_file.warn_if_shared();
     let ended = execute(&line, arguments, &env_file, &tally);

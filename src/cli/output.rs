@@ -290,20 +290,19 @@ pub(super) fn verification(report: &VerificationReport) -> String {
                 table
             );
             let _ = write!(out, "  {counts}");
-            for (name, ids) in [
-                (say!("missing"), &difference.missing),
-                (say!("stale"), &difference.stale),
-                (say!("extra"), &difference.extra),
+            let (n, ids) = shown(&difference.missing);
+            let missing = say!(count n; "{n} is missing: {ids}", "{n} are missing: {ids}", n, ids);
+            let (n, ids) = shown(&difference.stale);
+            let stale = say!(count n; "{n} is stale: {ids}", "{n} are stale: {ids}", n, ids);
+            let (n, ids) = shown(&difference.extra);
+            let extra = say!(count n; "{n} is extra: {ids}", "{n} are extra: {ids}", n, ids);
+            for (text, ids) in [
+                (missing, &difference.missing),
+                (stale, &difference.stale),
+                (extra, &difference.extra),
             ] {
                 if !ids.is_empty() {
-                    let shown = ids
-                        .iter()
-                        .take(MAX_SHOWN)
-                        .map(String::as_str)
-                        .collect::<Vec<_>>()
-                        .join(", ");
-                    let more = if ids.len() > MAX_SHOWN { ", ..." } else { "" };
-                    let _ = write!(out, "; {} {name}: {shown}{more}", ids.len());
+                    let _ = write!(out, "; {text}");
                 }
             }
             out.push('\n');
@@ -320,6 +319,13 @@ pub(super) fn verification(report: &VerificationReport) -> String {
         }
     }
     out
+}
+
+/// Returns the number of ids, and the first of them.
+fn shown(ids: &[String]) -> (usize, String) {
+    let more = if ids.len() > MAX_SHOWN { ", ..." } else { "" };
+    let first = &ids[..ids.len().min(MAX_SHOWN)];
+    (ids.len(), first.join(", ") + more)
 }
 
 /// The windows of a run that failed before anything of them was tried, all for the same reason.
@@ -347,6 +353,18 @@ fn untried(run: &RunReport) -> Option<Untried<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::language::Language;
+
+    #[test]
+    fn one_record_that_differs_is_no_plural() {
+        let told = |ids: &[String]| {
+            let (n, ids) = shown(ids);
+            say!(in Language::Es; count n; "{n} is stale: {ids}", "{n} are stale: {ids}", n, ids)
+        };
+        let ids = ["83", "84"].map(str::to_owned);
+        assert_eq!(told(&ids[..1]), "1 desactualizado: 83");
+        assert_eq!(told(&ids), "2 desactualizados: 83, 84");
+    }
 
     #[test]
     fn an_object_is_one_line_for_programs_and_indented_for_people() {

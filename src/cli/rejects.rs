@@ -99,7 +99,8 @@ fn windows(rejects: &[StoredReject]) -> BTreeMap<(&str, &str, &str), Window> {
         let window = Window {
             start: reject.window_start,
             end: reject.window_end,
-        };
+        }
+        .in_whole_seconds();
         all.entry((&reject.realm_id, &reject.schema, &reject.entity))
             .and_modify(|known| {
                 known.start = known.start.min(window.start);

@@ -130,6 +130,19 @@ fn what_failed_is_named_and_the_next_command_reads_it() {
 }
 
 #[test]
+fn a_run_that_has_reached_nothing_does_not_say_that_nothing_is_used() {
+    let reads = |count: u64, windows| {
+        let mut report = report(vec![run("items", windows)]);
+        report.connection.as_mut().unwrap().monthly_reads = count;
+        let text = summary(&report, &ending(Verb::Backfill));
+        text.contains(" reads this month")
+    };
+    assert!(!reads(0, vec![failed(0)]));
+    assert!(reads(3, vec![failed(0)]));
+    assert!(reads(0, vec![done(0, 1, 0, 0)]));
+}
+
+#[test]
 fn an_extract_has_no_columns_of_a_load() {
     let windows = vec![done(0, 38, 0, 0)];
     let report = report(vec![run("items", windows)]);

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 
 use clap::Args;
 
+use super::command_line::schema_flag;
 use super::company::use_schema;
 use super::exit::{ExitCode, Outcome};
 use super::grid::{Column, Grid};
@@ -14,7 +15,7 @@ use super::words::{archived, flow};
 use crate::app::{App, ShowReport, ShowRequest};
 use crate::error::Error;
 use crate::language::say;
-use crate::terminal::one_line;
+use crate::terminal::{one_line, shell_quote};
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArguments {
@@ -80,6 +81,14 @@ pub(super) fn table(report: &ShowReport, width: usize) -> String {
             "the table of {entity} in the schema {schema} is empty",
             entity,
             schema
+        ),
+        // A sync chooses the schema itself.
+        (0, _) if !report.is_filtered && !schema_flag(schema).is_empty() => say!(
+            "the table of {entity} in the schema {schema} is empty; `qbo-rs backfill {entity} --start 2000-01-01 --end now \
+             --chunk year --schema {flag}` reads all",
+            entity,
+            schema,
+            flag = shell_quote(schema)
         ),
         (0, _) if !report.is_filtered => say!(
             "the table of {entity} in the schema {schema} is empty; a backfill reads what was last changed in its range, \

@@ -132,7 +132,7 @@ fn connection(account: &CompanyReport, view: View<'_>) -> Vec<String> {
             )
         }
         (_, Some(left)) => say!(
-            "Connected, {days} without use",
+            "Connected; if unused, ends in {days}",
             days = days(left.unsigned_abs())
         ),
         (_, None) => say!("Connected"),
@@ -222,10 +222,13 @@ fn committed(entity: &EntityStatus, now: DateTime<Utc>) -> String {
 fn books_line(books: &TieOut, view: View<'_>) -> String {
     let parts = [
         say!(
-            "books as of {day}, {basis} basis: {status}; {amount} unexplained",
+            "books as of {day}, {basis} basis: {status}",
             day = books.as_of,
             basis = translated(&books.basis),
-            status = books_word(books, current()),
+            status = books_word(books, current())
+        ),
+        say!(
+            "{amount} unexplained",
             amount = unexplained(books, current())
         ),
         say!("{count} unverified", count = books.unverified),

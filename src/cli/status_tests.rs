@@ -147,6 +147,11 @@ fn books_that_differ_need_somebody() {
         let line = format!("books as of 2026-10-31, accrual basis: {line}");
         let words: Vec<&str> = text.split_whitespace().collect();
         assert!(words.join(" ").contains(&line), "{text}");
+        // A line that is too long would be broken once more, in the middle of a part.
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
         let is_fine = level == Level::InStep;
         assert_eq!(text.contains(remedy), !is_fine, "{text}");
         assert_eq!(text.contains("Everything is in step."), is_fine, "{text}");
@@ -159,43 +164,43 @@ fn books_that_differ_need_somebody() {
     for (one, line, level, verdict) in [
         (
             books("ok", "0.00", 0, &payroll),
-            "ok; 0.00 unexplained",
+            "ok, 0.00 unexplained",
             Level::InStep,
             "fine",
         ),
         (
             books("reports_agree", "0.00", 1, &[]),
-            "the reports agree; 0.00 unexplained",
+            "the reports agree, 0.00 unexplained",
             Level::InStep,
             "fine",
         ),
         (
             books("different", "0.00", 1, &payroll),
-            "unverified; 0.00 unexplained",
+            "unverified, 0.00 unexplained",
             Level::Attention,
             "unverified",
         ),
         (
             books("ok", "0.00", 0, &lost),
-            "explained; 0.00 unexplained",
+            "explained, 0.00 unexplained",
             Level::Attention,
             "explained",
         ),
         (
             books("different", "0.00", 1, &lost),
-            "explained; 0.00 unexplained, 1 unverified",
+            "explained, 0.00 unexplained, 1 unverified",
             Level::Attention,
             "explained",
         ),
         (
             books("different", "10.50", 0, &[]),
-            "different; 10.50 unexplained",
+            "different, 10.50 unexplained",
             Level::Failed,
             "different",
         ),
         (
             books("different", "0.00", 1, &swapped),
-            "different; 0.00 in 2 transactions unexplained",
+            "different, 0.00 in 2 transactions unexplained",
             Level::Failed,
             "different",
         ),

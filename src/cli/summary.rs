@@ -366,7 +366,10 @@ fn request_parts(report: &Report, ending: &Ending) -> Vec<String> {
         let sent = report.runs.iter().map(|run| run.totals.requests).sum();
         parts.push(requests(sent));
     }
-    if let Some(connection) = &report.connection {
+    // They are counted for each address: of one that has never answered, none says nothing.
+    let is_told = |reads: u64| reads > 0 || has_read(report);
+    let connection = report.connection.as_ref();
+    if let Some(connection) = connection.filter(|known| is_told(known.monthly_reads)) {
         parts.push(reads(connection.monthly_reads, ending.monthly_quota));
     }
     parts

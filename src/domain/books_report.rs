@@ -107,7 +107,7 @@ pub struct PartyBooks {
     pub kind: &'static str,
     /// Id of the customer or vendor.
     pub id: String,
-    /// Its name in the report; empty if only the records have an amount.
+    /// Its name in the report, or else in its record; empty if neither has one.
     pub name: String,
     /// Open amount of the ageing report.
     pub report: String,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Days, Months, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, Days, Months, NaiveDateTime, SubsecRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::guess::{closest, unaccented};
@@ -66,6 +66,19 @@ impl Window {
             ));
         }
         Ok(Self { start, end })
+    }
+
+    /// Returns the whole seconds that the window lies in: the range that can be asked for, and holds all of it.
+    #[must_use]
+    pub(crate) fn in_whole_seconds(self) -> Self {
+        let (start, end) = (self.start.trunc_subsecs(0), self.end.trunc_subsecs(0));
+        Self {
+            start,
+            end: match end < self.end {
+                true => end + TimeDelta::seconds(1),
+                false => end,
+            },
+        }
     }
 
     /// Returns true if the two have time in common.

@@ -6,7 +6,9 @@ use crate::error::Error;
 pub(super) fn with_keywords(error: &Error) -> String {
     match error.last() {
         Error::RequestCap { .. } => {
-            format!("{error} (max_requests sets the maximum, resume=True continues)")
+            format!(
+                "{error} (max_requests sets the maximum; backfill and extract continue with resume=True)"
+            )
         }
         Error::ReadCap { .. } => format!("{error} (max_monthly_reads sets the maximum)"),
         Error::Stuck { .. } => format!("{error} (max_attempts=0)"),

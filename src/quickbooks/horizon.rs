@@ -1,6 +1,6 @@
 //! The end of what a source reads, and of what it says that it has read.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tracing::warn;
 
 use crate::domain::LOOK_BACK;
@@ -35,9 +35,10 @@ impl Horizon {
                  clock of QuickBooks has reached, and this machine's within {minutes} minutes"
             );
         }
+        // QuickBooks filters by whole seconds: nobody could ask for a range that ends within one.
         Self {
-            reads_until: present - lag,
-            claims_until: present.min(now + MAX_AHEAD) - lag,
+            reads_until: (present - lag).trunc_subsecs(0),
+            claims_until: (present.min(now + MAX_AHEAD) - lag).trunc_subsecs(0),
         }
     }
 
@@ -67,5 +68,19 @@ mod tests {
             assert_eq!(horizon.claims_until, now + MAX_AHEAD - lag);
         }
         assert_eq!(of(None), of(Some(now)));
+    }
+
+    #[test]
+    fn what_is_read_ends_with_a_whole_second() {
+        let now: DateTime<Utc> = "2026-11-29T12:00:00.9Z".parse().unwrap();
+        let (lag, read): (_, DateTime<Utc>) = (
+            TimeDelta::milliseconds(30_500),
+            "2026-11-29T11:59:30Z".parse().unwrap(),
+        );
+        for server in [None, Some(now), Some(now - TimeDelta::milliseconds(300))] {
+            let horizon = Horizon::of(server, now, lag);
+            assert_eq!(horizon.reads_until, read, "{server:?}");
+            assert_eq!(horizon.claims_until, read, "{server:?}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::postgres::{Columns, Db, params};
 /// A row for each window of each entity; one without a window for an entity that has none.
 const SELECT: &str = "
 SELECT now() AS asked_at, asked.entity, state.deletions_until_utc, state.reconciled_at_utc,
+    coalesce(state.status NOT IN ('success', 'unavailable'), false) AS is_unread,
     ledger.window_start_utc, ledger.window_end_utc, ledger.read_until_utc, ledger.committed_at_utc,
     ledger.incomplete_since_utc, ledger.started_at_utc, ledger.records_failed, ledger.status,
     ledger.is_part
@@ -94,6 +95,7 @@ pub(crate) async fn standings(
         standing.state = SyncState {
             deletions_until: row.column("deletions_until_utc")?,
             reconciled_at: row.column("reconciled_at_utc")?,
+            is_unread: row.column("is_unread")?,
         };
         if row
             .column::<Option<DateTime<Utc>>>("window_start_utc")?

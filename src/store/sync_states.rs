@@ -16,6 +16,8 @@ pub(crate) struct SyncState {
     pub deletions_until: Option<DateTime<Utc>>,
     /// When ids were last compared.
     pub reconciled_at: Option<DateTime<Utc>>,
+    /// The last sync failed, or ended before it had read the entity.
+    pub is_unread: bool,
 }
 
 /// Outcome of the sync of one entity.
@@ -57,14 +59,15 @@ impl From<&EntitySync> for SyncOutcome {
     }
 }
 
-/// The row of an entity that is read as a whole, and was so after $6, stays: it will not be read. Those
-/// of $4 are read first, all at once.
+/// The row of an entity that is read as a whole, and was so after $6, stays unless a sync has failed since: it
+/// will not be read. Those of $4 are read first, all at once.
 const MARK_BEGUN: &str = "
 WITH marked AS (
     UPDATE qbo.sync_state SET last_attempt_at_utc = now(),
         status = CASE WHEN entity = ANY($4::text[]) THEN 'in_progress' ELSE 'pending' END
     WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3::text[])
-      AND NOT (entity = ANY($5::text[]) AND coalesce(reconciled_at_utc >= $6::timestamptz, false))
+      AND NOT (entity = ANY($5::text[]) AND coalesce(reconciled_at_utc >= $6::timestamptz, false)
+               AND status IN ('success', 'unavailable'))
 )
 INSERT INTO qbo.sync_state (schema_name, realm_id, entity, last_attempt_at_utc)
 SELECT $1, $2, name, now() FROM unnest($3::text[]) AS name
@@ -162,7 +165,7 @@ impl SyncStates {
     }
 
     /// Records that entities are about to be synced, and `first` ones now, except those of `dailies` whose
-    /// ids were compared at `since` or later.
+    /// ids were compared at `since` or later, and that no sync has failed to read since.
     pub(crate) async fn mark_begun(
         &self,
         entities: &[&str],

@@ -7,7 +7,10 @@ use super::entity;
 use super::source::Source;
 use crate::domain::{EntitySpec, MAX_SHOWN, closest, excerpt, fields};
 use crate::error::{Error, Result};
-use crate::postgres::{Columns, Db, PIN_SEARCH_PATH, Param, Query, bind, database_error};
+use crate::postgres::{
+    Columns, DEFAULT_SCHEMA, Db, PIN_SEARCH_PATH, Param, Query, bind, database_error,
+};
+use crate::terminal::shell_quote;
 
 /// Longest time that a query may take.
 const STATEMENT_TIMEOUT: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL timezone = 'UTC'";
@@ -98,6 +101,25 @@ impl<'a> EntityRows<'a> {
         Error::config(setting, reason)
     }
 
+    fn never_loaded(&self, table: &str) -> Error {
+        let (entity, schema) = (self.entity.name, self.schema);
+        let reason = match schema {
+            DEFAULT_SCHEMA => format!(
+                "is not there: {entity} were never loaded into the schema '{schema}'; load them first, with \
+                 `qbo-rs sync` or `qbo-rs backfill {entity} --start 2024-01-01 --end 2025-01-01`"
+            ),
+            // A sync chooses the schema itself.
+            other => {
+                let flag = shell_quote(other);
+                format!(
+                    "is not there: {entity} were never loaded into the schema '{schema}'; load them first, with \
+                     `qbo-rs backfill {entity} --start 2024-01-01 --end 2025-01-01 --schema {flag}`"
+                )
+            }
+        };
+        Error::config(format!("{schema}.{table}"), reason)
+    }
+
     /// Reads rows, those that QuickBooks has changed last first. Nothing is written.
     ///
     /// # Errors
@@ -111,14 +133,7 @@ impl<'a> EntityRows<'a> {
     ) -> Result<Vec<ShownRow>> {
         let table = self.entity.table();
         if !db.has_table(self.schema, &table).await? {
-            let (entity, schema) = (self.entity.name, self.schema);
-            return Err(Error::config(
-                format!("{schema}.{table}"),
-                format!(
-                    "is not there: {entity} were never loaded into the schema '{schema}'; load them first, with \
-                     `qbo-rs sync` or `qbo-rs backfill {entity} --start 2024-01-01 --end 2025-01-01`"
-                ),
-            ));
+            return Err(self.never_loaded(&table));
         }
         let sql = self.select(columns, conditions, limit)?;
         let values = conditions.iter().map(|condition| condition.value);

@@ -110,7 +110,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "terminal",
         ],
     ),
-    ("views", &["domain", "error", "postgres"]),
+    ("views", &["domain", "error", "postgres", "terminal"]),
     ("notify", &["config", "error", "http", "language", "port"]),
     ("pipeline", &["domain", "error", "event", "port"]),
     ("verify", &["domain", "error", "port"]),

@@ -48,6 +48,11 @@ async fn records_are_shown_with_exact_numbers_and_deleted_ones_are_marked() {
         let variables = [("DATABASE_URL", database.url.as_str()), ("COLUMNS", "80")];
         run(&line, directory.path(), &variables)
     };
+    let elsewhere = text(&show(&["vendors", "--schema", "raw_x"]).stderr);
+    let words: Vec<&str> = elsewhere.split_whitespace().collect();
+    let advised = "qbo-rs backfill vendors --start 2024-01-01 --end 2025-01-01 --schema raw_x";
+    assert!(words.join(" ").contains(advised), "{elsewhere}");
+    assert!(!elsewhere.contains("qbo-rs sync"), "{elsewhere}");
     let one = show(&["invoices", "--where", "id=1", "--json"]);
     let report: Value = serde_json::from_slice(&one.stdout).unwrap();
     assert_eq!(

@@ -1078,6 +1078,8 @@ async fn an_invoice_that_was_given_to_another_customer_is_named() {
         .collect();
     assert_eq!(found, [expected]);
     assert_eq!(books.parties.len(), 2);
+    let mut names = books.parties.iter().map(|it| it.name.as_str());
+    assert!(names.all(|name| !name.is_empty()), "{:?}", books.parties);
     assert_eq!(books.status, BooksStatus::Ok, "{:?}", books.unverified);
 
     // The ledger of a later month does not show it, and the open documents do.

@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, TimeDelta};
-use qbo_rs::app::{App, ArchiveRequest, MigrateRequest, StatusRequest, VerifyRequest};
+use qbo_rs::app::{
+    App, ArchiveRequest, BackfillRequest, MigrateRequest, StatusRequest, VerifyRequest,
+};
 use qbo_rs::domain::{Chunk, ENTITIES, Level, Reason, Verification, Window, WindowReport};
 use qbo_rs::port::{Progress, RunName};
 use qbo_sandbox::{Blemish, Sandbox};
 use serde_json::{Value, json};
 
-use crate::support::{Database, app, assert_complete, change, small_sandbox, truth, whole_range};
+use crate::support::{
+    Database, app, assert_complete, change, seconds_ago, small_sandbox, truth, whole_range,
+};
 
 pub(crate) fn verify_request(entities: &[&str], chunk: &str) -> VerifyRequest {
     let range = whole_range(entities, chunk, 1000);
@@ -249,6 +253,34 @@ async fn differences_are_found_named_and_repaired() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_comparison_up_to_now_has_found_is_ended_by_one_of_the_range_that_is_advised() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    // Its end has not come yet, so that what counts as read ends with the clock of QuickBooks.
+    let to_come = Window::parse("2024-01-01", "2100-01-01").unwrap();
+    let years = "year".parse::<Chunk>().unwrap();
+    let backfill = BackfillRequest::new(["items"], to_come).chunk(years);
+    assert_complete(&app.backfill(&backfill).await.unwrap());
+    // The rest of the present year.
+    let at = json!({"entity": "Item", "id": "1", "at": seconds_ago(600)});
+    change(&sandbox, "edit", at);
+    let compared = VerifyRequest::new(["items"], to_come).chunk(years);
+    assert!(!app.verify(&compared).await.unwrap().is_ok());
+    let fractions = "SELECT (SELECT count(*) FROM qbo.differences
+            WHERE start_utc <> date_trunc('second', start_utc) OR end_utc <> date_trunc('second', end_utc))
+        + (SELECT count(*) FROM qbo.windows WHERE read_until_utc <> date_trunc('second', read_until_utc))";
+    assert_eq!(database.number(fractions).await, 0);
+    let command = different(&app).await.unwrap();
+    let words: Vec<&str> = command.split(' ').collect();
+    let bound = |flag| words[1 + words.iter().position(|word| *word == flag).unwrap()];
+    let advised = Window::parse(bound("--start"), bound("--end")).unwrap();
+    let repair = VerifyRequest::new(["items"], advised).repair(true);
+    assert!(app.verify(&repair).await.unwrap().is_ok(), "{command}");
+    assert_eq!(different(&app).await, None, "after {command}");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_repaired_although_extra_records_cannot_be_looked_up() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let mut app = app(&sandbox, &database);
@@ -309,16 +341,28 @@ async fn rejects_are_reported_until_they_are_resolved() {
                 && report.runs[0].rejects[0].intuit_tid.is_some()
         );
     }
-    sandbox
-        .company()
-        .corrupt("Invoice", "7", Blemish::Healed)
-        .unwrap();
+    let heal = |blemish| {
+        let mut company = sandbox.company();
+        company.corrupt("Invoice", "7", blemish).unwrap();
+    };
+    heal(Blemish::Healed);
     assert_complete(
         &app.backfill(&whole_range(&["invoices"], "month", 1000))
             .await
             .unwrap(),
     );
     assert!(app.verify(&request).await.unwrap().is_ok());
+    // The command that the status advises ends it, too, without another one before or after it.
+    heal(Blemish::Processing);
+    app.backfill(&whole_range(&["invoices"], "month", 1000))
+        .await
+        .unwrap();
+    assert!(!app.verify(&request).await.unwrap().is_ok());
+    assert!(different(&app).await.is_some());
+    heal(Blemish::Healed);
+    let repaired = app.verify(&request.clone().repair(true)).await.unwrap();
+    assert!(repaired.is_ok(), "{repaired:?}");
+    assert_eq!(different(&app).await, None);
     database.drop().await;
 }
 

@@ -1,8 +1,8 @@
 //! Entities that QuickBooks answers as a whole and without times: tax classifications and entitlements.
 
 use chrono::{DateTime, Utc};
-use qbo_rs::app::{ExtractRequest, LoadRequest, StatusRequest, VerifyRequest};
-use qbo_rs::domain::{EntityOutcome, EntitySync, SyncMethod, SyncReport, chunk_range};
+use qbo_rs::app::{App, ExtractRequest, LoadRequest, StatusRequest, VerifyRequest};
+use qbo_rs::domain::{EntityOutcome, EntitySync, Level, SyncMethod, SyncReport, chunk_range};
 use qbo_sandbox::Sandbox;
 use serde_json::{Value, json};
 
@@ -142,9 +142,6 @@ async fn a_sync_of_everything_reads_wholes_once_a_day() {
     assert_eq!(reads(&sandbox), 2);
     withdraw(&sandbox, "21", true);
     // What was recorded of the last attempt stays: this sync makes none.
-    let fail = "UPDATE qbo.sync_state SET status = 'failed', message = 'refused', consecutive_failures = 2 \
-                WHERE entity = 'entitlements'";
-    database.client.batch_execute(fail).await.unwrap();
     let recorded = async || {
         let state = "SELECT string_agg(state::text, ',' ORDER BY entity) FROM qbo.sync_state state \
                      WHERE entity <> 'customers'";
@@ -160,6 +157,41 @@ async fn a_sync_of_everything_reads_wholes_once_a_day() {
     assert!(app.sync(&sync()).await.unwrap().is_ok());
     // One request more: what is missing is asked for twice.
     assert_eq!((reads(&sandbox), ids(&database).await.len()), (5, 4));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wholes_that_a_sync_failed_to_read_are_read_by_the_next_one() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let mut app = syncing_app(&sandbox, &database);
+    app.settings.set("QBO_RETRY_FOR_S", "1").unwrap();
+    let sync = || everything(&["customers", "entitlements", "tax_classifications"]);
+    assert!(app.sync(&sync()).await.unwrap().is_ok());
+    let levels = async |app: &App| {
+        let status = app.status(&StatusRequest::default()).await.unwrap();
+        status.level
+    };
+    assert_eq!((reads(&sandbox), levels(&app).await), (2, Level::InStep));
+    // No request reaches QuickBooks, so that the sync fails in all entities, also in those that are not due.
+    let mut environment = sandbox.environment().into_iter();
+    let (_, api) = environment
+        .find(|(name, _)| *name == "QBO_API_URL")
+        .unwrap();
+    app.settings
+        .set("QBO_API_URL", "http://127.0.0.1:9")
+        .unwrap();
+    assert!(!app.sync(&sync()).await.is_ok_and(|report| report.is_ok()));
+    assert_eq!(levels(&app).await, Level::Failed);
+    app.settings.set("QBO_API_URL", &api).unwrap();
+    assert!(app.sync(&sync()).await.unwrap().is_ok());
+    assert_eq!((reads(&sandbox), levels(&app).await), (4, Level::InStep));
+    // So are those that a sync was killed before.
+    let killed = "UPDATE qbo.sync_state SET status = 'pending' WHERE entity = 'entitlements'";
+    database.client.batch_execute(killed).await.unwrap();
+    for _ in 0..2 {
+        assert!(app.sync(&sync()).await.unwrap().is_ok());
+        assert_eq!((reads(&sandbox), levels(&app).await), (5, Level::InStep));
+    }
     database.drop().await;
 }
 

@@ -70,7 +70,7 @@ def test_a_company_whose_books_agree(books, database, settings, tmp_path):
     [(status, unexplained)] = database.query("SELECT DISTINCT status, unexplained FROM qbo.tie_outs")
     assert (status, unexplained) == ("ok", 0)
     shown = run(("status",), environment(books, database), tmp_path)
-    assert f"books as of {AS_OF}, accrual basis: ok; 0.00 unexplained" in shown.stdout
+    assert f"books as of {AS_OF}, accrual basis: ok, 0.00 unexplained" in shown.stdout
 
 
 def test_a_difference_is_named_and_what_is_cut_is_not_verified(database, tmp_path):

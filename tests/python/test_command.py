@@ -290,7 +290,7 @@ def test_verify_reports_differences_by_exit_code_and_id(run, database):
     differing = run("verify", "customers", *RANGE, "--chunk", "month")
     assert differing.returncode == 1
     assert "customers: 60 in QuickBooks, 59 in the table, 24 windows" in differing.stdout
-    assert "1 missing: 9" in differing.stdout
+    assert "1 is missing: 9" in differing.stdout
     repaired = run("verify", "customers", *RANGE, "--chunk", "month", "--repair")
     assert repaired.returncode == 0
     assert "1 window was read again, and nothing differs any more" in repaired.stdout

@@ -551,7 +551,7 @@ def test_the_monthly_quota_causes_a_warning_and_max_requests_stops_the_run(qbo, 
     assert ended.returncode == 1
     (report,) = report_of(ended)["runs"]
     assert (report["status"], report["totals"]["requests"]) == ("partial", 7)
-    assert sum("stopped after 7 requests" in (window["error"] or "") for window in report["windows"]) == 24
+    assert sum("stopped at the maximum of requests, 7" in (window["error"] or "") for window in report["windows"]) == 24
     assert "monthly" not in ended.stderr.lower()
     ended = run((*line, "--max-requests", "9", "--out", str(tmp_path / "m")), environment, tmp_path)
     assert "of this month's 10 reads are used" in ended.stderr

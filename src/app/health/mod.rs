@@ -254,6 +254,7 @@ fn differs(different: &Different, flag: &str) -> (Reason, Option<String>) {
         found_at: *found_at,
     };
     let deep = if *is_deep { " --deep" } else { "" };
+    let range = range.in_whole_seconds();
     let (start, end) = (bound(range.start), bound(range.end));
     let command =
         format!("qbo-rs verify {entity} --start {start} --end {end}{deep} --repair{flag}");
@@ -296,6 +297,7 @@ pub(crate) fn fill(entity: &str, asked: Asked, flag: &str) -> String {
     let Asked {
         range, chunk, tz, ..
     } = asked;
+    let range = range.in_whole_seconds();
     let is_utc = tz == Zone::default();
     // A day alone would be one of the zone.
     let bound = if is_utc { bound } else { format_instant };

@@ -14,12 +14,12 @@ use crate::domain::{
 use crate::error::{Error, Result};
 
 impl CompanySyncer<'_> {
-    /// Reads an entity as a whole, once a day: QuickBooks does not say whether anything has changed.
-    /// If a sync names nothing but such entities, its user wants to know now.
+    /// Reads an entity as a whole, once a day: QuickBooks does not say whether anything has changed. After a
+    /// sync that failed, the next one reads it: nothing else would end the failure that is recorded. If a sync names nothing but such entities, its user wants to know now.
     pub(super) async fn sync_whole(&self, poll: Poll, now: DateTime<Utc>, synced: &mut Synced) {
         let entity = *poll.entity();
         let last_read = poll.state.reconciled_at;
-        let is_due = last_read.is_none_or(|at| at < now - SWEEP_EVERY);
+        let is_due = last_read.is_none_or(|at| at < now - SWEEP_EVERY) || poll.state.is_unread;
         if !is_due && !self.asks_for_wholes {
             // Nothing was read, so that the outcome of the last read stays recorded.
             self.progress.run_finished(self.run_name(entity.name));

@@ -57,7 +57,12 @@ impl Comparison<'_> {
             from: self.findings.from,
             currency: self.reports.currency(),
             accounts: self.findings.accounts.iter().map(account).collect(),
-            parties: self.findings.parties.iter().map(party).collect(),
+            parties: self
+                .findings
+                .parties
+                .iter()
+                .map(|one| self.party(one))
+                .collect(),
             months: months(&self.findings.differences),
             transactions: self
                 .findings
@@ -71,6 +76,29 @@ impl Comparison<'_> {
             verdict: BooksVerdict::Different,
         }
         .judged()
+    }
+
+    /// A report has no name of those of whom nothing is open in it: then it is that of the records.
+    fn party(&self, party: &PartyTieOut) -> PartyBooks {
+        let (kind, entity) = match party.kind {
+            PartyKind::Customer => ("customer", "Customer"),
+            PartyKind::Vendor => ("vendor", "Vendor"),
+        };
+        let lists = &self.findings.landed.lists;
+        let known = || lists.party_name(entity, &party.id).unwrap_or_default();
+        PartyBooks {
+            kind,
+            id: party.id.clone(),
+            name: match &*party.name {
+                "" => known().to_owned(),
+                name => name.to_owned(),
+            },
+            report: text(party.report),
+            records: text(party.records),
+            difference: text(party.difference()),
+            causes: causes(&party.causes),
+            unexplained: text(party.unexplained()),
+        }
     }
 }
 
@@ -100,22 +128,6 @@ fn account(account: &AccountTieOut) -> AccountBooks {
         difference: text(account.difference()),
         causes: causes(&account.causes),
         unexplained: text(account.unexplained()),
-    }
-}
-
-fn party(party: &PartyTieOut) -> PartyBooks {
-    PartyBooks {
-        kind: match party.kind {
-            PartyKind::Customer => "customer",
-            PartyKind::Vendor => "vendor",
-        },
-        id: party.id.clone(),
-        name: party.name.clone(),
-        report: text(party.report),
-        records: text(party.records),
-        difference: text(party.difference()),
-        causes: causes(&party.causes),
-        unexplained: text(party.unexplained()),
     }
 }
 
