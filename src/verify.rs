@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use tracing::{debug, info};
 
 use crate::domain::{
-    EntitySpec, PageSize, RecordKey, Window, WindowDifference, WindowReport, WindowStatus,
+    EntitySpec, PageSize, RecordKey, Reject, Window, WindowDifference, WindowReport, WindowStatus,
 };
 use crate::error::Result;
 use crate::port::{Meter, Progress, RecordIndex, RunName};
@@ -70,6 +70,12 @@ impl Comparison {
     pub(crate) fn extra(&self) -> impl Iterator<Item = &str> {
         let compared = self.compared.values();
         compared.flat_map(|found| found.extra.iter().map(String::as_str))
+    }
+
+    /// Returns the records that are there, and that QuickBooks does not answer, each at the time that its row says.
+    pub(crate) fn set_aside(&self) -> impl Iterator<Item = &Reject> {
+        let compared = self.compared.values();
+        compared.flat_map(|found| &found.set_aside)
     }
 
     /// Returns the number of records that differ by names in references alone.
@@ -303,14 +309,11 @@ async fn compare_group(
         .flat_map(|found| found.extra.clone())
         .collect();
     if !extra.is_empty() {
-        let nothing = Window {
-            end: range.start,
-            ..range
-        };
-        match source.keys(entity, nothing, &extra, meter).await {
-            Ok(elsewhere) => differences
-                .iter_mut()
-                .for_each(|found| found.settle_extra(&elsewhere, &in_table, end)),
+        match source.living(entity, &extra, meter).await {
+            Ok((elsewhere, unreadable)) => differences.iter_mut().for_each(|found| {
+                found.settle_extra(&elsewhere, &in_table, end);
+                found.set_aside(&unreadable, &in_table);
+            }),
             Err(error) if error.ends_run() => return Err(error),
             // They stay differences.
             Err(error) => debug!(

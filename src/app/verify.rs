@@ -13,8 +13,9 @@ use super::request::{default_schema, owned, setters};
 use super::run::{Inner, plan, run_plans};
 use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
-    Chunk, Deletion, EntitySpec, KnownReject, PageSize, Plan, Verification, VerificationReport,
-    VerificationStatus, Window, WindowStatus, Zone, chunk_range_in, select_comparable,
+    Chunk, Deletion, EntitySpec, KnownReject, PageSize, Plan, Reject, Verification,
+    VerificationReport, VerificationStatus, Window, WindowStatus, Zone, chunk_range_in,
+    select_comparable,
 };
 use crate::error::Result;
 use crate::port::{Meter, Progress, RecordIndex, RunName, Source};
@@ -183,7 +184,7 @@ impl App {
             false => HashSet::new(),
         };
         let mut repaired = 0;
-        let mut unread: HashMap<DateTime<Utc>, String> = HashMap::new();
+        let mut failures: HashMap<DateTime<Utc>, String> = HashMap::new();
         let mut broken = findings.broken();
         if request.repair {
             // A record that was set aside and is mended since is stored, and its reject goes, when its window is
@@ -205,13 +206,21 @@ impl App {
             let again = run_plans(source.clone(), sink.clone(), vec![plan], &progress).await;
             let windows_again = again.runs.into_iter().flat_map(|run| run.windows);
             let failed = windows_again.filter(|window| window.status == WindowStatus::Failed);
-            unread.extend(failed.filter_map(|window| Some((window.start, window.error?))));
+            failures.extend(failed.filter_map(|window| Some((window.start, window.error?))));
             let (sides, broken) = ((&**source, &**sink), (&windows[..], broken));
             verify::compare_records(&mut findings, sides, &entity, broken, deep, observers).await?;
         }
-        let rejects = sink
-            .rejects(source.realm_id(), &entity, request.range)
-            .await?;
+        let realm_id = source.realm_id();
+        let unread: Vec<Reject> = findings.set_aside().cloned().collect();
+        sink.name_rejects(realm_id, &entity, &unread).await?;
+        sink.set_aside(realm_id, &entity, unread.clone()).await?;
+        let mut rejects = sink.rejects(realm_id, &entity, request.range).await?;
+        // One that was set aside before may stand there at another time.
+        for reject in &unread {
+            if rejects.iter().all(|known| known.id != reject.id) {
+                rejects.push(reject.into());
+            }
+        }
         let is_ok = findings.broken().is_empty()
             && rejects.is_empty()
             && findings.source() == findings.held();
@@ -223,7 +232,7 @@ impl App {
         let changed_later = findings.changed_later();
         let mut different = findings.into_different();
         for window in &mut different {
-            window.repair_error = unread.remove(&window.start);
+            window.repair_error = failures.remove(&window.start);
         }
         Ok(Verification {
             entity: entity.name.to_owned(),

@@ -25,6 +25,6 @@ pub(crate) use self::ledger::Drafts;
 #[cfg(test)]
 pub(crate) use self::ledger::post;
 pub(crate) use self::lists::{Account, LISTS, Lists, OpeningStock};
-pub(crate) use self::outcome::{Ledger, Unbalanced};
+pub(crate) use self::outcome::{Ledger, Unbalanced, Unsettled};
 pub(crate) use self::problem::ProblemKind;
 pub(crate) use self::rules::{POSTING, TAX_PAYMENT};

@@ -1,6 +1,6 @@
 //! The general ledger, and the list of what is not in it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
@@ -39,6 +39,12 @@ impl Unbalanced {
     }
 }
 
+/// Entity and id.
+type Key = (String, String);
+
+/// Payments, each with those documents that its record names and that it does not settle as it says.
+pub(crate) type Unsettled = BTreeMap<Key, Vec<Key>>;
+
 /// The general ledger that records tell.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -48,8 +54,8 @@ pub(crate) struct Ledger {
     pub(crate) entries: Vec<Entry>,
     /// The documents that payments settle.
     pub(crate) settlements: Vec<Settlement>,
-    /// Entity and id of payments whose records name a document that is not there, or is smaller than they say.
-    pub(crate) unsettled: HashSet<(String, String)>,
+    /// The payments whose records name documents that are not there, or are smaller than they say.
+    pub(crate) unsettled: Unsettled,
     /// None of these have entries.
     pub(crate) unbalanced: Vec<Unbalanced>,
     /// Transactions with entries, by entity.

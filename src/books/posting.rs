@@ -274,18 +274,20 @@ impl<'a> Posting<'a> {
         let place = self.index.get(&(link.entity, link.id.as_str()));
         let item = place.and_then(|place| self.open.find(*place, party, is_wanted));
         let payment = || (draft.entity.to_owned(), draft.id.clone());
+        let document = || (link.entity.to_owned(), link.id.clone());
+        let unsettled = &mut self.ledger.unsettled;
         let Some(item) = item else {
-            self.ledger.unsettled.insert(payment());
+            unsettled.entry(payment()).or_default().push(document());
             return Ok(None);
         };
         let settled = item.settle(link.amount)?;
         if settled.amount < link.amount {
-            self.ledger.unsettled.insert(payment());
+            unsettled.entry(payment()).or_default().push(document());
         }
         if !settled.amount.is_zero() {
             self.ledger.settlements.push(Settlement {
                 payment: payment(),
-                document: (link.entity.to_owned(), link.id.clone()),
+                document: document(),
                 payer: party.map(str::to_owned),
                 owner: item.party.clone(),
                 account_id: chart.account(item.account).id.clone(),

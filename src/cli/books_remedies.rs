@@ -64,6 +64,12 @@ pub(super) fn remedies(books: &CompanyBooks, flags: &Flags, again: &str) -> Stri
         &say!("then compare again: {again}", again),
         columns(),
     ));
+    if !stale.is_empty() || !wrong.is_empty() {
+        let left = say!(
+            "what differs even then, QuickBooks answers like this: open the record there, correct and save it, then `qbo-rs sync`"
+        );
+        lines.extend(broken("", "  ", &left, columns()));
+    }
     for line in lines {
         let _ = writeln!(out, "{line}");
     }
@@ -169,7 +175,8 @@ mod tests {
              not_landed, void: qbo-rs sync --env-file .env\n  \
              what a sync leaves of these: qbo-rs verify invoices,payments --start 2000-01-01 --end now --chunk year --deep --repair --schema books --env-file .env\n  \
              amount, other_account: qbo-rs verify bills,journal_entries --start 2000-01-01 --end now --chunk year --deep --repair --schema books --env-file .env\n\
-             then compare again: qbo-rs verify --books\n"
+             then compare again: qbo-rs verify --books\n\
+             what differs even then, QuickBooks answers like this: open the record there, correct and save it, then `qbo-rs sync`\n"
         );
     }
 
@@ -191,7 +198,8 @@ mod tests {
                  changed_since_landing: qbo-rs sync\n  \
                  what a sync leaves of these: {repair}\n  \
                  amount: {repair}\n\
-                 then compare again: qbo-rs verify --books\n"
+                 then compare again: qbo-rs verify --books\n\
+                 what differs even then, QuickBooks answers like this: open the record there, correct and save it, then `qbo-rs sync`\n"
             )
         );
         assert_eq!(shown(&[("InventoryAdjustment", "amount")]), "");

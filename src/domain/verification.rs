@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::domain::{Content, Deletion, Window};
+use crate::domain::{Content, Deletion, Reject, Window};
 
 /// A version of a record, by which records are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +92,10 @@ pub struct WindowDifference {
     /// difference: the table does not have them either.
     #[serde(skip)]
     pub archived_extra: Vec<String>,
+    /// Records of the table that QuickBooks has and cannot answer, which is no difference that reading them again
+    /// would end. Both sides count them.
+    #[serde(skip)]
+    pub(crate) set_aside: Vec<Reject>,
     /// Number of records that differ by names in references alone, which is no difference.
     #[serde(skip)]
     pub renamed_references: u64,
@@ -153,6 +157,7 @@ impl WindowDifference {
             missing: ids(missing),
             stale: ids(stale.collect()),
             extra: ids(extra),
+            set_aside: Vec::new(),
             renamed_references: renamed.count() as u64,
             changed_later: 0,
             moved: i64::try_from(said_times.len()).unwrap_or(i64::MAX),
@@ -196,6 +201,21 @@ impl WindowDifference {
         self.moved -= i64::try_from(settled).unwrap_or(i64::MAX);
     }
 
+    /// Takes the records out of `extra` that QuickBooks has and cannot answer. Its numbers count them.
+    pub(crate) fn set_aside(&mut self, unreadable: &[Reject], in_table: &[RecordKey]) {
+        for row in unreadable {
+            let id = row.id.as_deref();
+            let Some(at) = self.extra.iter().position(|extra| Some(&**extra) == id) else {
+                continue;
+            };
+            let id = self.extra.remove(at);
+            let held = in_table.iter().find(|key| key.id == id);
+            let at = held.map_or(row.at, |key| key.updated_at);
+            self.source += 1;
+            self.set_aside.push(Reject { at, ..row.clone() });
+        }
+    }
+
     /// Returns true if there is no difference: neither in the records nor in their numbers, which
     /// differ if the table has a record under a later time than its source.
     pub fn is_empty(&self) -> bool {
@@ -230,6 +250,17 @@ pub struct KnownReject {
     pub error: String,
     /// Intuit's id of the answer that failed.
     pub intuit_tid: Option<String>,
+}
+
+impl From<&Reject> for KnownReject {
+    fn from(reject: &Reject) -> Self {
+        Self {
+            id: reject.id.clone(),
+            changed_at: reject.at,
+            error: reject.error.clone(),
+            intuit_tid: reject.intuit_tid.clone(),
+        }
+    }
 }
 
 /// Comparison of one entity.

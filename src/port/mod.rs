@@ -24,7 +24,9 @@ pub use self::shared_state::{Change, SharedState};
 pub use self::tokens::{AccessGrant, Connection, TokenLease, TokenStore};
 pub use crate::domain::Held;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
-use crate::domain::{EntitySpec, LoadCounts, Page, PartTotals, RecordKey, RunReport, Window};
+use crate::domain::{
+    EntitySpec, LoadCounts, Page, PartTotals, RecordKey, Reject, RunReport, Window,
+};
 use crate::error::{Error, Result};
 
 /// A source of one company's records.
@@ -146,6 +148,17 @@ pub trait RecordIndex: Send + Sync {
         ids: &[String],
         meter: &Meter,
     ) -> impl Future<Output = Result<Vec<RecordKey>>> + Send;
+
+    /// Returns the versions of records, as they are now, and of those that are there and cannot be read, the reason.
+    ///
+    /// # Errors
+    /// If nothing can be said of one of them.
+    fn living(
+        &self,
+        entity: &EntitySpec,
+        ids: &[String],
+        meter: &Meter,
+    ) -> impl Future<Output = Result<(Vec<RecordKey>, Vec<Reject>)>> + Send;
 
     /// Like [`keys`](Self::keys), with the content of every record.
     ///

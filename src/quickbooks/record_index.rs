@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use super::batch::MAX_ITEMS;
 use super::{QboSource, SpanReader};
 use crate::domain::query::CountQuery;
-use crate::domain::{Content, EntitySpec, PageSize, Record, RecordKey, Window};
+use crate::domain::{Content, EntitySpec, PageSize, Record, RecordKey, Reject, Window};
 use crate::error::{Error, Result};
 use crate::port::{Meter, RecordIndex, Span};
 use crate::quickbooks::client::RetryBehavior;
@@ -116,6 +116,17 @@ impl RecordIndex for QboSource {
         meter: &Meter,
     ) -> Result<Vec<RecordKey>> {
         self.read_keys(entity, window, ids, key, meter).await
+    }
+
+    async fn living(
+        &self,
+        entity: &EntitySpec,
+        ids: &[String],
+        meter: &Meter,
+    ) -> Result<(Vec<RecordKey>, Vec<Reject>)> {
+        let found = self.look_up(entity, ids, meter).await?;
+        let keys = found.records.into_iter().map(|record| key(entity, record));
+        Ok((keys.collect(), found.unreadable))
     }
 
     async fn keys_with_content(

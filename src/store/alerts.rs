@@ -221,8 +221,9 @@ pub(crate) async fn record_verification(
     db.execute(FOUND, parameters).await.map(drop)
 }
 
-/// Returns the parts of a compared range that differ. Records that are set aside, and those of an entity
-/// that the company does not have any more, belong to no window that differs: then it is the whole range.
+/// Returns the parts of a compared range that differ. Records of an entity that the company does not have any more
+/// belong to no window that differs: then it is the whole range. Records that are set aside are none of it: no
+/// comparison ends them, and they are told of for themselves.
 fn differing(compared: Window, outcome: &Verification) -> Vec<Window> {
     let windows = outcome.different.iter().map(|window| Window {
         start: window.start,
@@ -230,10 +231,12 @@ fn differing(compared: Window, outcome: &Verification) -> Vec<Window> {
     });
     match outcome.status {
         VerificationStatus::Ok => Vec::new(),
-        VerificationStatus::Different
-            if outcome.different.is_empty() || !outcome.rejects.is_empty() =>
-        {
-            vec![compared]
+        VerificationStatus::Different if outcome.different.is_empty() => {
+            let is_even = outcome.source == outcome.table + outcome.archived;
+            match is_even && !outcome.rejects.is_empty() {
+                true => Vec::new(),
+                false => vec![compared],
+            }
         }
         VerificationStatus::Different => merged(&windows.collect::<Vec<_>>()),
     }

@@ -48,7 +48,7 @@ pub use self::{
 pub(crate) use self::{
     alerts::{Judged, Message, alerts_told, claim_alerts, different_entities, record_verification},
     alive::run_is_alive,
-    archives::{ArchivedRecords, archived_records, archived_rows, archives},
+    archives::{ArchivedRecord, ArchivedRecords, archived_records, archived_rows, archives},
     backend::{StateBackend, rescue_stores},
     committed::{CommittedTime, FailedWindow, LedgerTime, complete_parts},
     entity_status::{StatusReader, gaps},

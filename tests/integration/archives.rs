@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use qbo_rs::app::{App, ArchiveRequest, BooksRequest, LoadRequest, ShowRequest, StatusRequest};
-use qbo_rs::domain::{BooksStatus, Verification};
+use qbo_rs::domain::{BooksStatus, BooksVerdict, Verification};
 use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 
 use serde_json::{Value, json};
@@ -188,6 +188,66 @@ async fn the_books_name_archived_transactions_and_their_file() {
             .all(|it| it.cause == "report_only"),
         "{books:#?}"
     );
+    database.drop().await;
+}
+
+/// What an archive holds is no fault of what is left: payments name its documents, later sales cost what its purchases
+/// did, and parents paid for its sub-customers.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_but_archived_records_and_what_follows_from_them_differs_after_an_archive() {
+    let sandbox = Sandbox::start(SandboxOptions {
+        books: Some(400),
+        throttle: ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    });
+    let (sandbox, database) = (sandbox.unwrap(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    assert!(app.sync(&everything(&[])).await.unwrap().is_ok());
+    let directory = tempfile::tempdir().unwrap();
+    let request = BooksRequest::new("2025-12-31".parse().unwrap());
+    let before = "2025-06-01T00:00:00Z".parse().unwrap();
+    for entity in [
+        "",
+        "invoices",
+        "bills",
+        "payments",
+        "bill_payments",
+        "credit_memos",
+    ] {
+        let file = directory.path().join(format!("{entity}.jsonl"));
+        if !entity.is_empty() {
+            let archive = ArchiveRequest::new([entity], before, &file);
+            app.archive(&archive).await.unwrap();
+        }
+        let books = app.verify_books(&request).await.unwrap().books.remove(0);
+        let causes = books.transactions.iter().map(|it| it.cause);
+        let parties = books.parties.iter().filter(|it| it.unexplained != "0.00");
+        let others: Vec<_> = causes
+            .zip(&books.transactions)
+            .filter(|(cause, _)| !["archived", "report_only"].contains(cause))
+            .map(|(_, it)| it)
+            .collect();
+        let unexplained: Vec<_> = parties.collect();
+        assert!(
+            others.is_empty() && unexplained.is_empty(),
+            "{entity}: {others:#?} {unexplained:#?}"
+        );
+        let judged = (books.status, books.verdict);
+        assert_eq!(judged, (BooksStatus::Ok, BooksVerdict::Fine), "{entity}");
+    }
+    for entity in [
+        "invoices",
+        "bills",
+        "payments",
+        "bill_payments",
+        "credit_memos",
+    ] {
+        let file = directory.path().join(format!("{entity}.jsonl"));
+        assert_complete(&app.load(&LoadRequest::new(&file)).await.unwrap());
+    }
+    let books = app.verify_books(&request).await.unwrap().books.remove(0);
+    let mut causes = books.transactions.iter().map(|it| it.cause);
+    assert!(causes.all(|cause| cause == "report_only"), "{books:#?}");
     database.drop().await;
 }
 

@@ -568,3 +568,40 @@ async fn progress_counts_the_records_that_the_result_counts() {
     }
     database.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_quickbooks_does_not_answer_is_set_aside_and_hides_no_other() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let whole = whole_range(&["invoices"], "quarter", 1000);
+    assert_complete(&app.backfill(&whole).await.unwrap());
+    let corrupt = |blemish| sandbox.company().corrupt("Invoice", "50", blemish);
+    corrupt(Blemish::Processing).unwrap();
+    change(&sandbox, "delete", json!({"entity": "Invoice", "id": "51"}));
+    let deep = verify_request(&["invoices"], "400d").deep(true);
+    let run = app.verify(&deep).await.unwrap().runs.remove(0);
+    assert_eq!(ids(&run, |found| &found.extra), ["51"]);
+    assert_eq!((run.source, run.table), (599, 600));
+    let named = |run: &Verification| -> Vec<Option<String>> {
+        run.rejects.iter().map(|it| it.id.clone()).collect()
+    };
+    assert_eq!(named(&run), [Some("50".to_owned())]);
+    // The repair reads the window again, in which the record fails without its id.
+    let repair = deep.clone().repair(true);
+    for request in [&repair, &deep] {
+        let run = app.verify(request).await.unwrap().runs.remove(0);
+        assert!(run.different.is_empty(), "{run:#?}");
+        assert_eq!((run.source, run.table), (599, 599));
+        assert_eq!(named(&run), [Some("50".to_owned())]);
+    }
+    let rejects = "SELECT count(*) FROM qbo.rejects";
+    assert_eq!(database.number(rejects).await, 1);
+    // No comparison ends it, so that none is advised.
+    let differences = "SELECT count(*) FROM qbo.differences";
+    assert_eq!(database.number(differences).await, 0);
+    corrupt(Blemish::Healed).unwrap();
+    assert_complete(&app.backfill(&whole).await.unwrap());
+    assert_eq!(database.number(rejects).await, 0);
+    assert!(app.verify(&deep).await.unwrap().is_ok());
+    database.drop().await;
+}

@@ -111,44 +111,6 @@ impl Findings {
         self.name_archived();
     }
 
-    /// Names those of the records that are not landed which were archived. One that was changed since is
-    /// read again by a sync, so that it is not there for another cause.
-    fn name_archived(&mut self) {
-        if self.archived.is_empty() {
-            return;
-        }
-        let reported = self.reported.iter().flatten();
-        let changed: HashSet<(&str, &str)> = reported
-            .filter(|shown| {
-                let key = (shown.entity().to_owned(), shown.id.clone());
-                let archived = self.archived.get(&key).zip(shown.changed_at);
-                archived.is_some_and(|(archived, changed_at)| changed_at > archived.changed_at)
-            })
-            .map(|shown| (shown.entity(), shown.id.as_str()))
-            .collect();
-        for difference in &mut self.differences {
-            let has_file = self
-                .archived
-                .contains_key(&(difference.entity.clone(), difference.id.clone()));
-            let is_old = !changed.contains(&(difference.entity.as_str(), difference.id.as_str()));
-            difference.cause = match difference.cause {
-                Some(Cause::NotLanded | Cause::Archived) if has_file && is_old => {
-                    Some(Cause::Archived)
-                }
-                Some(Cause::Archived) => Some(Cause::NotLanded),
-                other => other,
-            };
-        }
-    }
-
-    /// Returns the file of the archive that has the record of a difference.
-    pub(super) fn file_of(&self, difference: &TransactionDifference) -> Option<&str> {
-        let key = (difference.entity.clone(), difference.id.clone());
-        let archived = self.archived.get(&key);
-        let archived = archived.filter(|_| difference.cause == Some(Cause::Archived));
-        archived.map(|record| &*record.file)
-    }
-
     /// Compares the balances of the last day.
     pub(super) fn compare_closing(&mut self) {
         if let Some(closing) = &self.closing {

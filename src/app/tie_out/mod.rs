@@ -1,5 +1,6 @@
 //! The tie-out: the general ledger of the landed records against QuickBooks's own reports.
 
+mod archived;
 mod certain;
 mod comparison;
 mod fetch;

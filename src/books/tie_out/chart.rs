@@ -49,7 +49,7 @@ impl PartyKind {
     }
 
     /// Returns the side whose documents a payment settles; `None` if the entity is no payment.
-    pub(super) fn paid_by(entity: &str) -> Option<Self> {
+    pub(crate) fn paid_by(entity: &str) -> Option<Self> {
         match entity {
             "Payment" => Some(Self::Customer),
             "BillPayment" => Some(Self::Vendor),
@@ -119,6 +119,12 @@ impl Chart {
         let accounts = self.accounts.iter();
         let exchange = accounts.filter(|(_, account)| account.is_exchange);
         exchange.map(|(id, _)| id.as_str())
+    }
+
+    /// Returns whether no money is on an account, but what is owed, or a gain or loss on it by its currency.
+    pub(crate) fn is_unpaid(&self, account: &str) -> bool {
+        let known = self.accounts.get(account);
+        known.is_some_and(|it| it.party_kind.is_some() || it.is_exchange)
     }
 
     pub(super) fn party_kind(&self, account: &str) -> Option<PartyKind> {

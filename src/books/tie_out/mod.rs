@@ -4,6 +4,7 @@
 //! Nothing agrees that was not compared: what the reports do not show is unexplained.
 
 mod accounts;
+mod archived;
 mod cause;
 mod chart;
 mod difference;

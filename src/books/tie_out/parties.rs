@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
+use super::archived::settle_archived;
 use super::cause::Cause;
 use super::chart::{Chart, PartyKind};
 use super::difference::TransactionDifference;
 use super::open_documents::{OpenDocument, OpenDocuments, by_entity};
 use super::owners::{Owners, under_others};
 use super::side::Key;
-use crate::books::{Entry, Settlement};
+use crate::books::{Entry, Settlement, Unsettled};
 
 /// The entities whose records say which documents they settle.
 const PAYMENTS: [&str; 2] = ["Payment", "BillPayment"];
@@ -111,7 +112,7 @@ pub(crate) struct Owed<'o> {
     pub(crate) entries: &'o [Entry],
     pub(crate) settlements: &'o [Settlement],
     /// The payments whose records name a document that is not there, or is smaller than they say.
-    pub(crate) unsettled: &'o HashSet<Key>,
+    pub(crate) unsettled: &'o Unsettled,
 }
 
 /// The outcome of a comparison of open documents.
@@ -156,17 +157,22 @@ pub(crate) fn compare_parties(
         let party = parties.entry(party).or_default();
         *party.rest.entry(key).or_default() -= *amount;
     }
-    let (mut compared, mut unlinked) = (PartyComparison::default(), Vec::new());
-    for (id, open) in &mut parties {
+    for open in parties.values_mut() {
         open.rest.retain(|_, amount| !amount.is_zero());
-        if open.is_even() && !known.is_settled_by_lost(id) {
+    }
+    let is_related = |one: &str, other: &str| chart.are_related(kind, one, other);
+    let rests = parties.iter_mut().map(|(id, open)| (*id, &mut open.rest));
+    let (rests, causes) = (rests.collect(), &known.by_key);
+    let of_archives = settle_archived(rests, causes, owed.unsettled, is_related);
+    let (mut compared, mut unlinked) = (PartyComparison::default(), Vec::new());
+    for (id, open) in &parties {
+        if open.is_even() && known.settled_by_lost(id).is_none() {
             unlinked.extend(open.unlinked(&known));
         }
         if !open.rest.is_empty() {
             compared.uneven.insert((*id).to_owned());
         }
     }
-    let is_related = |one: &str, other: &str| chart.are_related(kind, one, other);
     let (payments, of_others) = paid_for_others(&parties, &known, is_related);
     unlinked.extend(payments);
     compared.unlinked = named(&unlinked, Some(Cause::LinkMissing), (owed.entries, day));
@@ -177,6 +183,8 @@ pub(crate) fn compare_parties(
         for ((_, cause), amount) in of_others.iter().filter(|((party, _), _)| *party == id) {
             *causes.entry(*cause).or_default() += *amount;
         }
+        let of_archives = of_archives.get(id).copied().unwrap_or_default();
+        *causes.entry(Cause::Archived).or_default() += of_archives;
         causes.retain(|_, amount| !amount.is_zero());
         let party = PartyTieOut {
             kind,
@@ -252,8 +260,11 @@ fn paid_for_others<'o>(
         });
         // Of several documents it is not known which.
         if let (Some((owner, cause)), None) = (settled.next(), settled.next()) {
-            let is_lost = known.is_settled_by_lost(payer) || known.is_settled_by_lost(owner);
-            let cause = if is_lost { Cause::NotLanded } else { cause };
+            let lost = [payer, owner]
+                .into_iter()
+                .filter_map(|it| known.settled_by_lost(it));
+            // One that is not landed comes before one that is archived.
+            let cause = lost.min().unwrap_or(cause);
             payments.extend((cause == Cause::LinkMissing).then_some(*payment));
             for (party, amount) in [(*payer, *paid), (*owner, -*paid)] {
                 *amounts.entry((party, cause)).or_default() += amount;
@@ -338,7 +349,7 @@ struct Known<'d> {
     /// The transactions that were changed, and stand under another customer or vendor for it.
     moved: HashMap<Key, Cause>,
     /// The customers or vendors of payments of zero whose records are missing: nothing else says what they settled.
-    settled_by_lost: HashSet<&'d str>,
+    settled_by_lost: HashMap<&'d str, Cause>,
 }
 
 impl<'d> Known<'d> {
@@ -359,7 +370,7 @@ impl<'d> Known<'d> {
             by_key: HashMap::new(),
             explained: HashSet::new(),
             moved: HashMap::new(),
-            settled_by_lost: HashSet::new(),
+            settled_by_lost: HashMap::new(),
         };
         for difference in differences {
             let key = (difference.entity.clone(), difference.id.clone());
@@ -375,7 +386,8 @@ impl<'d> Known<'d> {
                     continue;
                 };
                 if difference.is_lost_without_amounts() {
-                    known.settled_by_lost.insert(line.party.as_str());
+                    let lost = known.settled_by_lost.entry(&line.party).or_insert(cause);
+                    *lost = cause.min(*lost);
                 }
                 known.keys.insert(key.clone());
                 known.by_key.insert(key.clone(), cause);
@@ -389,7 +401,7 @@ impl<'d> Known<'d> {
         let settled = owed.settlements.iter();
         let settled = settled.filter(|it| known.keys.contains(&it.document));
         known.explained = settled.map(|it| &it.payment).collect();
-        known.explained.extend(owed.unsettled);
+        known.explained.extend(owed.unsettled.keys());
         known
     }
 
@@ -413,8 +425,9 @@ impl<'d> Known<'d> {
         unknown
     }
 
-    fn is_settled_by_lost(&self, party: &str) -> bool {
-        self.settled_by_lost.contains(party)
+    /// Returns the cause of a payment of zero of this party that is missing.
+    fn settled_by_lost(&self, party: &str) -> Option<Cause> {
+        self.settled_by_lost.get(party).copied()
     }
 
     fn causes(&self, party: &str) -> BTreeMap<Cause, Decimal> {

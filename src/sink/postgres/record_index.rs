@@ -5,7 +5,7 @@ use futures_util::{StreamExt, pin_mut};
 use tokio_postgres::Row;
 
 use super::PostgresSink;
-use crate::domain::{Content, EntitySpec, KnownReject, RecordKey, Window};
+use crate::domain::{Content, EntitySpec, KnownReject, RecordKey, Reject, Window};
 use crate::error::Result;
 use crate::port::{Meter, RecordIndex};
 use crate::postgres::{Columns, PIN_SEARCH_PATH, Query, bind, database_error, params, table_name};
@@ -105,6 +105,17 @@ impl RecordIndex for PostgresSink {
         let params = params![window.start, window.end, ids];
         let rows = self.db.rows(&statement, params).await?;
         rows.iter().map(record_key).collect()
+    }
+
+    async fn living(
+        &self,
+        entity: &EntitySpec,
+        ids: &[String],
+        meter: &Meter,
+    ) -> Result<(Vec<RecordKey>, Vec<Reject>)> {
+        let start = DateTime::UNIX_EPOCH;
+        let nothing = Window { start, end: start };
+        Ok((self.keys(entity, nothing, ids, meter).await?, Vec::new()))
     }
 
     async fn keys_with_content(

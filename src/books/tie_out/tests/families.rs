@@ -1,10 +1,11 @@
 //! Documents and payments that stand under other customers than their counterparts.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::super::parties::PartyComparison;
 use super::open_documents::{DETAIL, compare_open, compare_unsettled, open_row_of};
 use super::*;
+use crate::books::Unsettled;
 
 /// An invoice of 107.00 that the records have under customer 77 and the report under 78.
 fn of_another_customer(known: &[TransactionDifference]) -> PartyComparison {
@@ -14,7 +15,7 @@ fn of_another_customer(known: &[TransactionDifference]) -> PartyComparison {
     let owed = Owed {
         entries: &entries,
         settlements: &[],
-        unsettled: &HashSet::new(),
+        unsettled: &Unsettled::new(),
     };
     let compared = (PartyKind::Customer, &report);
     compare_parties(&chart(), owed, compared, day("2031-12-31"), known)
@@ -102,4 +103,55 @@ fn a_lost_document_of_a_sub_customer_explains_the_payment_of_its_parent_that_nam
     assert_eq!(found(&["2"]), (0, vec![]));
     // It does not name it.
     assert_eq!(found(&[]), (2, vec![]));
+}
+
+/// Returns how many customers have an unexplained amount, and the payments that are named.
+fn left_over(
+    entries: &[Entry],
+    unsettled: &[&str],
+    known: &[TransactionDifference],
+) -> (usize, Vec<String>) {
+    let (parties, named) = compare_unsettled(entries, (&[], unsettled), vec![], known);
+    let open = parties.iter().filter(|(_, amount)| !amount.is_zero());
+    (open.count(), named)
+}
+
+#[test]
+fn an_archived_document_of_anybody_explains_the_payment_that_names_it() {
+    let payment = [("1", "107.00"), ("2", "-107.00")];
+    let entries = record("Payment", "2", "2031-03-01", &payment);
+    let mut invoice = reported("Invoice", "1", "2031-02-01", &SALE);
+    for line in &mut invoice.lines {
+        line.party = Some("79".to_owned());
+    }
+    let shown = [invoice, reported("Payment", "2", "2031-03-01", &payment)];
+    let mut known = compare(&entries, &shown);
+    known[0].cause = Some(Cause::Archived);
+    assert_eq!(left_over(&entries, &["2"], &known), (0, vec![]));
+    // It does not name it.
+    assert_eq!(left_over(&entries, &[], &known), (2, vec![]));
+}
+
+#[test]
+fn an_archived_payment_of_a_parent_explains_what_stays_open_of_its_family() {
+    let (mut entries, mut shown) = (Vec::new(), Vec::new());
+    for (id, owner) in [("1", "78"), ("3", "80")] {
+        let mut invoice = record("Invoice", id, "2031-02-01", &SALE);
+        for entry in &mut invoice {
+            entry.party = Some(("Customer".to_owned(), owner.to_owned()));
+        }
+        entries.extend(invoice);
+        let mut invoice = reported("Invoice", id, "2031-02-01", &SALE);
+        for line in &mut invoice.lines {
+            line.party = Some(owner.to_owned());
+        }
+        shown.push(invoice);
+    }
+    let payment = [("1", "214.00"), ("2", "-214.00")];
+    shown.push(reported("Payment", "2", "2031-03-01", &payment));
+    let mut known = compare(&entries, &shown);
+    assert_eq!(causes(&known), [Some(Cause::NotLanded)]);
+    assert_eq!(left_over(&entries, &[], &known).0, 3);
+    known[0].cause = Some(Cause::Archived);
+    assert_eq!(left_over(&entries, &[], &known), (0, vec![]));
 }

@@ -62,7 +62,10 @@ pub(super) fn compare_unsettled(
     rows: Vec<ReportRow>,
     known: &[TransactionDifference],
 ) -> (Vec<(String, Decimal)>, Vec<String>) {
-    let payment = |id: &&str| ("Payment".to_owned(), (*id).to_owned());
+    let payment = |id: &&str| {
+        let document = ("Invoice".to_owned(), "1".to_owned());
+        (("Payment".to_owned(), (*id).to_owned()), vec![document])
+    };
     let unsettled = unsettled.iter().map(payment).collect();
     let report = open_documents_of(&answer(&DETAIL, rows), &chart()).unwrap();
     let owed = Owed {
