@@ -94,15 +94,32 @@ const OF_SYSTEM: &[&str] = &[
 const OF_SANDBOX: &[&str] = &[
     "assumption",
     "clock",
+    "company/change",
+    "company/plan",
     "company/plant",
+    "company/record_files",
     "control",
     "faults",
     "lib",
+    "remote",
+    "snapshot",
+    "stopping",
+    "webhooks",
 ];
 
 /// Literals that look like sentences and are none of ours, or are no sentences: words of other
 /// libraries and of QuickBooks by which an error is recognised, SQL, lists of names.
 const NO_SENTENCES: &[&str] = &[
+    "Properties of the element that have no column",
+    "Subscription period has ended or canceled or there was a billing problem",
+    "The company cannot be used",
+    "another token",
+    "is not after start",
+    "is not after {flag}",
+    "one of",
+    "qbo-sandbox company",
+    "unknown variant `",
+    "{}: place in the list, from 1",
     "{fault}, {times} times by now; {wait}",
     "qbo-rs sync {}{flags}",
     "(SQLSTATE {s})",
