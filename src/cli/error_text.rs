@@ -13,7 +13,7 @@ use super::command_line::with_env_file;
 use super::early::Early;
 use super::exit::ExitCode;
 use super::misread_number::misread_number;
-use super::wrap::{broken, columns_of_stderr, wrapped};
+use super::wrap::{broken, columns_of_stderr, is_statement, wrapped};
 use super::{hint, language, logging, output};
 use crate::error::Error;
 use crate::language::{Language, current, translated, translated_into, without_numbers_of_errors};
@@ -39,7 +39,7 @@ impl<'t> Parts<'t> {
     }
 
     fn hint(&self) -> Option<String> {
-        (!self.more.is_empty()).then(|| self.more.join("; "))
+        (!self.more.is_empty()).then(|| self.more.join("; ").replace(";; ", "; "))
     }
 }
 
@@ -56,8 +56,19 @@ fn split(text: &str) -> Vec<&str> {
             '(' | '[' | '{' if !is_quoted => depth += 1,
             ')' | ']' | '}' if !is_quoted => depth = depth.saturating_sub(1),
             ';' if depth == 0 && !is_quoted && next == Some(' ') => {
-                parts.push(text[start..at].trim());
-                start = at + 1;
+                let part = text[start..=at].trim();
+                // Statements are copied as they are, with their semicolons.
+                match holds_statement(part) {
+                    true if is_statement(text[at + 1..].trim_start()) => {}
+                    is_statement => {
+                        parts.push(if is_statement {
+                            part
+                        } else {
+                            part[..part.len() - 1].trim()
+                        });
+                        start = at + 1;
+                    }
+                }
             }
             _ => {}
         }
@@ -66,6 +77,11 @@ fn split(text: &str) -> Vec<&str> {
     parts.push(text[start..].trim());
     parts.retain(|part| !part.is_empty());
     parts
+}
+
+/// Returns whether a part of an error ends with a statement for Postgres.
+fn holds_statement(part: &str) -> bool {
+    is_statement(part.rsplit(": ").next().unwrap_or(part))
 }
 
 /// Prints an error on stderr: for people in parts, each a line, or as one event if the logs are JSON.
@@ -118,8 +134,8 @@ pub(super) fn note(text: &str) {
 }
 
 /// Prints an error that ended the command, and with `--json` an object on stdout if nothing is there.
-pub(super) fn report(error: &Error, as_json: bool) {
-    report_as(error, spoken(error), as_json);
+pub(super) fn report(error: &Error, args: &[OsString], as_json: bool) {
+    report_as(error, typed(error, args), as_json);
 }
 
 /// Prints an error as [`report`] does, with another text for people.
@@ -219,7 +235,7 @@ fn typed(error: &Error, args: &[OsString]) -> String {
     else {
         return text;
     };
-    let is_typed = |flag: &str| {
+    let is_typed = |flag: &str, setting: &str| {
         let alias = ALIASES.iter().find(|(alias, _)| *alias == flag);
         alias
             .map(|(_, name)| *name)
@@ -228,9 +244,15 @@ fn typed(error: &Error, args: &[OsString]) -> String {
     };
     let words = args.iter().skip(1).filter_map(|arg| arg.to_str());
     let flags = words.take_while(|word| *word != "--");
-    let mut flags = flags.map(|word| word.split_once('=').map_or(word, |(flag, _)| flag));
-    match flags.find(|flag| is_typed(flag)) {
+    let flags = flags.map(|word| word.split_once('=').map_or(word, |(flag, _)| flag));
+    let flag_of = |setting: &str| flags.clone().find(|flag| is_typed(flag, setting));
+    let text = match flag_of(setting) {
         Some(flag) => format!("{flag}{rest}"),
+        None => text.clone(),
+    };
+    // The end is compared with the start.
+    match flag_of("start") {
+        Some(flag) => text.replace(" is not after start ", &format!(" is not after {flag} ")),
         None => text,
     }
 }
@@ -356,6 +378,10 @@ mod tests {
             ("a 'b; c' d; e", &["a 'b; c' d", "e"]),
             ("Intuit's x; y", &["Intuit's x", "y"]),
             ("a (b; c); d", &["a (b; c)", "d"]),
+            (
+                "a; run: GRANT x TO y; GRANT z TO y; (SQLSTATE 42501)",
+                &["a", "run: GRANT x TO y; GRANT z TO y;", "(SQLSTATE 42501)"],
+            ),
             ("a; ", &["a"]),
             ("a;b", &["a;b"]),
             ("", &[]),

@@ -2,12 +2,17 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::wrap::broken;
+use crate::language::say;
 use crate::terminal::one_line;
 
 /// A column of text is not made narrower.
 const MIN_WIDTH: usize = 8;
 /// A column of text is not made wider.
 const MAX_WIDTH: usize = 40;
+/// The columns that a line of names has at least and at most.
+const MIN_LINE: usize = 40;
+const MAX_LINE: usize = 100;
 /// Blanks between columns.
 const GAP: usize = 2;
 
@@ -70,7 +75,9 @@ impl<'a> Grid<'a> {
             .collect();
         if !left_out.is_empty() {
             let names = left_out.join(", ");
-            out.push_str(&format!("not shown, for lack of room: {names}\n"));
+            let text = say!("not shown, for lack of room: {names}", names);
+            let lines = broken("", "  ", &text, width.clamp(MIN_LINE, MAX_LINE));
+            out.push_str(&(lines.join("\n") + "\n"));
         }
         out
     }
@@ -182,7 +189,7 @@ mod tests {
     fn no_line_is_wider_than_the_terminal_and_no_number_is_cut() {
         for width in 1..120 {
             let drawn = sample().draw(width);
-            let table = drawn.lines().filter(|line| !line.starts_with("not shown"));
+            let table = drawn.lines().take(3);
             for line in table {
                 assert!(line.width() <= width.max(2), "{width}: {line}");
             }
@@ -211,8 +218,21 @@ mod tests {
         );
         let tiny = sample().draw(20);
         assert!(
-            tiny.ends_with("not shown, for lack of room: note, balance\n"),
+            tiny.ends_with("not shown, for lack of room: note,\n  balance\n"),
             "{tiny}"
         );
+    }
+
+    #[test]
+    fn a_long_list_of_names_is_several_lines() {
+        let names: Vec<String> = (0..100).map(|number| format!("column_{number}")).collect();
+        let mut grid = Grid::new(names.iter().map(|name| column(name, false)));
+        grid.push("", names.iter().map(String::as_str));
+        for (width, widest) in [(60, 60), (300, 100)] {
+            let drawn = grid.draw(width);
+            let (_, list) = drawn.split_once("not shown").unwrap();
+            assert!(list.lines().all(|line| line.width() <= widest), "{list}");
+            assert!(list.ends_with("column_99\n"), "{list}");
+        }
     }
 }

@@ -96,7 +96,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     match language::chosen(&line) {
         Ok(language) => set_current(language),
         Err(error) => {
-            error_text::report(&error, early.json);
+            error_text::report(&error, &line, early.json);
             return ExitCode::Refused as i32;
         }
     }
@@ -115,7 +115,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
             EnvFile::none()
         }
         Err(error) => {
-            error_text::report(&error, early.json);
+            error_text::report(&error, &line, early.json);
             return ExitCode::Refused as i32;
         }
     };
@@ -137,7 +137,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     let ended = match (ended, output::written()) {
         (Ok(_), Err(error)) => {
             // Not as JSON, which would go where nothing arrives.
-            error_text::report(&error, false);
+            error_text::report(&error, &line, false);
             Err(Failure::Stopped(ExitCode::Incomplete))
         }
         (ended, _) => ended,
@@ -153,7 +153,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
         Err(Failure::Error(error)) => {
             // Nothing is wrong with the call: the same one succeeds later.
             let is_held_back = matches!(error.last(), crate::error::Error::AskedToWait { .. });
-            error_text::report(&env_file.explained(error), early.json);
+            error_text::report(&env_file.explained(error), &line, early.json);
             match tally.has_asked() || is_held_back {
                 true => ExitCode::Incomplete as i32,
                 false => ExitCode::Refused as i32,

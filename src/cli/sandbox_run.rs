@@ -117,7 +117,8 @@ pub(super) fn detach(line: &[OsString], printer: Printer) -> Outcome {
         let settings: BTreeMap<String, String> =
             exports.iter().filter_map(|line| exported(line)).collect();
         let object = serde_json::json!({"url": url, "environment": settings});
-        printer.print(&object, || {
+        // A shell reads it: no line may be divided.
+        printer.print_table(&object, || {
             let comment = say!(
                 "# sandbox at {url} in the background; stop it with: qbo-rs sandbox control stop --url {url}",
                 url

@@ -44,7 +44,8 @@ pub(super) fn views_sql(changes: &ViewChanges) -> String {
 fn dbt_variables(changes: &ViewChanges) -> String {
     let mut text = String::new();
     for warning in &changes.warnings {
-        text += &format!("warning: {warning}\n");
+        text += &say!("warning: {warning}", warning = translated(warning));
+        text.push('\n');
     }
     if !changes.dbt_variables.is_empty() {
         text += "variables for dbt_project.yml:\nvars:\n";

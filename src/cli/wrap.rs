@@ -19,6 +19,8 @@ const COMMANDS: [&str; 10] = [
     "apt",
     "sudo",
 ];
+/// What stands before a command that is no part of a sentence.
+const BEFORE_COMMANDS: [&str; 3] = ["  ", ": ", "-> "];
 const STATEMENTS: [&str; 3] = ["GRANT", "CREATE", "ALTER"];
 
 /// Returns the width that a table may have: that of `COLUMNS`, also where no terminal shows it, or of the terminal.
@@ -58,10 +60,18 @@ fn width_of(text: &str) -> Option<usize> {
 pub(super) fn wrapped(text: &str, columns: usize) -> String {
     let lines = text.split('\n').flat_map(|line| {
         let words = line.trim_start();
+        if is_for_a_shell(words) {
+            return vec![line.to_owned()];
+        }
         let indent = &line[..line.len() - words.len()];
         broken(indent, &format!("{indent}  "), words, columns)
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns whether a line is a comment or a setting of a shell: the second half of a divided one would be a command.
+fn is_for_a_shell(line: &str) -> bool {
+    line.starts_with("# ") || is_word(line, "export")
 }
 
 /// Writes a text after its head. Where it has more than so many columns, it goes on below its beginning.
@@ -73,7 +83,7 @@ pub(super) fn hanging(head: &str, text: &str, columns: usize) -> String {
 /// Breaks a text between its units. The first line begins with `head`, all others with `indent`. A unit that is
 /// longer than a line, such as an address or a command, stays whole.
 pub(super) fn broken(head: &str, indent: &str, text: &str, columns: usize) -> Vec<String> {
-    if width(head) + width(text) <= columns {
+    if width(head) + width(text) <= columns || head.trim().is_empty() && is_for_a_shell(text) {
         return vec![[head, text].concat().trim_end().to_owned()];
     }
     let mut lines = Vec::new();
@@ -121,21 +131,44 @@ fn end_of_command(before: &str, rest: &str) -> Option<usize> {
         let blank = rest[close..].find(' ');
         return Some(blank.map_or(rest.len(), |blank| close + blank));
     }
-    let is_after_mark = ["  ", ": ", "-> "]
-        .iter()
-        .any(|mark| before.ends_with(mark));
-    // Rights are separated by commas.
-    let marks: &[char] = match (begins_with(&COMMANDS), begins_with(&STATEMENTS)) {
-        (true, _) => &[',', ';', ')'],
-        (false, true) => &[';'],
-        (false, false) => return None,
-    };
-    if !(is_after_mark || before.is_empty()) {
+    let is_after = |marks: &[&str]| marks.iter().any(|mark| before.ends_with(mark));
+    // Rights are separated by commas, statements by semicolons.
+    let (marks, is_begin): (&[char], bool) =
+        match (begins_with(&COMMANDS), begins_with(&STATEMENTS)) {
+            (true, _) => (&[',', ';', ')'], is_after(&BEFORE_COMMANDS)),
+            (false, true) => (&[';'], is_after(&BEFORE_COMMANDS) || is_after(&["; "])),
+            (false, false) => return None,
+        };
+    if !(is_begin || before.is_empty()) {
         return None;
     }
     let mut ends = rest.match_indices([' ']).map(|(at, _)| at);
-    let is_end = |at: &usize| rest[..*at].ends_with(marks) || rest[*at..].starts_with("  ");
+    // What is quoted is one word of the shell, and a comment ends with its line.
+    let is_end = |at: &usize| {
+        let (command, after) = rest.split_at(*at);
+        let is_marked = command.ends_with(marks) || after.starts_with("  ");
+        let is_comment = command.contains(" # ") || after.trim_start().starts_with("# ");
+        is_marked && !is_comment && !is_quotation_open(command)
+    };
     Some(ends.find(is_end).unwrap_or(rest.len()))
+}
+
+/// Returns whether a quotation of a shell is open at the end of a command.
+fn is_quotation_open(command: &str) -> bool {
+    let mut open = None;
+    for mark in command.chars().filter(|c| matches!(c, '\'' | '"')) {
+        open = match open {
+            None => Some(mark),
+            Some(opened) if opened == mark => None,
+            other => other,
+        };
+    }
+    open.is_some()
+}
+
+/// Returns whether a text begins with a statement for Postgres.
+pub(super) fn is_statement(text: &str) -> bool {
+    STATEMENTS.iter().any(|name| is_word(text, name))
 }
 
 /// Returns a line without the variables that it sets for its command: `QBO_REALM_ID=9 qbo-rs sync`.
@@ -240,6 +273,37 @@ mod tests {
             let text = wrapped(&format!("the owner runs: {copied}"), 20);
             assert_eq!(text, format!("the owner runs:\n  {copied}"));
         }
+    }
+
+    #[test]
+    fn what_a_shell_reads_is_never_broken() {
+        for line in [
+            "# sandbox at http://127.0.0.1:8911; stop it with: qbo-rs sandbox control stop",
+            "# export QBO_REALM_ID=9341450000000002 QBO_REFRESH_TOKEN=RT1-9341450000000002",
+            "export QBO_CLIENT_SECRET='one, two;  and three'",
+            "export QBO_ENVIRONMENT=sandbox   # if these are development keys; else: qbo-rs check",
+        ] {
+            let text = format!("{line}\n{line}\n");
+            assert_eq!(wrapped(&text, 20), text);
+            assert_eq!(broken("", "  ", line, 20), [line]);
+        }
+        for command in [
+            "qbo-rs show invoices --where 'doc_number=1, 2; 3' --limit 5",
+            "export QBO_ENVIRONMENT=sandbox   # if these are development keys; else: x",
+            "export QBO_CLIENT_ID=\"a;  b\"",
+        ] {
+            let text = hanging("✖ keys  ", &format!("are wrong -> {command}"), 24);
+            assert!(text.lines().any(|line| line.trim() == command), "{text}");
+        }
+        let statements = "GRANT USAGE ON SCHEMA qbo, \"raw\" TO \"x\"; GRANT SELECT ON ALL TABLES IN SCHEMA qbo TO \"x\";";
+        assert_eq!(
+            broken("", "  ", &format!("the owner runs: {statements}"), 30),
+            [
+                "the owner runs:",
+                "  GRANT USAGE ON SCHEMA qbo, \"raw\" TO \"x\";",
+                "  GRANT SELECT ON ALL TABLES IN SCHEMA qbo TO \"x\";"
+            ]
+        );
     }
 
     #[test]

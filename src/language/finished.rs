@@ -82,7 +82,9 @@ impl Search<'_> {
         self.catalogue.patterns().find_map(|entry| {
             let captures = entry.pattern.captures(text)?;
             let values = captures.iter().map(|(_, value)| *value);
-            if !values.clone().all(|value| value.trim() == value) || !fits(entry, captures.first())
+            if !values.clone().all(|value| value.trim() == value)
+                || !fits(entry, captures.first())
+                || !are_names(entry, &captures)
             {
                 return None;
             }
@@ -115,6 +117,10 @@ impl Search<'_> {
         }
         if let Some(known) = self.known(text, depth) {
             return known;
+        }
+        if let Some(name) = leading_name(text) {
+            let rest = &text[name.len() + 2..];
+            return [name, ": ", &self.clauses(rest, depth)].concat();
         }
         let joints = joints(text);
         let longest = joints.iter().rev().find_map(|(at, end)| {
@@ -188,6 +194,23 @@ fn fits(entry: &Entry, first: Option<&(&str, &str)>) -> bool {
     is_clause
         || !(["; ", ": ", ". "].iter().any(|joint| value.contains(joint))
             || is_short && value.contains(' '))
+}
+
+/// Returns false if a template would take clauses for a name, which has none.
+fn are_names(entry: &Entry, captures: &[(&str, &str)]) -> bool {
+    let has_clauses = |value: &str| ["; ", ": ", ". "].iter().any(|joint| value.contains(joint));
+    let values = captures.iter().zip(entry.pattern.quoted());
+    let mut names = values.filter(|((name, _), is_quoted)| !is_quoted && NAMES.contains(name));
+    names.all(|((_, value), _)| !has_clauses(value))
+}
+
+/// Returns the name of an argument, a flag or a command before its mistake: `entity: it is missing`. A name is the
+/// same in every language, also where it is a word of ours.
+fn leading_name(text: &str) -> Option<&str> {
+    let (name, _) = text.split_once(": ")?;
+    let is_of_name =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    (!name.is_empty() && name.chars().all(is_of_name)).then_some(name)
 }
 
 /// Reads a count that English has divided into groups.

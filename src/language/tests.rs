@@ -198,3 +198,42 @@ fn a_text_goes_on_behind_its_brackets() {
         )
     );
 }
+
+#[test]
+fn names_of_arguments_and_commands_are_the_same_in_every_language() {
+    let spanish = |text| translated_into(Language::Es, text).into_owned();
+    for (english, expected) in [
+        ("clock: there is no company 9", "clock: "),
+        ("entity: not set", "entity: "),
+        ("account: not set", "account: "),
+        (
+            "sandbox: edit: the arguments entity, id are missing",
+            "sandbox: edit: faltan los argumentos entity, id",
+        ),
+        (
+            "void: this is not possible for Invoice",
+            "void: esto no es posible con Invoice",
+        ),
+    ] {
+        let told = spanish(english);
+        assert!(told.starts_with(expected), "{told}");
+    }
+}
+
+#[test]
+fn a_name_takes_no_clauses() {
+    let text = "Postgres: permission denied for schema raw; the owner of the tables runs: GRANT USAGE ON SCHEMA qbo, \"raw\" TO \"x\"; \
+                GRANT SELECT ON ALL TABLES IN SCHEMA qbo, \"raw\" TO \"x\"; (SQLSTATE 42501)";
+    let told = translated_into(Language::Es, text);
+    assert!(!told.contains("the owner"), "{told}");
+    assert!(told.ends_with("TO \"x\"; (SQLSTATE 42501)"), "{told}");
+}
+
+#[test]
+fn examples_of_dates_are_spanish() {
+    let error = crate::domain::instant::parse_instant("now", "ayer").unwrap_err();
+    assert_eq!(
+        translated_into(Language::Es, &error.to_string()),
+        "now: no se puede leer 'ayer' como fecha; escriba 2025-01-31 o 2025-01-31T00:00:00Z"
+    );
+}

@@ -1019,7 +1019,7 @@ async fn the_control_api_lists_what_it_can_do_and_refuses_the_rest() {
     assert!(names.contains(&"truth") && help["faults"].as_array().unwrap().len() >= 38);
     for (path, body, status, words) in [
         ("/nonsense", "{}", 400, "there is no command 'nonsense'"),
-        ("/edit", "{}", 400, "entity, id is missing"),
+        ("/edit", "{}", 400, "the arguments entity, id are missing"),
         (
             "/edit",
             r#"{"entity":"Invoice","id":"x"}"#,
@@ -1042,7 +1042,7 @@ async fn the_control_api_lists_what_it_can_do_and_refuses_the_rest() {
             "/void",
             r#"{"entity":"Customer","id":"1"}"#,
             400,
-            "a Customer cannot be voided",
+            "this is not possible for Customer",
         ),
         (
             "/fault",

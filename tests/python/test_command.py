@@ -83,7 +83,7 @@ def test_json_logs_are_one_object_per_line(run):
 
 
 BAD = [
-    (["--start", "2025-02-01", "--end", "2025-01-01"], {}, "end: '2025-01-01' is not after start '2025-02-01'"),
+    (["--start", "2025-02-01", "--end", "2025-01-01"], {}, "--end: '2025-01-01' is not after --start '2025-02-01'"),
     (["--start", "01/02/2025", "--end", "2025-03-01"], {}, "start: cannot read '01/02/2025' as a date"),
     ([*RANGE, "--chunk", "fortnight"], {}, "error: unknown chunk 'fortnight'"),
     ([*RANGE, "--page-size", "1001"], {}, "--page-size: 1001 is not between 1 and 1000"),

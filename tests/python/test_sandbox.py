@@ -74,7 +74,7 @@ def test_a_record_is_stored_as_it_is_written(qbo):
 def test_impossible_changes_raise_an_error_with_the_reason(qbo):
     for call, words in [
         (lambda: qbo.edit("Invoice", "none"), "edit: there is no Invoice none"),
-        (lambda: qbo.void("Customer", "1"), "a Customer cannot be voided"),
+        (lambda: qbo.void("Customer", "1"), "this is not possible for Customer"),
         (lambda: qbo.fault("explode"), "there are throttle, "),
         (lambda: qbo.fault("reset", nth=0), "nth counts from 1"),
         (lambda: qbo.corrupt("Invoice", "1", "bad"), "expected one of `processing`"),

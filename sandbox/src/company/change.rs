@@ -28,13 +28,11 @@ pub enum ChangeError {
     #[error("this is not a record of {0} with its keys and a MetaData.LastUpdatedTime")]
     Payload(&'static str),
     /// QuickBooks has no such operation for this entity.
-    #[error("a {entity} cannot be {operation}")]
-    Operation {
-        /// The entity.
-        entity: &'static str,
-        /// The requested operation, as a past participle.
-        operation: &'static str,
-    },
+    #[error("this is not possible for {0}")]
+    Operation(&'static str),
+    /// The company can make no record of this entity.
+    #[error("this company generates no record of {0}")]
+    Generation(&'static str),
 }
 
 pub(super) type Outcome<T = ()> = Result<T, ChangeError>;
@@ -65,10 +63,7 @@ impl Company {
         let draft = self
             .collection(entity.name)
             .and_then(|collection| collection.generate(number));
-        let draft = draft.ok_or(ChangeError::Operation {
-            entity: entity.name,
-            operation: "generated here",
-        })?;
+        let draft = draft.ok_or(ChangeError::Generation(entity.name))?;
         self.generated.insert(entity.name, number + 1);
         let row = with_changes(entity, &draft, |record| {
             record.set_text_in("MetaData", "CreateTime", &pacific::format(second));
@@ -124,10 +119,7 @@ impl Company {
         let entity_type = find_entity(entity)?;
         let has_books = self.books.is_some();
         if !entity_type.is_voidable {
-            return Err(ChangeError::Operation {
-                entity: entity_type.name,
-                operation: "voided",
-            });
+            return Err(ChangeError::Operation(entity_type.name));
         }
         self.save_again(entity, id, second, Operation::Void, |record| {
             for name in ["TotalAmt", "Balance"] {
@@ -165,10 +157,7 @@ impl Company {
     pub fn deactivate(&mut self, entity: &str, id: &str, second: i64) -> Outcome {
         let entity_type = find_entity(entity)?;
         if entity_type.kind != Kind::List {
-            return Err(ChangeError::Operation {
-                entity: entity_type.name,
-                operation: "deactivated",
-            });
+            return Err(ChangeError::Operation(entity_type.name));
         }
         self.save_again(entity, id, second, Operation::Updated, |record| {
             if record.get("Active") == Some("false") {
@@ -191,10 +180,7 @@ impl Company {
     pub fn merge(&mut self, entity: &str, loser: &str, winner: &str, second: i64) -> Outcome {
         let entity_type = find_entity(entity)?;
         if !entity_type.is_mergeable || loser == winner {
-            return Err(ChangeError::Operation {
-                entity: entity_type.name,
-                operation: "merged",
-            });
+            return Err(ChangeError::Operation(entity_type.name));
         }
         let (entity_type, _) = self.find_record(entity, loser)?;
         let (_, payload) = self.find_record(entity, winner)?;

@@ -39,8 +39,13 @@ impl Arguments {
             .split(' ')
             .filter(|name| !name.is_empty() && !name.starts_with('[') && *name != "...");
         let missing: Vec<_> = required.filter(|name| self.0.get(name).is_none()).collect();
-        if !missing.is_empty() {
-            return Err(format!("{} is missing", missing.join(", ")));
+        match missing.as_slice() {
+            [] => {}
+            [name] => return Err(format!("{name} is missing")),
+            names => {
+                let names = names.join(", ");
+                return Err(format!("the arguments {names} are missing"));
+            }
         }
         let is_known = |name: &str| {
             known

@@ -63,7 +63,20 @@ pub(super) fn to_json(value: &impl serde::Serialize) -> CommandResult {
 }
 
 pub(super) fn parsed<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, String> {
-    serde_json::from_str(json).map_err(|error| error.to_string())
+    serde_json::from_str(json).map_err(|error| reason_of(&error))
+}
+
+/// Returns why an argument cannot be read. Its place in the text is left out: the text is short, and the names of
+/// all choices are in the reason.
+fn reason_of(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let (reason, _) = text.rsplit_once(" at line ").unwrap_or((&text, ""));
+    let choice = reason.strip_prefix("unknown variant `").and_then(|rest| {
+        let (given, names) = rest.split_once("`, expected ")?;
+        let names = names.trim_start_matches("one of ").replace('`', "");
+        Some(format!("'{given}' is not one of {names}"))
+    });
+    choice.unwrap_or_else(|| reason.to_owned())
 }
 
 /// Returns the company that the argument `realm` names, or the first company.

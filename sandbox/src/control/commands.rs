@@ -177,7 +177,7 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     Command::changing(
         "fault",
-        "fault ...",
+        "fault [on] [nth] [times] [contains] [code] ...",
         "arm a fault; GET /sandbox lists faults",
         |state, arguments| {
             let rule = FaultRule::parse(&arguments.all()).map_err(|error| error.to_string())?;

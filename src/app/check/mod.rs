@@ -119,7 +119,7 @@ impl App {
         };
         let (role, schema) = (quote_identifier(&role), quote_identifier(schema));
         let statements = format!(
-            "GRANT USAGE ON SCHEMA qbo, {schema} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA qbo, {schema} TO {role}"
+            "GRANT USAGE ON SCHEMA qbo, {schema} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA qbo, {schema} TO {role};"
         );
         error.with_note(&format!("the owner of the tables runs: {statements}"))
     }
