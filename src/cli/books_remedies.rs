@@ -14,7 +14,7 @@ const WHOLE: &str = "--start 2000-01-01 --end now --chunk year";
 /// Flags that a command of the same company needs, each with a blank before it.
 #[derive(Debug, Default)]
 pub(super) struct Flags {
-    /// Those that name the company and the file of its settings.
+    /// Flags that name the company and the file of its settings.
     pub company: String,
     /// The one that names its schema, for commands that ask for one.
     pub schema: String,

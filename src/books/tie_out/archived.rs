@@ -1,4 +1,4 @@
-//! What archived records leave over of the open amounts of customers and vendors.
+//! Rests of open amounts that archived records leave over, of customers and vendors.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use super::chart::PartyKind;
 use super::side::Key;
 use crate::books::Unsettled;
 
-/// What no transaction explains of the documents of each party; nothing is zero.
+/// Amounts of the documents of each party that no transaction explains; none is zero.
 pub(super) type Rests<'r, 'o> = BTreeMap<&'o str, &'r mut BTreeMap<&'o Key, Decimal>>;
 
 /// Takes out of the rests what payments leave over that name archived documents, and what archived payments have
