@@ -135,7 +135,7 @@ fn a_run_that_has_reached_nothing_does_not_say_that_nothing_is_used() {
         let mut report = report(vec![run("items", windows)]);
         report.connection.as_mut().unwrap().monthly_reads = count;
         let text = summary(&report, &ending(Verb::Backfill));
-        text.contains(" reads this month")
+        text.contains("month")
     };
     assert!(!reads(0, vec![failed(0)]));
     assert!(reads(3, vec![failed(0)]));
