@@ -9,197 +9,10 @@ use clap::{Command, CommandFactory};
 
 use super::args::Arguments;
 use super::language::in_language;
+use super::language_lists::{NO_SENTENCES, OF_CLAP, OF_DATES, OF_SANDBOX, OF_SYSTEM};
 use super::language_sources::templates;
 use crate::config::SETTINGS;
 use crate::language::{Language, Template, entries, translated_into};
-
-/// Texts of clap, and of settings, that no literal of ours holds.
-const OF_CLAP: &[&str] = &[
-    "Print help",
-    "Print help (see more with '--help')",
-    "Print help (see a summary with '-h')",
-    "Print version",
-    "Print this message or the help of the given subcommand(s)",
-    "unexpected argument '{argument}' found",
-    "unrecognized subcommand '{command}'",
-    "the following required arguments were not provided:",
-    "invalid value '{value}' for '{argument}'",
-    "{value} is not in {range}",
-    "a value is required for '{argument}' but none was supplied",
-    "the argument '{argument}' cannot be used with '{other}'",
-    "the argument '{argument}' cannot be used multiple times",
-    "unexpected value '{value}' for '{argument}' found; no more were expected",
-    "'{command}' requires a subcommand but one was not provided",
-    "a similar argument exists: '{argument}'",
-    "a similar subcommand exists: '{command}'",
-    "a similar value exists: '{value}'",
-    "some similar subcommands exist: {commands}",
-    "some similar values exist: {values}",
-    "possible values: {values}",
-    "[subcommands: {names}]",
-    "For more information, try '{help}'.",
-];
-
-/// Examples of dates, which have no words but these.
-const OF_DATES: &[&str] = &["2025-01-31 or 2025-01-31T00:00:00Z"];
-
-/// Words of the system and of libraries, which errors of ours hold.
-const OF_SYSTEM: &[&str] = &[
-    "Address already in use",
-    "Broken pipe",
-    "Cannot assign requested address",
-    "Connection refused",
-    "Connection reset by peer",
-    "Connection timed out",
-    "File exists",
-    "Is a directory",
-    "Name or service not known",
-    "Network is unreachable",
-    "No route to host",
-    "No space left on device",
-    "No such file or directory",
-    "Not a directory",
-    "Permission denied",
-    "Read-only file system",
-    "Temporary failure in name resolution",
-    "Too many open files",
-    "error connecting to server",
-    "database \"{name}\" does not exist",
-    "failed to lookup address information",
-    "permission denied for database {name}",
-    "permission denied for schema {name}",
-    "permission denied for sequence {name}",
-    "permission denied for table {name}",
-    "permission denied for view {name}",
-    "must be owner of table {name}",
-    "password authentication failed for user \"{name}\"",
-    "role \"{name}\" does not exist",
-    "connection closed before message completed",
-    "connection error",
-    "end of file before message length reached",
-    "error reading a body from connection",
-    "invalid HTTP header parsed",
-    "invalid HTTP status-code parsed",
-    "invalid HTTP version parsed",
-    "message head is too large",
-    "operation timed out",
-    "operation was canceled",
-    "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest/rustls/manual/_03_howto/index.html#unexpected-eof",
-    "tls handshake eof",
-    "tunnel error: proxy response headers too long",
-    "tunnel error: unexpected end of file",
-    "tunnel error: unsuccessful",
-    "unexpected EOF during chunk size line",
-    "unexpected end of file",
-];
-
-/// Folders and files of the sandbox whose texts people read in a terminal.
-const OF_SANDBOX: &[&str] = &[
-    "assumption",
-    "clock",
-    "company/change",
-    "company/plan",
-    "company/plant",
-    "company/record_files",
-    "control",
-    "faults",
-    "lib",
-    "remote",
-    "snapshot",
-    "stopping",
-    "webhooks",
-];
-
-/// Literals that look like sentences and are none of ours, or are no sentences: words of other
-/// libraries and of QuickBooks by which an error is recognised, SQL, lists of names.
-const NO_SENTENCES: &[&str] = &[
-    "Properties of the element that have no column",
-    "Subscription period has ended or canceled or there was a billing problem",
-    "The company cannot be used",
-    "another token",
-    "is not after start",
-    "is not after {flag}",
-    "one of",
-    "qbo-sandbox company",
-    "unknown variant `",
-    "{}: place in the list, from 1",
-    "{fault}, {times} times by now; {wait}",
-    "qbo-rs sync {}{flags}",
-    "(SQLSTATE {s})",
-    "(os error",
-    "-h {host} -p {port}",
-    "there is no fault '",
-    "at line",
-    "qbo-rs check --env-file {name}",
-    "expected one of",
-    "cannot connect to Postgres",
-    "entity code [realm]",
-    "entity id [at] [realm]",
-    "entity id blemish [realm]",
-    "entity id record at [realm]",
-    "entity loser winner [at] [realm]",
-    "entity record [realm]",
-    "id withdrawn [realm]",
-    "name answer [realm]",
-    "name value",
-    "there is no command '",
-    "attempts in",
-    "no answer within",
-    "onnection refused",
-    "qbo-rs sandbox control help edit",
-    "-- check:",
-    "-- show:",
-    "Rango {start} a {end} -> error en {windows} tramos: {reason}",
-    "Postgres: {reason}{}",
-    "[qbo_rs ledger 1, schema",
-    "coalesce(({record} #>> '{MetaData,LastUpdatedTime}')::timestamptz, ingested_at_utc) + interval '1 second'",
-    "coalesce(jsonb_path_query_first({payload}, 'strict $.* ? (exists (@.Id))', '{{}}', true), {payload})",
-    "--start 2000-01-01 --end now --chunk year",
-    "at path",
-    "is not in",
-    "complete -c qbo-rs -n '__fish_seen_subcommand_from {name}' -f -a '{names}'",
-    "db migrate",
-    "password missing",
-    "pip install --upgrade qbo_rs",
-    "proxy authorization required",
-    "qbo-rs auth login",
-    "qbo-rs backfill items --start 2024-01-01 --end 2025-01-01 --resume",
-    "qbo-rs backfill {entity} --start {start} --end {end}",
-    "qbo-rs backfill {entity} --start {start} --end {end} --schema {schema} --realm-id {realm_id}",
-    "qbo-rs db migrate",
-    "qbo-rs load {path}{flags}",
-    "qbo-rs rejects {name}{flag}",
-    "qbo-rs rejects {}{flags}",
-    "qbo-rs show {entity}{flags}{sync}",
-    "qbo-rs status {name}{flag}",
-    "qbo-rs status{flags} · qbo-rs show {entity}{flags}",
-    "· qbo-rs sync --every 5m{env_file}",
-    "qbo-rs verify --books --end {end} --basis {basis}{flag}",
-    "realm_id, entity, id, line, txn_date, account_id, account_name, debit, credit, currency, foreign_debit, foreign_credit, party_type, party_id, party_name, memo, kind, source",
-    "realm_id, entity, id, txn_date, reason",
-    "sudo timedatectl set-ntp true",
-    "the rule has run",
-    "timestamp with time zone",
-    "to pass '",
-    "tunnel error",
-    "{text}  -> qbo-rs status {entity} --validate{flags}",
-    "{program} show customers --env-file {env_file}",
-    "{program} status --env-file {env_file}",
-    "(alive_at_utc > clock_timestamp() - interval '30 seconds')",
-    ".started_at_utc) > clock_timestamp() - interval '1 minute')",
-    "qbo-rs backfill invoices --last 90d{}",
-    "qbo-rs check --lift-pause --realm-id {realm_id}",
-    "qbo-rs status {name} --validate{flag}",
-    "qbo-rs sync",
-    "qbo-rs sync --every 5m",
-    "qbo-rs backfill",
-    "qbo-rs verify",
-    "qbo-rs reports",
-    "qbo-rs load {}{}",
-    "qbo-rs verify {entity} --start {start} --end {end}{deep} --repair{flag}",
-    "qbo-rs verify {entities} {WHOLE} --deep --repair{flags}",
-    "{about} of company {realm_id}: {text}.",
-];
 
 fn source_folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
@@ -468,3 +281,12 @@ fn commands_in_sentences_stand_between_backticks() {
 /// Names of the program, where it is no command.
 const OF_ONE_WORD: [&str; 1] =
     ["Keys of columns, separated by commas; each must come back; default: those that qbo-rs needs"];
+
+#[test]
+fn examples_of_dates_are_spanish() {
+    let error = crate::domain::instant::parse_instant("now", "ayer").unwrap_err();
+    assert_eq!(
+        translated_into(Language::Es, &error.to_string()),
+        "now: no se puede leer 'ayer' como fecha; escriba 2025-01-31 o 2025-01-31T00:00:00Z"
+    );
+}

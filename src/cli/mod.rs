@@ -332,6 +332,8 @@ mod error_snapshots;
 #[cfg(test)]
 mod help_snapshots;
 #[cfg(test)]
+mod language_lists;
+#[cfg(test)]
 mod language_sources;
 #[cfg(test)]
 mod language_tests;

@@ -228,12 +228,3 @@ fn a_name_takes_no_clauses() {
     assert!(!told.contains("the owner"), "{told}");
     assert!(told.ends_with("TO \"x\"; (SQLSTATE 42501)"), "{told}");
 }
-
-#[test]
-fn examples_of_dates_are_spanish() {
-    let error = crate::domain::instant::parse_instant("now", "ayer").unwrap_err();
-    assert_eq!(
-        translated_into(Language::Es, &error.to_string()),
-        "now: no se puede leer 'ayer' como fecha; escriba 2025-01-31 o 2025-01-31T00:00:00Z"
-    );
-}
