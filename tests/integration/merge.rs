@@ -68,6 +68,10 @@ const AGES: [(&str, &str); 5] = [
 const DUMMIES: &str = "SELECT 'x' || n, '{}', now(), now(), now(), 1, 1, '{}' \
                        FROM generate_series(1, 20000) AS n";
 
+/// Counts connections of this database that wait for a lock: other tests wait in theirs.
+const WAITS: &str = "SELECT count(*) FROM pg_stat_activity \
+                     WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merge_finds_rows_by_their_key_whatever_the_statistics_say() {
     for (age, statements) in AGES {
@@ -325,7 +329,7 @@ async fn a_newer_version_that_others_commit_during_the_merge_stays_and_counts_as
             .await
             .unwrap()
     });
-    until(&database, "SELECT count(*) FROM pg_locks WHERE NOT granted").await;
+    until(&database, WAITS).await;
     database.client.batch_execute("COMMIT").await.unwrap();
     let report = run.await.unwrap();
     assert_complete(&report);
@@ -355,7 +359,7 @@ async fn another_version_that_others_store_after_a_row_was_left_alone_counts_as_
     );
     database.client.batch_execute(&begin).await.unwrap();
     let run = tokio::spawn(async move { app.backfill(&request).await.unwrap() });
-    until(&database, "SELECT count(*) FROM pg_locks WHERE NOT granted").await;
+    until(&database, WAITS).await;
     let others = format!(
         "UPDATE raw.qb_invoices SET payload = payload || '{{\"Note\": \"x\"}}' WHERE id <> '{id}'; COMMIT"
     );

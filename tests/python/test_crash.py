@@ -273,9 +273,8 @@ def test_reading_an_unchanged_range_again_writes_no_row_and_almost_no_wal(qbo, s
     wait_for(lambda: versions()[0] == 400)
     second = wal_of_a_run()
     # The backend of the run reports its counts when it ends, at the latest.
-    wait_for(
-        lambda: database.query("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'qbo_rs'") == [(0,)]
-    )
+    ours = "datname = current_database() AND application_name = 'qbo_rs'"
+    wait_for(lambda: database.query(f"SELECT count(*) FROM pg_stat_activity WHERE {ours}") == [(0,)])
     assert versions() == (400, 0, 0)
     print(f"{first} bytes of write-ahead log for 400 invoices, {second} for reading them again")
     assert second * 10 < first

@@ -153,7 +153,9 @@ def test_merges_are_marked_in_any_order_and_beside_writers(tables, database):
             writer.execute(write)
             inbox = threading.Thread(target=database.execute, args=(EVENT.format(number, number),))
             inbox.start()
-            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            waiting = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
             end = time.monotonic() + 20
             while watcher.execute(waiting).fetchone() == (0,):
                 assert time.monotonic() < end
