@@ -68,9 +68,9 @@ const AGES: [(&str, &str); 5] = [
 const DUMMIES: &str = "SELECT 'x' || n, '{}', now(), now(), now(), 1, 1, '{}' \
                        FROM generate_series(1, 20000) AS n";
 
-/// Counts connections of this database that wait for a lock: other tests wait in theirs.
-const WAITS: &str = "SELECT count(*) FROM pg_stat_activity \
-                     WHERE datname = current_database() AND wait_event_type = 'Lock'";
+/// Counts the connections that wait for this one: other tests have locks of their own.
+const WAITS: &str = "SELECT count(*) FROM pg_locks \
+                     WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merge_finds_rows_by_their_key_whatever_the_statistics_say() {
