@@ -312,6 +312,7 @@ impl App {
             ));
         }
         unbroken(async move { authorizer.revoke(&oauth.revoke_url).await }).await?;
+        company_schema::forget(&self.settings, &realm_id).await;
         Ok(realm_id)
     }
 

@@ -23,7 +23,7 @@ pub(super) async fn give_back(schemas: Result<Schemas>, realm_id: &str, schema: 
 }
 
 /// Gives back what a company that is forgotten has in the database of the settings, if they name one: schemas without a
-/// record, and syncs that have failed. Its records stay.
+/// record, and syncs and runs that have failed. Its records stay.
 pub(super) async fn forget(settings: &Settings, realm_id: &str) {
     let Ok(postgres) = settings.postgres() else {
         return;

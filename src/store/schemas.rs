@@ -51,6 +51,24 @@ DELETE FROM qbo.sync_state AS state WHERE realm_id = $1 AND NOT EXISTS (
     SELECT FROM qbo.schema_realms AS bound
     WHERE bound.schema_name = state.schema_name AND bound.realm_id = state.realm_id)";
 
+/// Removes what runs of a company have failed to read into schemas that it does not have. A run that goes on is
+/// not removed.
+const FORGET_FAILURES: &str = concat!(
+    "
+WITH dead AS (
+    DELETE FROM qbo.runs AS run WHERE realm_id = $1 AND NOT EXISTS (
+        SELECT FROM qbo.schema_realms AS bound
+        WHERE bound.schema_name = run.schema_name AND bound.realm_id = run.realm_id)
+    AND NOT ",
+    crate::store::run_is_alive!("run"),
+    "
+)
+DELETE FROM qbo.windows AS unread WHERE realm_id = $1 AND committed_at_utc IS NULL
+    AND incomplete_since_utc IS NULL AND rows = 0 AND NOT EXISTS (
+        SELECT FROM qbo.schema_realms AS bound
+        WHERE bound.schema_name = unread.schema_name AND bound.realm_id = unread.realm_id)"
+);
+
 const BOUND: &str = "
 SELECT bound.schema_name FROM qbo.schema_realms AS bound
 WHERE bound.realm_id = $1
@@ -177,15 +195,18 @@ impl Schemas {
         transaction.commit().await.map_err(database_error)
     }
 
-    /// Gives back the schemas in which no record of a company was stored, and forgets its syncs into them.
+    /// Gives back the schemas in which no record of a company was stored, and forgets its syncs and what has failed in
+    /// them.
     pub(crate) async fn forget(&self, realm_id: &str) -> Result<()> {
         let select = "SELECT schema_name FROM qbo.schema_realms WHERE realm_id = $1";
         for row in self.0.rows(select, params![realm_id]).await? {
             let schema: String = row.column("schema_name")?;
             self.give_back(realm_id, &schema).await?;
         }
-        let forgotten = self.0.execute(FORGET_UNBOUND, params![realm_id]).await;
-        forgotten.map(drop)
+        for forget in [FORGET_UNBOUND, FORGET_FAILURES] {
+            self.0.execute(forget, params![realm_id]).await?;
+        }
+        Ok(())
     }
 
     /// Returns the company that a schema is bound to, if it is bound.

@@ -120,10 +120,15 @@ async fn a_mistyped_company_keeps_raw_from_no_other_one() {
         let report = app.sync(&sync).await.unwrap();
         assert!(report.is_ok(), "{report:?}");
         assert_eq!(report.accounts[0].schema, "raw");
-        // Nothing tells of the wrong one any more, once it is forgotten.
+        // Nothing tells of the wrong one any more, once it is forgotten, also of a schema that it had to itself.
+        let load = whole_range(&["items"], "year", 1000).schema("raw_123");
+        assert!(!wrong.backfill(&load).await.unwrap().is_complete());
+        let told = "SELECT count(*) FROM (SELECT realm_id FROM qbo.sync_state UNION ALL
+            SELECT realm_id FROM qbo.windows UNION ALL SELECT realm_id FROM qbo.runs) AS told
+            WHERE realm_id = '123'";
+        assert!(database.number(told).await > 0);
         wrong.forget(true).await.unwrap();
-        let left = "SELECT count(*) FROM qbo.sync_state WHERE realm_id = '123'";
-        assert_eq!(database.number(left).await, 0);
+        assert_eq!(database.number(told).await, 0);
         // What has records is kept, whatever QuickBooks answers later.
         sandbox
             .control("fault", r#"{"fault": "forbidden", "times": 0}"#)
