@@ -77,7 +77,7 @@ def test_impossible_changes_raise_an_error_with_the_reason(qbo):
         (lambda: qbo.void("Customer", "1"), "this is not possible for Customer"),
         (lambda: qbo.fault("explode"), "there are throttle, "),
         (lambda: qbo.fault("reset", nth=0), "nth counts from 1"),
-        (lambda: qbo.corrupt("Invoice", "1", "bad"), "expected one of `processing`"),
+        (lambda: qbo.corrupt("Invoice", "1", "bad"), "'bad' is not one of processing, "),
         (lambda: qbo.truth("Invoic", *NOW), "there is no entity 'Invoic'"),
         (lambda: qbo.control("nonsense"), "there is no command 'nonsense'; there are stats, "),
         (lambda: qbo_rs.sandbox(assume={"id-order": "x"}), "id-order is one of refused, ignored, "),
