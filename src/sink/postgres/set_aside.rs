@@ -12,17 +12,6 @@ const SET_ASIDE: &str = include_str!("sql/set_aside.sql");
 /// Bytes that a record takes in the columns beside its texts, with room for lists that grow.
 const PER_RECORD: usize = 256;
 
-/// Names the record whose page failed: nobody knew its id, and its time was that of a neighbour before it, if any.
-const NAME: &str = "
-UPDATE qbo.rejects SET id = $4 WHERE reject_id = (
-    SELECT reject_id FROM qbo.rejects
-    WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND id IS NULL AND payload IS NULL
-        AND changed_at_utc <= $5 AND window_end_utc > $5
-    ORDER BY changed_at_utc DESC LIMIT 1)
-AND NOT EXISTS (
-    SELECT FROM qbo.rejects
-    WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND id = $4)";
-
 /// Rejected records, as arrays for `unnest`.
 #[derive(Debug, Default)]
 pub(super) struct RejectColumns {
@@ -113,24 +102,6 @@ impl PostgresSink {
             columns.requests,
         ];
         self.db.execute(SET_ASIDE, params).await.map(drop)
-    }
-
-    /// Gives the ids of records that exist, and that QuickBooks does not answer, to those that were set aside of their
-    /// times without one.
-    ///
-    /// # Errors
-    /// [`Error::Database`](crate::error::Error::Database).
-    pub(crate) async fn name_rejects(
-        &self,
-        realm_id: &str,
-        entity: &EntitySpec,
-        rejects: &[Reject],
-    ) -> Result<()> {
-        for reject in rejects {
-            let params = params![self.schema, realm_id, entity.name, reject.id, reject.at];
-            self.db.execute(NAME, params).await?;
-        }
-        Ok(())
     }
 }
 
