@@ -5,7 +5,9 @@ use qbo_rs::app::App;
 use qbo_rs::domain::{CompanySync, ENTITIES, EntityOutcome};
 use qbo_sandbox::Sandbox;
 
-use crate::support::{Database, everything, slow_sandbox, small_sandbox, syncing_app, until, work};
+use crate::support::{
+    Database, everything, slow_sandbox, small_sandbox, syncing_app, until, until_it_holds, work,
+};
 
 const FEW: [&str; 5] = ["items", "tax_codes", "tax_rates", "terms", "vendors"];
 
@@ -22,12 +24,10 @@ async fn a_sync_in_which_nothing_is_new_costs_postgres_little() {
     synced(&app, &[]).await;
     let second = synced(&app, &[]).await;
     // Checkpoints are whole seconds.
-    let second_of = "extract(epoch FROM clock_timestamp())::bigint";
-    let now = database.number(&format!("SELECT {second_of}")).await;
-    until(
-        &database,
-        &format!("SELECT ({second_of} > {now} + 1)::int::bigint"),
-    )
+    let now = chrono::Utc::now().timestamp();
+    until_it_holds("a second passes", || {
+        chrono::Utc::now().timestamp() > now + 1
+    })
     .await;
     let before = work(&database).await;
     let third = synced(&app, &[]).await;
