@@ -52,8 +52,8 @@ use crate::store::{Schemas, StateBackend, SyncSchedule, SyncStates, SyncTurns, T
 const MAX_CONCURRENT_COMPANIES: usize = 32;
 /// Database connections of all companies together, beside the one that says that their syncs go on.
 const CONNECTIONS: usize = 11;
-/// Windows of all companies that are written at a time, each on a connection. The others are for turns, for
-/// states and for comparisons.
+/// Windows of all companies that are written at a time, each on a connection. The other connections are for turns,
+/// states, comparisons and looks for changes.
 const WINDOWS: usize = 8;
 const TOKEN_CONNECTIONS: usize = 8;
 /// The time for which requests to a company that does not answer are retried.

@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 
 impl CompanySyncer<'_> {
     /// Reads an entity as a whole, once a day: QuickBooks does not say whether anything has changed. After a
-    /// sync that failed, the next one reads it: nothing else would end the failure that is recorded. If a sync names nothing but such entities, its user wants to know now.
+    /// sync that failed, the next one reads it: nothing else would end the failure that is recorded. If a sync
+    /// names nothing but such entities, its user wants to know now.
     pub(super) async fn sync_whole(&self, poll: Poll, now: DateTime<Utc>, synced: &mut Synced) {
         let entity = *poll.entity();
         let last_read = poll.state.reconciled_at;
