@@ -73,6 +73,16 @@ impl Destination {
         (status == 407).then(|| wants_password(proxy))
     }
 
+    /// Returns the error for an answer that has taken too long.
+    pub(super) fn timed_out(&self) -> Error {
+        let (host, way, text) = (&self.host, self.way(), "operation timed out");
+        Error::Transport {
+            reason: format!("timed out waiting for {host}{way}: {text}"),
+            was_sent: true,
+            source: None,
+        }
+    }
+
     /// Returns the error for an answer that stopped in the middle.
     pub(super) fn stalled(&self, seconds: f64) -> Error {
         Error::Transport {

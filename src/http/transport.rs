@@ -83,7 +83,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// For the next chunk of an answer that has begun to arrive.
     pub read: Duration,
-    /// For one whole request, from connecting to the last byte.
+    /// For one whole request, from connecting to the last byte, without the time in which it waits for
+    /// memory of this process.
     pub request: Duration,
     /// Largest answer with data, unpacked, in bytes.
     pub max_answer: usize,
@@ -120,7 +121,28 @@ struct Network {
     client: reqwest::Client,
     proxies: Arc<Proxies>,
     read_timeout: Duration,
+    request_timeout: Duration,
     answer_limit: AnswerLimit,
+}
+
+/// The time that the network may take for one request. What the request waits for in this process, such as
+/// memory for its answer, does not count.
+struct NetworkTime {
+    left: Duration,
+}
+
+impl NetworkTime {
+    /// Waits for the network, `most` at the longest; `None` if that takes longer, or more than is left.
+    async fn spend<T>(&mut self, most: Duration, waited: impl Future<Output = T>) -> Option<T> {
+        let begin = Instant::now();
+        let outcome = timeout(most.min(self.left), waited).await;
+        self.left = self.left.saturating_sub(begin.elapsed());
+        outcome.ok().filter(|_| !self.is_over())
+    }
+
+    fn is_over(&self) -> bool {
+        self.left.is_zero()
+    }
 }
 
 /// A network without sockets, for tests.
@@ -154,7 +176,6 @@ impl Transport {
         reqwest::Client::builder()
             .user_agent(concat!("qbo_rs/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(timeouts.connect)
-            .timeout(timeouts.request)
             // A redirect would send the token to a host that nobody configured.
             .redirect(reqwest::redirect::Policy::none())
             .gzip(true)
@@ -164,6 +185,7 @@ impl Transport {
                     client,
                     proxies: Arc::new(Proxies::from_env()),
                     read_timeout: timeouts.read,
+                    request_timeout: timeouts.request,
                     answer_limit: AnswerLimit::new(timeouts.max_answer),
                 }),
                 endpoint,
@@ -291,7 +313,12 @@ impl Network {
         part: &mut Part,
     ) -> Result<Response, Lost> {
         let failed = |error| destination.lost(error);
-        let mut response = request.send().await.map_err(failed)?;
+        let mut time = NetworkTime {
+            left: self.request_timeout,
+        };
+        let timed_out = || Lost::after_sending(destination.timed_out());
+        let sent = time.spend(self.request_timeout, request.send()).await;
+        let mut response = sent.ok_or_else(timed_out)?.map_err(failed)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = self.answer_limit.body(endpoint, status);
         let (_, body) = part.insert((status, body));
@@ -305,14 +332,15 @@ impl Network {
                 Err(Full::Fault) => break,
                 Err(full) => return Err(Lost::after_sending(destination.too_large(full))),
             }
-            added = match timeout(self.read_timeout, response.chunk()).await {
-                Ok(Ok(Some(chunk))) => {
+            added = match time.spend(self.read_timeout, response.chunk()).await {
+                Some(Ok(Some(chunk))) => {
                     body.make_room(chunk.len()).await;
                     body.push(&chunk)
                 }
-                Ok(Ok(None)) => break,
-                Ok(Err(error)) => return Err(failed(error)),
-                Err(_) => {
+                Some(Ok(None)) => break,
+                Some(Err(error)) => return Err(failed(error)),
+                None if time.is_over() => return Err(timed_out()),
+                None => {
                     let stalled = destination.stalled(self.read_timeout.as_secs_f64());
                     return Err(Lost::after_sending(stalled));
                 }
@@ -325,5 +353,79 @@ impl Network {
             body,
             held,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::port::NoProgress;
+
+    /// Answers each request with so many bytes, after a wait; returns the URL.
+    async fn serve(length: usize, wait: Duration) -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let _ = stream.read(&mut [0; 4096]).await;
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+                    let _ = stream.write_all(head.as_bytes()).await;
+                    tokio::time::sleep(wait).await;
+                    let _ = stream.write_all(&vec![b'x'; length]).await;
+                });
+            }
+        });
+        Url::parse(&url).unwrap()
+    }
+
+    fn transport(request: Duration) -> Transport {
+        let timeouts = Timeouts {
+            connect: Duration::from_secs(5),
+            read: Duration::from_secs(5),
+            request,
+            max_answer: 4 << 20,
+        };
+        Transport::new(timeouts, Endpoint::Data, Arc::new(NoProgress)).unwrap()
+    }
+
+    fn get(url: &Url) -> Request {
+        Request {
+            method: Method::GET,
+            url: url.clone(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_wait_for_memory_is_no_time_of_the_network() {
+        let url = serve(3 << 20, Duration::ZERO).await;
+        let transport = transport(Duration::from_secs(1));
+        let first = transport.send(get(&url), None).await.unwrap();
+        let second = tokio::spawn({
+            let (transport, request) = (transport.clone(), get(&url));
+            async move { transport.send(request, None).await }
+        });
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert!(
+            !second.is_finished(),
+            "it waits for the memory of the first"
+        );
+        drop(first);
+        assert_eq!(second.await.unwrap().unwrap().body.len(), 3 << 20);
+    }
+
+    #[tokio::test]
+    async fn a_request_has_its_time_for_the_whole_answer() {
+        let url = serve(1000, Duration::from_secs(2)).await;
+        let transport = transport(Duration::from_millis(300));
+        let broken = transport.send(get(&url), None).await.unwrap_err();
+        let said = broken.error.to_string();
+        assert!(said.contains("timed out waiting for 127.0.0.1"), "{said}");
+        assert!(broken.was_sent);
     }
 }
