@@ -115,10 +115,11 @@ simulation: ## Run simulated backfills for SIMULATION_SECONDS or SEEDS seeds; SE
 	SIMULATION_SECONDS=$(if $(SEED)$(SEEDS),,$${SIMULATION_SECONDS:-60}) cargo test --features cli $(CARGO_FLAGS) --release --lib \
 		simulation::tests::the_table -- --nocapture
 
+# The build of `make test`, which looks for overflows; another one with optimisations would take longer than it saves.
 soak: .venv/.dev .venv/.wheel .venv/.debian ## Run the randomised tests for longer; set by SEEDS, COMPANIES, PLANTED, SCHEDULES, PROPTEST_CASES, ROUNDS, FLIPS, KILLS, CRASHES, RESTARTS, LIMIT_SECONDS
 	KILLS=$${KILLS:-200} CRASHES=$${CRASHES:-100} RESTARTS=$${RESTARTS:-20} LIMIT_SECONDS=$${LIMIT_SECONDS:-180} $(BIN)/python tests/with_postgres.py \
 		$(BIN)/python -m pytest -s --timeout 1800 tests/python/test_tokens.py tests/python/test_crash.py
-	SEEDS=$${SEEDS:-5000} SCHEDULES=$${SCHEDULES:-5000} PROPTEST_CASES=$${PROPTEST_CASES:-200000} ROUNDS=$${ROUNDS:-100} FLIPS=$${FLIPS:-20000} COMPANIES=$${COMPANIES:-200} PLANTED=$${PLANTED:-208} $(BIN)/python tests/with_postgres.py cargo test --workspace --features cli $(CARGO_FLAGS) --release
+	SEEDS=$${SEEDS:-5000} SCHEDULES=$${SCHEDULES:-5000} PROPTEST_CASES=$${PROPTEST_CASES:-200000} ROUNDS=$${ROUNDS:-100} FLIPS=$${FLIPS:-20000} COMPANIES=$${COMPANIES:-200} PLANTED=$${PLANTED:-208} $(BIN)/python tests/with_postgres.py cargo test --workspace --features cli $(CARGO_FLAGS) -- --test-threads $(PARALLEL)
 
 bench: .venv/.dev .venv/.wheel ## Measure rows a second against a hand-written COPY, and pages a second of the sandbox
 	$(BIN)/python benches/backfill.py
