@@ -9,7 +9,8 @@ use futures_util::future::try_join_all;
 use tracing::{debug, info};
 
 use crate::domain::{
-    EntitySpec, PageSize, RecordKey, Reject, Window, WindowDifference, WindowReport, WindowStatus,
+    EntitySpec, PageSize, RecordKey, Reject, VISIBLE_LATE, Window, WindowDifference, WindowReport,
+    WindowStatus,
 };
 use crate::error::Result;
 use crate::port::{Meter, Progress, RecordIndex, RunName};
@@ -303,7 +304,7 @@ async fn compare_group(
         true => table.keys_with_content(entity, range, &ids, meter).await?,
         false => table.keys(entity, range, &ids, meter).await?,
     };
-    let mut differences = differences(windows, at_source, &in_table);
+    let mut differences = differences(windows, at_source, &in_table, shown_before(end));
     let extra: Vec<String> = differences
         .iter()
         .flat_map(|found| found.extra.clone())
@@ -325,11 +326,18 @@ async fn compare_group(
     Ok(differences)
 }
 
+/// Returns the instant before which QuickBooks shows every edit to a read that reaches up to `end`. A later version of a
+/// row may be one that became visible meanwhile.
+pub(crate) fn shown_before(end: DateTime<Utc>) -> DateTime<Utc> {
+    end.min(crate::clock::now() - VISIBLE_LATE)
+}
+
 /// Compares the keys of each window.
 fn differences(
     windows: &[Window],
     at_source: Vec<RecordKey>,
     in_table: &[RecordKey],
+    shown_before: DateTime<Utc>,
 ) -> Vec<WindowDifference> {
     let by_id: HashMap<&str, &RecordKey> =
         in_table.iter().map(|key| (key.id.as_str(), key)).collect();
@@ -358,7 +366,9 @@ fn differences(
             let is_outside = |key: &&RecordKey| key.place < window.start || key.place >= window.end;
             let held = source.iter().filter_map(|key| by_id.get(key.id.as_str()));
             table.extend(held.copied().filter(is_outside).cloned());
-            WindowDifference::between(*window, &source, &table)
+            let mut found = WindowDifference::between(*window, &source, &table);
+            found.add_unknown_versions(&source, &table, shown_before);
+            found
         })
         .collect()
 }

@@ -218,7 +218,7 @@ impl App {
     /// Ends a login: exchanges the code for tokens and stores them.
     ///
     /// # Errors
-    /// A refused code; those of the store.
+    /// A refused code; tokens of another company, if this one has a connection; those of the store.
     pub async fn finish_login(&self, consent: &Consent, callback: &Callback) -> Result<Connection> {
         self.exchange(
             &callback.realm_id,
@@ -232,7 +232,7 @@ impl App {
     /// stores them.
     ///
     /// # Errors
-    /// A refused code; those of the store.
+    /// A refused code; tokens of another company, if this one has a connection; those of the store.
     pub(super) async fn exchange(
         &self,
         realm_id: &str,
@@ -243,9 +243,13 @@ impl App {
         let authorizer = self.authorizer(&oauth, realm_id).await?;
         let endpoint = token_endpoint(&oauth, &self.progress)?;
         let (code, redirect_uri) = (code.clone(), redirect_uri.to_owned());
+        let (app, realm_id) = (self.clone(), realm_id.to_owned());
         unbroken(async move {
-            let answer = exchanged(&endpoint, &code, &redirect_uri).await?;
-            authorizer.store_tokens(&answer).await
+            let store = async {
+                let answer = exchanged(&endpoint, &code, &redirect_uri).await?;
+                authorizer.store_tokens(&answer).await
+            };
+            app.replace(&authorizer, &realm_id, store).await
         })
         .await
     }
@@ -253,14 +257,18 @@ impl App {
     /// Stores a refresh token that another tool obtained, such as Intuit's OAuth playground.
     ///
     /// # Errors
-    /// Settings; a refused token; those of the store.
+    /// Settings; a refused token; one of another company, if this one has a connection; those of the store.
     pub async fn import_token(&self, token: &Secret) -> Result<(String, Connection)> {
         let oauth = self.settings.oauth()?;
         let realm_id = self.required_realm()?;
         let authorizer = self.authorizer(&oauth, &realm_id).await?;
-        let token = token.clone();
-        let connection = unbroken(async move { authorizer.import(&token).await }).await?;
-        Ok((realm_id, connection))
+        let (app, token) = (self.clone(), token.clone());
+        unbroken(async move {
+            let store = authorizer.import(&token);
+            let connection = app.replace(&authorizer, &realm_id, store).await?;
+            Ok((realm_id, connection))
+        })
+        .await
     }
 
     /// Asks QuickBooks once for the company of a stored connection, since a token endpoint does not say of

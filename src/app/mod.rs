@@ -21,6 +21,7 @@ pub(crate) mod health;
 mod landing;
 mod overview;
 mod rejects;
+mod replaced;
 mod reports;
 mod request;
 pub(crate) mod run;

@@ -203,7 +203,8 @@ impl App {
                 ..plan(entity, again, Vec::new(), PageSize::default())
             };
             let progress: Arc<dyn Progress> = Arc::new(Inner(self.progress.clone()));
-            let again = run_plans(source.clone(), sink.clone(), vec![plan], &progress).await;
+            let replacing = Arc::new(sink.replacing(verify::shown_before(end)));
+            let again = run_plans(source.clone(), replacing, vec![plan], &progress).await;
             let windows_again = again.runs.into_iter().flat_map(|run| run.windows);
             let failed = windows_again.filter(|window| window.status == WindowStatus::Failed);
             failures.extend(failed.filter_map(|window| Some((window.start, window.error?))));

@@ -52,6 +52,12 @@ impl RecordKey {
             || self.compare_content(held, |ours, theirs| ours.differs(theirs))
     }
 
+    /// Returns whether `held` is a later version than this one, from before `until`.
+    fn is_behind(&self, held: &Self, until: DateTime<Utc>) -> bool {
+        let version = |key: &Self| (key.updated_at, key.sync_token);
+        version(held) > version(self) && held.updated_at < until
+    }
+
     /// Returns whether `held` has the same version and differs by names in references alone.
     fn renames(&self, held: &Self) -> bool {
         self.compare_content(held, |ours, theirs| ours.is_renamed(theirs))
@@ -80,8 +86,8 @@ pub struct WindowDifference {
     pub archived: u64,
     /// Ids that are missing in the table.
     pub missing: Vec<String>,
-    /// Ids whose version in the table is older. If contents are compared, also ids of records that
-    /// say something else in the table although their versions are equal.
+    /// Ids whose version in the table is older, or one that QuickBooks does not have. If contents are compared, also
+    /// ids of records that say something else in the table although their versions are equal.
     pub stale: Vec<String>,
     /// Ids that only the table has in this window: the record has since been changed or deleted.
     pub extra: Vec<String>,
@@ -163,6 +169,24 @@ impl WindowDifference {
             moved: i64::try_from(said_times.len()).unwrap_or(i64::MAX),
             said_times,
         }
+    }
+
+    /// Adds the records to `stale` of which the table has a later version than QuickBooks, from before `until`, when
+    /// QuickBooks showed every edit: somebody has changed the row, or QuickBooks has gone back. What an archive has is left.
+    pub(crate) fn add_unknown_versions(
+        &mut self,
+        source: &[RecordKey],
+        in_table: &[RecordKey],
+        until: DateTime<Utc>,
+    ) {
+        let live = in_table.iter().filter(|key| !key.is_archived);
+        let held: HashMap<&str, &RecordKey> = live.map(|key| (key.id.as_str(), key)).collect();
+        let is_behind = |key: &&RecordKey| {
+            let held = held.get(key.id.as_str());
+            held.is_some_and(|held| key.is_behind(held, until))
+        };
+        let found = source.iter().filter(is_behind);
+        self.stale.extend(found.map(|key| key.id.clone()));
     }
 
     /// Takes the records out of `extra` that QuickBooks has in the same version, at another time than
@@ -459,8 +483,13 @@ mod tests {
             key("renamed", 130, &reference("Quito")),
             key("newer in the table", 150, r#"{"Note":"b"}"#),
         ];
-        let difference = WindowDifference::between(window, &source, &in_table);
+        let mut difference = WindowDifference::between(window, &source, &in_table);
         assert_eq!(difference.stale, ["edited"]);
         assert_eq!(difference.renamed_references, 1);
+        // It may have been edited during the comparison, unless QuickBooks would have shown that.
+        difference.add_unknown_versions(&source, &in_table, at(150));
+        assert_eq!(difference.stale, ["edited"]);
+        difference.add_unknown_versions(&source, &in_table, at(151));
+        assert_eq!(difference.stale, ["edited", "newer in the table"]);
     }
 }

@@ -143,6 +143,29 @@ async fn a_mistyped_company_keeps_raw_from_no_other_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_another_company_replace_no_connection() {
+    let database = Database::create().await;
+    let (sandbox, app, realms) = companies(2, &database).await;
+    let mut mistaken = app.clone();
+    mistaken.settings.set("QBO_REALM_ID", &realms[1]).unwrap();
+    let token = Secret::new(sandbox.refresh_token(&realms[0]).unwrap());
+    let refused = mistaken.import_token(&token).await.unwrap_err().to_string();
+    let said = format!("denies company {} to the new tokens", realms[1]);
+    assert!(refused.contains(&said), "{refused}");
+    // Both go on, each with its own tokens.
+    let sync = everything(&["items"]).accounts(realms.clone());
+    let report = app.sync(&sync).await.unwrap();
+    assert!(report.is_ok(), "{report:?}");
+    // Where an answer says nothing about the company, the new tokens may be the only ones that work.
+    let token = Secret::new(sandbox.refresh_token(&realms[1]).unwrap());
+    sandbox
+        .control("fault", r#"{"fault": "unavailable", "times": 0}"#)
+        .unwrap();
+    mistaken.import_token(&token).await.unwrap();
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_login_with_a_wrong_company_is_refused_before_the_consent() {
     let database = Database::create().await;
     let (_sandbox, mut app, _) = companies(1, &database).await;

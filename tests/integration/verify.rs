@@ -429,6 +429,50 @@ async fn edits_that_move_no_time_are_found_by_content_and_repaired() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_later_version_than_that_of_quickbooks_is_found_and_repaired() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let range = whole_range(&["invoices"], "quarter", 1000);
+    assert_complete(&app.backfill(&range).await.unwrap());
+    // Somebody changes rows, or QuickBooks has gone back to what it was.
+    let changed =
+        "UPDATE raw.qb_invoices SET payload = payload || $${\"DocNumber\": \"by hand\"}$$::jsonb";
+    let later =
+        "to_jsonb((payload #>> '{MetaData,LastUpdatedTime}')::timestamptz + interval '1 hour')";
+    let time = format!(
+        "jsonb_set(payload || '{{\"DocNumber\": \"by hand\"}}', '{{MetaData,LastUpdatedTime}}', {later})"
+    );
+    database
+        .execute(&format!(
+            "{changed} || '{{\"SyncToken\": \"7\"}}' WHERE id = '40'"
+        ))
+        .await;
+    database
+        .execute(&format!(
+            "UPDATE raw.qb_invoices SET payload = {time} WHERE id = '41'"
+        ))
+        .await;
+    // No read replaces a newer row, whoever made it.
+    assert_complete(&app.backfill(&range).await.unwrap());
+    let kept = "SELECT count(*) FROM raw.qb_invoices WHERE payload ->> 'DocNumber' = 'by hand'";
+    assert_eq!(database.number(kept).await, 2);
+    let deep = verify_request(&["invoices"], "quarter").deep(true);
+    let report = app.verify(&deep).await.unwrap();
+    let run = &report.runs[0];
+    assert_eq!(ids(run, |found| &found.stale), ["40", "41"], "{report:?}");
+    let command = different(&app).await.unwrap();
+    assert!(command.ends_with(" --deep --repair"), "{command}");
+    let repaired = app.verify(&deep.clone().repair(true)).await.unwrap();
+    assert!(repaired.is_ok(), "{repaired:?}");
+    assert_eq!(different(&app).await, None);
+    assert_eq!(
+        database.rows("raw.qb_invoices").await,
+        truth(&sandbox, "Invoice")
+    );
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn columns_of_the_user_that_are_named_like_ours_disturb_no_statement() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);

@@ -1,6 +1,7 @@
 //! The merge of a window's staging table into a raw table, in a plan that does not depend on the
 //! statistics of either, and the counts of what became of each record.
 
+use chrono::{DateTime, Utc};
 use tokio_postgres::{Client, Row, SimpleQueryMessage};
 use tracing::warn;
 
@@ -63,20 +64,32 @@ fn sync_token(record: &str) -> String {
 
 /// Returns the condition that a row of the table is newer than a record, which is given by its payload
 /// and the instant of its arrival (qbo-facts 3.5). A time that cannot be read is older than any. Of
-/// records that have no times, the one that arrived later is newer.
-fn is_newer(entity: &EntitySpec, row: &str, (payload, arrival): (&str, &str)) -> String {
+/// records that have no times, the one that arrived later is newer. A row from before `replaces_before` is never newer.
+fn is_newer(
+    entity: &EntitySpec,
+    row: &str,
+    (payload, arrival): (&str, &str),
+    replaces_before: Option<DateTime<Utc>>,
+) -> String {
     if entity.is_read_whole {
         return format!("({row}.ingested_at_utc > {arrival})");
     }
     let record = record_of(entity, &format!("{row}.payload"));
     let other = record_of(entity, payload);
-    format!(
+    let is_newer = format!(
         "coalesce(({}, {}) > ({}, {}), false)",
         changed_at(&record),
         sync_token(&record),
         changed_at(&other),
         sync_token(&other)
-    )
+    );
+    match replaces_before.map(|until| until.to_rfc3339()) {
+        Some(until) => format!(
+            "({is_newer} AND {} >= '{until}'::timestamptz)",
+            changed_at(&record)
+        ),
+        None => is_newer,
+    }
 }
 
 /// Returns the condition that a row was deleted after a record of it was read, which is null for a row that
@@ -88,16 +101,27 @@ fn stays_deleted(row: &str, read_at: &str) -> String {
 
 /// Returns the statement that merges the staging table. In a partitioned table the system columns
 /// of a written row cannot be read, so every written row counts as inserted there until the recount.
-pub(super) fn merge_statement(schema: &str, entity: &EntitySpec, is_partitioned: bool) -> String {
+pub(super) fn merge_statement(
+    schema: &str,
+    entity: &EntitySpec,
+    is_partitioned: bool,
+    replaces_before: Option<DateTime<Utc>>,
+) -> String {
     let is_new = match is_partitioned {
         true => "true",
         false => "(known.xmax = 0)",
     };
-    let there = is_newer(entity, "there", ("staged.payload", "page.ingested_at"));
+    let there = is_newer(
+        entity,
+        "there",
+        ("staged.payload", "page.ingested_at"),
+        replaces_before,
+    );
     let known = is_newer(
         entity,
         "known",
         ("EXCLUDED.payload", "EXCLUDED.ingested_at_utc"),
+        replaces_before,
     );
     MERGE
         .replace("{there_is_newer}", &there)
@@ -120,7 +144,7 @@ fn recount_statement(schema: &str, entity: &EntitySpec, traits: TableTraits) -> 
     let is_of_others = match traits.has_triggers {
         // When a staged record arrived is not known here, so that such a row counts as dropped.
         true if entity.is_read_whole => "false".to_owned(),
-        true => is_newer(entity, "there", ("staged.payload", "")),
+        true => is_newer(entity, "there", ("staged.payload", ""), None),
         false => "true".to_owned(),
     };
     RECOUNT
@@ -180,6 +204,8 @@ pub(super) struct Merge<'a> {
     pub pages: &'a PageColumns,
     /// Records in the staging table, each once.
     pub distinct: u64,
+    /// Instant before which no version of a row is newer than one that is read.
+    pub replaces_before: Option<DateTime<Utc>>,
 }
 
 impl Merge<'_> {
@@ -210,7 +236,12 @@ impl Merge<'_> {
             self.window.end,
             pages.request_places,
         ];
-        let statement = merge_statement(self.schema, self.entity, self.traits.is_partitioned);
+        let statement = merge_statement(
+            self.schema,
+            self.entity,
+            self.traits.is_partitioned,
+            self.replaces_before,
+        );
         let merged = client.rows(&statement, params).await;
         let row = first(merged.map_err(|error| self.explained(error))?)?;
         let merged = self.counts(&row)?;

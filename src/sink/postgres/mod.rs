@@ -73,6 +73,8 @@ pub(crate) struct PostgresSink {
     pulses: Arc<Pulses>,
     turn: Option<Arc<str>>,
     is_beside_archives: bool,
+    /// See [`Self::replacing`].
+    replaces_before: Option<DateTime<Utc>>,
 }
 
 impl PostgresSink {
@@ -101,7 +103,17 @@ impl PostgresSink {
             run_records,
             turn: None,
             is_beside_archives: false,
+            replaces_before: None,
         })
+    }
+
+    /// Returns the sink for the repair of windows whose versions were compared: a version of a row from before `until`
+    /// gives way, although it is newer, since QuickBooks has shown another one.
+    pub(crate) fn replacing(&self, until: DateTime<Utc>) -> Self {
+        Self {
+            replaces_before: Some(until),
+            ..self.clone()
+        }
     }
 
     /// Returns the sink for a sync in its turn: no window is committed once another sync has it.
@@ -373,6 +385,7 @@ impl Sink for PostgresSink {
             context,
             self.turn.clone(),
             self.is_beside_archives,
+            self.replaces_before,
         ))
     }
 }

@@ -59,6 +59,7 @@ pub(crate) struct PostgresWriter {
     limits: TransactionLimits,
     turn: Option<Arc<str>>,
     leaves_archived: bool,
+    replaces_before: Option<DateTime<Utc>>,
     busy: Duration,
 }
 
@@ -70,10 +71,12 @@ impl PostgresWriter {
         context: WindowContext,
         turn: Option<Arc<str>>,
         leaves_archived: bool,
+        replaces_before: Option<DateTime<Utc>>,
     ) -> Self {
         Self {
             turn,
             leaves_archived,
+            replaces_before,
             db,
             schema,
             drift: DriftWatch::new(),
@@ -98,6 +101,7 @@ impl PostgresWriter {
             traits: transaction.traits,
             pages: &self.pages,
             distinct: self.distinct.count(),
+            replaces_before: self.replaces_before,
         };
         if self.distinct.has_repeats() {
             merge::keep_newest(client).await?;

@@ -28,6 +28,25 @@ impl Authorizer {
         saved.map(|()| connection)
     }
 
+    /// Returns the stored connection, if there is one.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(crate) async fn stored(&self) -> Result<Option<Connection>> {
+        self.store.load().await
+    }
+
+    /// Stores a connection again that another one has replaced.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(crate) async fn restore(&self, connection: &Connection) -> Result<()> {
+        let lease = self.lock().await?;
+        let saved = self.save(&*lease, connection).await;
+        lease.release().await;
+        saved
+    }
+
     /// Imports a refresh token that was obtained elsewhere: checks it by a refresh and stores the new
     /// tokens.
     ///
