@@ -142,6 +142,12 @@ async fn a_table_that_was_emptied_or_dropped_is_not_valid() {
     let empty = "TRUNCATE raw.qb_items";
     database.client.batch_execute(empty).await.unwrap();
     assert_eq!(wrong_checks(&app).await, ["empty_table"]);
+    // A sync brings what has changed alone, and the rows that were lost are still missing.
+    let one = "INSERT INTO raw.qb_items (id, payload, ingested_at_utc, extract_window_start_utc,
+        extract_window_end_utc, page_number, page_size, request_payload)
+        SELECT '1', '{\"Id\": \"1\"}', now(), now(), now(), 1, 1, '{}'";
+    database.client.batch_execute(one).await.unwrap();
+    assert_eq!(wrong_checks(&app).await, ["empty_table"]);
     let gone = "DROP TABLE raw.qb_items";
     database.client.batch_execute(gone).await.unwrap();
     assert_eq!(wrong_checks(&app).await, ["missing_table"]);
