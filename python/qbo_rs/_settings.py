@@ -167,8 +167,8 @@ class Settings(TypedDict, total=False):
     """
 
     max_monthly_reads: int
-    """Maximum reads in a month (UTC) of all companies and processes that share the token store; further requests are
-    not sent (0 = unlimited).
+    """Maximum reads in a month (UTC) of all companies and processes that share the token store and have this maximum;
+    further requests are not sent (0 = unlimited).
 
     Default: 0. Variable: ``QBO_MAX_MONTHLY_READS``.
     """

@@ -16,8 +16,8 @@ const DEFAULT_PORT: u16 = 8912;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArguments {
-    /// Entities to keep in sync, regardless of what requests ask for, such as customers, invoices or
-    /// items; default: all
+    /// Entities to keep in sync, whatever webhooks name, such as customers, invoices or items; default: all. A request
+    /// can name others, too
     #[arg(value_name = "ENTITY")]
     entities: Vec<String>,
     /// Address to listen on; any other than a loopback address requires QBO_API_KEY

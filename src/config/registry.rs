@@ -148,8 +148,8 @@ pub const SETTINGS: &[SettingSpec] = &[
     setting(
         "QBO_MAX_MONTHLY_READS",
         Some("0"),
-        "Maximum reads in a month (UTC) of all companies and processes that share the token store; further requests are not \
-         sent (0 = unlimited)",
+        "Maximum reads in a month (UTC) of all companies and processes that share the token store and have \
+         this maximum; further requests are not sent (0 = unlimited)",
     ),
     setting(
         "QBO_LAG_S",
