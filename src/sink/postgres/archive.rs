@@ -73,6 +73,10 @@ SELECT id, payload::text AS payload, ingested_at_utc, extract_window_start_utc, 
     page_number, page_size, request_payload::text AS request_payload
 FROM moved";
 
+const TABLES: &str = "
+SELECT c.relname::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relname = ANY($2) AND c.relkind IN ('r', 'p')";
+
 impl PostgresSink {
     /// Moves the records that were last changed before `before` into a new file, and records which. The
     /// file is on disk under its name before the rows are deleted, and replaces no other file: a failure
@@ -112,7 +116,8 @@ impl PostgresSink {
         transaction.batch(PIN_SEARCH_PATH).await?;
         transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
         transaction.batch(END_WHEN_IDLE).await?;
-        let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
+        let entities = loaded(&transaction, &self.schema, entities).await?;
+        let tables: Vec<String> = entities.iter().map(|entity| entity.table()).collect();
         obstacles::check_schema(&*transaction, &self.schema).await?;
         obstacles::check_removal(&*transaction, &self.schema, &tables).await?;
         obstacles::check_calls(&*transaction, &self.schema, &tables).await?;
@@ -121,7 +126,7 @@ impl PostgresSink {
         let file = std::path::absolute(path).map_err(|e| Error::landing(path, e))?;
         let file = file.to_string_lossy().into_owned();
         let mut archived = Vec::new();
-        for entity in entities {
+        for entity in &entities {
             let archive = params![self.schema, realm_id, entity.name, before, file];
             let begun = transaction.rows(BEGIN, archive).await?;
             let begun = begun.first().map(|row| row.column(0)).transpose()?;
@@ -159,6 +164,34 @@ impl PostgresSink {
             Err(error) => Err(error.with_note(&uncertain(path))),
         }
     }
+}
+
+/// Returns the entities that have a table: others were never loaded.
+///
+/// # Errors
+/// [`Error::Config`] if none has one.
+async fn loaded<'a>(
+    transaction: &Transaction<'_>,
+    schema: &str,
+    entities: &'a [EntitySpec],
+) -> Result<Vec<&'a EntitySpec>> {
+    let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
+    let rows = transaction.rows(TABLES, params![schema, tables]).await?;
+    let there: Vec<&str> = rows
+        .iter()
+        .map(|row| row.column("name"))
+        .collect::<Result<_>>()?;
+    let found = |entity: &&EntitySpec| there.contains(&entity.table().as_str());
+    let loaded: Vec<&EntitySpec> = entities.iter().filter(found).collect();
+    if loaded.is_empty() {
+        let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
+        let reason = format!(
+            "nothing of {} has been loaded into '{schema}'",
+            names.join(", ")
+        );
+        return Err(Error::config("entity", reason));
+    }
+    Ok(loaded)
 }
 
 /// Writes the next rows of a portal as they come, and returns how many there were.
