@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qbo_rs import _verbs
+from qbo_rs import _verbs, lineage
 from qbo_rs._html import count
 from qbo_rs._types import Report
 from qbo_rs.mage import _tables
@@ -112,7 +112,8 @@ def extract_qbo(entity: str) -> Block:
 
     def body(call: Execution) -> Any:
         plan = call.table()
-        landing = _verbs.extract(
+        landing = lineage.run(
+            _verbs.extract,
             entity,
             _tables.windows_to_read(plan),
             page_size=read_variables(call.kwargs).page_size,
@@ -163,7 +164,7 @@ def _load(call: Execution, landing: Landing) -> Report:
     if saved_report and saved_report.exists() and not any(Path(path).exists() for path in landing.paths):
         return Report.from_dict(json.loads(saved_report.read_text()))
     schema = read_variables(call.kwargs).schema
-    report = _verbs.upsert(landing, schema=schema, progress=False, **call.settings.keywords)
+    report = lineage.run(_verbs.upsert, landing, schema=schema, progress=False, **call.settings.keywords)
     if report.runs[0].failed:
         report.raise_for_failures()
     if saved_report:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qbo_rs import _verbs
+from qbo_rs import _verbs, lineage
 from qbo_rs.exceptions import ConfigError, RetriableError
 from qbo_rs.mage import _tables
 from qbo_rs.mage._execution import as_block
@@ -194,7 +194,8 @@ class TextFile:
         return ended
 
     def _read(self, windows: list[Window], *, strict: bool) -> Landing:
-        landing = _verbs.extract(
+        landing = lineage.run(
+            _verbs.extract,
             self._entity,
             windows,
             page_size=self._variables.page_size,
