@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _verbs, lineage
 from qbo_rs._html import count
+from qbo_rs._private import open_private
 from qbo_rs._types import Report
 from qbo_rs.mage import _tables
 from qbo_rs.mage._execution import as_block
@@ -168,7 +169,8 @@ def _load(call: Execution, landing: Landing) -> Report:
     if report.runs[0].failed:
         report.raise_for_failures()
     if saved_report:
-        saved_report.write_text(json.dumps(report.to_dict()))
+        with open_private(saved_report, "w") as file:
+            json.dump(report.to_dict(), file)
     # A file's path is `<run>/<company>/<entity>/<window>`; the report stays in the directory of the run.
     for path in {Path(path).parents[1 if saved_report else 2] for path in landing.paths}:
         shutil.rmtree(path, ignore_errors=True)
