@@ -11,7 +11,7 @@ import sys
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,6 +148,22 @@ def test_what_is_promised_ends_where_the_first_gap_begins(uri, tmp_path):
     qbo_rs.backfill("invoices", "2024-01-01", "2024-05-01", "month").raise_for_failures()
     with pytest.raises(qbo_rs.ConfigError, match="only up to 2024-05-01T00:00:00Z; sync it first, or backfill"):
         qbo_rs.lake.write_delta(uri, "invoices")
+
+
+@pytest.mark.usefixtures("one_company")
+def test_an_instant_promises_no_deletion_and_the_next_write_removes_the_row(qbo, uri):
+    # Deletions of this entity are asked for once a day.
+    qbo_rs.sync("time_activities")
+    qbo.delete("TimeActivity", "newest")
+    deleted_at = datetime.fromisoformat(qbo.clock(advance="1h").replace("Z", "+00:00")) - timedelta(hours=1)
+    qbo_rs.sync("time_activities")
+    written = qbo_rs.lake.write_delta(uri, "time_activities")
+    assert written.until > deleted_at
+    assert written.inserted == len(held(uri)) == 2
+    qbo.clock(advance="25h")
+    qbo_rs.sync("time_activities")
+    written = qbo_rs.lake.write_delta(uri, "time_activities")
+    assert written.deleted == len(held(uri)) == 1
 
 
 def test_a_table_of_an_earlier_version_gets_the_columns_that_it_lacks(synced, uri):
@@ -289,12 +305,15 @@ def test_an_address_is_shown_without_keys(address, expected):
         f"nowhere://books/invoices?sig={SECRET}",
     ],
 )
-def test_no_error_and_no_log_shows_a_key_of_an_address(address, caplog):
+def test_no_error_and_no_log_shows_a_key_of_an_address(address, tmp_path, caplog):
+    (tmp_path / "invoices.jsonl").write_text("")
     options = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ALLOW_HTTP": "true", "max_retries": "0"}
     for call in (
         lambda: qbo_rs.lake.read_manifest(address),
         lambda: qbo_rs.lake.write_parquet(address, "invoices"),
         lambda: qbo_rs.lake.write_delta(address, "invoices", storage_options=options),
+        lambda: qbo_rs.lake.write_files(tmp_path, address),
+        lambda: qbo_rs.lake.read_files(address, tmp_path / "back"),
     ):
         with pytest.raises(Exception) as caught:  # noqa: PT011 - of any library
             call()

@@ -56,7 +56,7 @@ class Manifest:
     """A complete set of files."""
 
     about: Mapping[str, Any]
-    """What the files are."""
+    """Members that say what the set holds."""
     files: tuple[NamedFile, ...]
     previous: tuple[str, ...] = ()
     """Names of the set before, which stays for those who still read it."""
