@@ -150,20 +150,35 @@ def test_what_is_promised_ends_where_the_first_gap_begins(uri, tmp_path):
         qbo_rs.lake.write_delta(uri, "invoices")
 
 
-@pytest.mark.usefixtures("one_company")
-def test_an_instant_promises_no_deletion_and_the_next_write_removes_the_row(qbo, uri):
-    # Deletions of this entity are asked for once a day.
-    qbo_rs.sync("time_activities")
-    qbo.delete("TimeActivity", "newest")
-    deleted_at = datetime.fromisoformat(qbo.clock(advance="1h").replace("Z", "+00:00")) - timedelta(hours=1)
-    qbo_rs.sync("time_activities")
-    written = qbo_rs.lake.write_delta(uri, "time_activities")
-    assert written.until > deleted_at
-    assert written.inserted == len(held(uri)) == 2
-    qbo.clock(advance="25h")
-    qbo_rs.sync("time_activities")
-    written = qbo_rs.lake.write_delta(uri, "time_activities")
-    assert written.deleted == len(held(uri)) == 1
+#: Holds a sync up before it commits a deletion, after it has committed what was edited.
+HOLD_DELETIONS = """
+CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(42); RETURN NEW; END $$;
+CREATE TRIGGER hold AFTER UPDATE ON raw.qb_invoices FOR EACH ROW
+WHEN (OLD.deleted_at_utc IS NULL AND NEW.deleted_at_utc IS NOT NULL) EXECUTE FUNCTION public.hold()
+"""
+
+
+def test_an_instant_promises_edits_and_no_deletion_and_the_next_write_removes_the_row(synced, uri, database):
+    first = qbo_rs.lake.write_delta(uri, "invoices")
+    deleted_at = datetime.now(timezone.utc) - timedelta(minutes=2)
+    synced.edit("Invoice", "newest")
+    synced.delete("Invoice", "oldest", at=f"{deleted_at:%Y-%m-%dT%H:%M:%SZ}")
+    synced.clock(advance="10m")
+    database.execute(HOLD_DELETIONS)
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(database.url) as holder:
+        holder.execute("SELECT pg_advisory_xact_lock(42)")
+        syncing = pool.submit(qbo_rs.sync, "invoices")
+        while not waiting(database):
+            assert not syncing.done()
+        between = qbo_rs.lake.write_delta(uri, "invoices")
+        holder.rollback()
+        syncing.result(timeout=60).raise_for_failures()
+    assert first.until < deleted_at < between.until
+    assert (between.updated, between.deleted) == (1, 0)
+    after = qbo_rs.lake.write_delta(uri, "invoices")
+    assert (after.until, after.updated, after.deleted) == (between.until, 0, 1)
+    assert_equal(uri)
 
 
 def test_a_table_of_an_earlier_version_gets_the_columns_that_it_lacks(synced, uri):

@@ -70,8 +70,10 @@ def open_store(uri: str, filesystem: fs.FileSystem | None) -> tuple[fs.FileSyste
     try:
         filesystem, path = fs.FileSystem.from_uri(uri)
     except ValueError:
-        reason = "is no address of a store; a key in it is percent-encoded, and `filesystem` takes one apart from it"
-        raise ConfigError(f"uri: '{shown(uri)}' {reason}") from None
+        raise ConfigError(
+            f"uri: '{shown(uri)}' is no address of a store; a key in it is percent-encoded, and `filesystem` takes one "
+            "apart from it"
+        ) from None
     return filesystem, path.rstrip("/")
 
 
