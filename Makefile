@@ -25,7 +25,7 @@ MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 SAIL := .venv/spark/sail
 SPARK := .venv/spark/cluster
 
-# Packages of others that qbo_rs works with; the tests of each are tests/engines/test_NAME.py.
+# Packages of others that qbo_rs works with; the tests of each are tests/engines/test_NAME*.py.
 ENGINES := $(patsubst tests/engines/requirements/%.txt,%,$(wildcard tests/engines/requirements/*.txt))
 
 .PHONY: help demo stop-demo wheel prepare test lint wheel-portable test-rust test-postgres test-oldest-postgres \
@@ -108,7 +108,7 @@ test-spark: .venv/.dev $(SPARK)/.wheel ## Run qbo_rs.spark on a real Spark of tw
 # Airflow, Dagster and the others exclude each other's versions, so that each has an environment of its own.
 test-schedulers: .venv/.dev $(foreach engine,$(ENGINES),.venv/engines/$(engine)/.wheel) ## Run operators, Delta tables, OpenLineage and manifests with the real packages; not in `make test`: 2.3 GB of them, and minutes
 	for engine in $(ENGINES); do \
-		$(BIN)/python tests/with_postgres.py .venv/engines/$$engine/bin/python -m pytest tests/engines/test_$$engine.py || exit 1; \
+		$(BIN)/python tests/with_postgres.py .venv/engines/$$engine/bin/python -m pytest tests/engines/test_$$engine*.py || exit 1; \
 	done
 
 simulation: ## Run simulated backfills for SIMULATION_SECONDS or SEEDS seeds; SEED=17 repeats one

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qbo_rs import _core
+from qbo_rs._private import open_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -215,12 +216,13 @@ class Sandbox:
         webhooks.
 
         Args:
-            path: The file; an existing one is replaced.
+            path: The file; an existing one is replaced. A new one has mode 0600.
             realm: Company id; by default the first company.
 
         """
         text = self._running.control("snapshot", json.dumps({"realm": realm} if realm else {}))
-        Path(path).write_text(text, encoding="utf-8")
+        with open_private(Path(path), "w", encoding="utf-8") as file:
+            file.write(text)
 
     def restore(self, path: AnyPath, *, realm: str | None = None) -> None:
         """Put the company of a file in the place of a company, with its clock and assumptions.

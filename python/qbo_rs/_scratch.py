@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 if sys.platform != "win32":
     import fcntl
 
-_ENDING = ".qbo-scratch"
+ENDING = ".qbo-scratch"
 #: Directories that others remove before this process has locked them.
 _MAX_TRIES = 20
 #: Time for another process to remove what it has taken for a leftover.
 _WAIT_S = 0.005
-_NAME = re.compile(r"qbo_rs-\w+\.[0-9a-f]{32}" + re.escape(_ENDING))
+_NAME = re.compile(r"qbo_rs-\w+\.[0-9a-f]{32}" + re.escape(ENDING))
 
 
 @contextmanager
-def scratch(purpose: str) -> Iterator[Path]:
+def scratch(purpose: str, parent: Path | None = None) -> Iterator[Path]:
     """Make a directory of mode 0700 for the time of a block, and remove what killed processes have left.
 
-    A directory is locked as long as its process lives, so that others know that it is no leftover, as `Scratch` of the
-    core does it. Where directories cannot be locked, as on Windows, what a killed process leaves stays. A child of a
-    fork leaves it to its owner.
+    It is below `parent`, or in the directory of temporary files. A directory is locked as long as its process lives, so
+    that others know that it is no leftover, as `Scratch` of the core does it. Where directories cannot be locked, as on
+    Windows, what a killed process leaves stays. A child of a fork leaves it to its owner.
     """
     if sys.platform == "win32":
-        with tempfile.TemporaryDirectory(prefix=f"qbo_rs-{purpose}.") as kept:
+        with tempfile.TemporaryDirectory(prefix=f"qbo_rs-{purpose}.", dir=parent) as kept:
             yield Path(kept)
         return
     owner = os.getpid()
-    parent = Path(tempfile.gettempdir())
+    parent = parent or Path(tempfile.gettempdir())
     _remove_leftovers(parent)
     directory, lock = _held_directory(parent, purpose)
     try:
@@ -54,7 +54,7 @@ def scratch(purpose: str) -> Iterator[Path]:
 
 def _held_directory(parent: Path, purpose: str) -> tuple[Path, int]:
     for _ in range(_MAX_TRIES):
-        directory = parent / f"qbo_rs-{purpose}.{uuid.uuid4().hex}{_ENDING}"
+        directory = parent / f"qbo_rs-{purpose}.{uuid.uuid4().hex}{ENDING}"
         directory.mkdir(mode=0o700)
         # Before it is locked, another process may take it for a leftover and remove it.
         if (opened := _opened(directory)) is not None:

@@ -34,12 +34,22 @@ class QboHook(BaseHook):
     """The settings of a connection of Airflow; without one, they are those of the environment."""
 
     def __init__(self, conn_id: str | None = None) -> None:
-        """Make the hook of a connection."""
+        """Make the hook.
+
+        Args:
+            conn_id: Connection of Airflow whose extra has settings by their keywords; None: those of the environment.
+
+        """
         super().__init__()
         self.conn_id = conn_id
 
     def get_conn(self) -> dict[str, str]:
-        """Return the settings by keyword, and hide the secret ones in logs."""
+        """Return the settings by keyword, and hide the secret ones in logs.
+
+        Raises:
+            AirflowNotFoundException: Airflow has no such connection.
+
+        """
         if self.conn_id is None:
             return {}
         given = {name: str(value) for name, value in self.get_connection(self.conn_id).extra_dejson.items()}
@@ -57,7 +67,13 @@ class _QboOperator(BaseOperator):
         self.entities, self.conn_id = entities, conn_id
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
-        """Run the task and return its counts."""
+        """Run the task and return its counts.
+
+        Raises:
+            AirflowException: Something failed that a retry can help; what was committed stays.
+            AirflowFailException: Something failed that a retry cannot help.
+
+        """
         try:
             return self.copy(context, QboHook(self.conn_id).get_conn())
         except QboError as error:
@@ -69,12 +85,23 @@ class _QboOperator(BaseOperator):
 
 
 class QboSyncOperator(_QboOperator):
-    """Brings companies into step; those that fail are told in one line, and the others go on."""
+    """Brings companies into step; those that fail are told in one line, and the others go on.
+
+    Its result, in XCom, has the counts ``companies``, ``requests``, ``rows``, ``inserted``, ``updated``, ``rejected``
+    and ``deleted``.
+    """
 
     template_fields = ("entities", "accounts")
 
     def __init__(self, *, accounts: Sequence[str] | None = None, **kwargs: Any) -> None:
-        """Make the task; ``accounts`` are realm ids, see :func:`qbo_rs.buckets.plan`; None: every company."""
+        """Make the task.
+
+        Args:
+            accounts: Realm ids, see :func:`qbo_rs.buckets.plan`; None: every company of the token store.
+            **kwargs: ``entities``, names from :func:`qbo_rs.entities`, by default all; ``conn_id``, see
+                :class:`QboHook`; and what every operator takes, such as ``task_id`` and ``retries``.
+
+        """
         super().__init__(**kwargs)
         self.accounts = accounts
 
@@ -87,7 +114,10 @@ class QboSyncOperator(_QboOperator):
 
 
 class QboBackfillOperator(_QboOperator):
-    """Copies the data interval of a run, or ``[start, end)``; a retry leaves out what is committed."""
+    """Copies the data interval of a run, or ``[start, end)``; a retry leaves out what is committed.
+
+    Its result, in XCom, has the counts ``rows``, ``inserted``, ``updated``, ``rejected``, ``requests`` and ``windows``.
+    """
 
     template_fields = ("entities", "start", "end", "realm_id", "schema")
 
@@ -101,7 +131,18 @@ class QboBackfillOperator(_QboOperator):
         schema: str = "raw",
         **kwargs: Any,
     ) -> None:
-        """Make the task of a company: ``realm_id``, else the one that the settings name."""
+        """Make the task of a company.
+
+        Args:
+            start: First instant; by default that of the data interval. A template, as all texts here.
+            end: First instant after the range; by default the end of the data interval.
+            chunk: Size of the windows, such as ``day``, ``month`` or ``7d``.
+            realm_id: Company id; None: the one that the settings name.
+            schema: Schema of the raw tables; it holds one company.
+            **kwargs: ``entities``, names from :func:`qbo_rs.entities`, which a backfill needs; ``conn_id``, see
+                :class:`QboHook`; and what every operator takes, such as ``task_id`` and ``retries``.
+
+        """
         super().__init__(**kwargs)
         self.start, self.end, self.chunk, self.realm_id, self.schema = start, end, chunk, realm_id, schema
 

@@ -38,9 +38,22 @@ def backfill_assets(
     prefix: Sequence[str] = _PREFIX,
     retry_policy: dg.RetryPolicy | None = None,
 ) -> dg.AssetsDefinition:
-    """Return assets of a company whose partitions are months from ``start``.
+    """Return assets of a company whose partitions are months.
 
-    A run of several months is one backfill, and a retried step leaves out what is committed.
+    A run of several months is one backfill, and a retried step leaves out what is committed. A step ends with a
+    ``Failure`` of Dagster if something failed, which is retried only if that can help.
+
+    Args:
+        entities: Names from :func:`qbo_rs.entities`; one asset each.
+        start: First day of the first month, such as ``2024-01-01``.
+        realm_id: Company id; None: the one that the environment names.
+        schema: Schema of the raw tables; it holds one company.
+        prefix: The parts of the assets' keys before the entity; also the name of the step, before ``_backfill``.
+        retry_policy: Policy of Dagster for steps that fail.
+
+    Raises:
+        ConfigError: An entity is unknown.
+
     """
 
     def months_of_entities(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
@@ -76,7 +89,21 @@ def sync_assets(
     prefix: Sequence[str] = _PREFIX,
     retry_policy: dg.RetryPolicy | None = None,
 ) -> dg.AssetsDefinition:
-    """Return assets that a run brings into step: of the companies ``accounts``, or of all."""
+    """Return assets that a run brings into step.
+
+    An entity is materialized if it is in step in every company. A step ends with a ``Failure`` of Dagster if something
+    failed, which is retried only if that can help.
+
+    Args:
+        entities: Names from :func:`qbo_rs.entities`; one asset each.
+        accounts: Realm ids, see :func:`qbo_rs.buckets.plan`; None: every company of the token store.
+        prefix: The parts of the assets' keys before the entity; also the name of the step, before ``_sync``.
+        retry_policy: Policy of Dagster for steps that fail.
+
+    Raises:
+        ConfigError: An entity is unknown.
+
+    """
 
     def companies(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         with _one_line():

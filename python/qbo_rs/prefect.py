@@ -41,7 +41,19 @@ def _can_help(_task: Any, _run: Any, state: State[Any]) -> bool:
 def sync(entities: list[str] | None = None, accounts: list[str] | None = None) -> dict[str, int]:
     """Bring companies into step; those that fail fail the task in one line, and the others go on.
 
-    A retry goes on after what is committed, as every sync does.
+    A retry goes on after what is committed, as every sync does. A failure that a retry cannot help is not retried.
+
+    Args:
+        entities: Names from :func:`qbo_rs.entities`; None: all.
+        accounts: Realm ids, see :func:`qbo_rs.buckets.plan`; None: every company of the token store.
+
+    Returns:
+        The counts ``companies``, ``requests``, ``rows``, ``inserted``, ``updated``, ``rejected`` and ``deleted``.
+
+    Raises:
+        IncompleteError: A company is not in step; the others are.
+        QboError: Nothing was synced: a setting, the database or the token store failed.
+
     """
     report = lineage.run(sync_verb, entities, accounts=accounts)
     report.raise_for_failures()
@@ -58,7 +70,24 @@ def backfill(
     realm_id: str | None = None,
     schema: str = "raw",
 ) -> dict[str, int]:
-    """Copy ``[start, end)`` of a company; a retry leaves out what is committed."""
+    """Copy ``[start, end)`` of a company; a retry leaves out what is committed.
+
+    Args:
+        entities: Names from :func:`qbo_rs.entities`.
+        start: First instant, such as ``2025-01-01``.
+        end: First instant after the range.
+        chunk: Size of the windows, such as ``day``, ``month`` or ``7d``.
+        realm_id: Company id; None: the one that the environment names.
+        schema: Schema of the raw tables; it holds one company.
+
+    Returns:
+        The counts ``rows``, ``inserted``, ``updated``, ``rejected``, ``requests`` and ``windows``.
+
+    Raises:
+        IncompleteError: A window failed or a record was rejected; everything else is committed.
+        QboError: Nothing was copied: a setting, the credentials or the database failed.
+
+    """
     is_retry = (task_run.run_count or 1) > 1
     settings = settings_of(realm_id, {})
     report = _scheduled.run_backfill(entities, (start, end), chunk, resume=is_retry, schema=schema, settings=settings)
@@ -68,7 +97,20 @@ def backfill(
 
 @flow(name="qbo sync of companies")
 def sync_companies(entities: list[str] | None = None, count: int | None = None) -> list[dict[str, int]]:
-    """Sync every company, a task for each of at most ``count`` buckets; fails at the end if one of them did."""
+    """Sync every company, a task for each bucket; it fails at the end if one of them did.
+
+    Args:
+        entities: Names from :func:`qbo_rs.entities`; None: all.
+        count: Buckets at most; None: one for each 32 companies.
+
+    Returns:
+        The counts of each task, see :func:`sync`.
+
+    Raises:
+        ConfigError: No company is known, or the database cannot be reached.
+        QboError: What the first task raised that failed.
+
+    """
     futures = [sync.submit(entities, accounts) for accounts in buckets.plan(count, entity=entities)]
     wait(futures)
     return [future.result() for future in futures]

@@ -8,8 +8,10 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +23,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError
 from fsspec.implementations.dirfs import DirFileSystem
 from pyarrow import fs
 
 import qbo_rs
 import qbo_rs.lake
+from qbo_rs.lake._address import shown
 from qbo_rs.lake._private import make_directory, make_directory_of, make_file
 
 if TYPE_CHECKING:
@@ -146,6 +150,37 @@ def test_what_is_promised_ends_where_the_first_gap_begins(uri, tmp_path):
         qbo_rs.lake.write_delta(uri, "invoices")
 
 
+#: Holds a sync up before it commits a deletion, after it has committed what was edited.
+HOLD_DELETIONS = """
+CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(42); RETURN NEW; END $$;
+CREATE TRIGGER hold AFTER UPDATE ON raw.qb_invoices FOR EACH ROW
+WHEN (OLD.deleted_at_utc IS NULL AND NEW.deleted_at_utc IS NOT NULL) EXECUTE FUNCTION public.hold()
+"""
+
+
+def test_an_instant_promises_edits_and_no_deletion_and_the_next_write_removes_the_row(synced, uri, database):
+    first = qbo_rs.lake.write_delta(uri, "invoices")
+    deleted_at = datetime.now(timezone.utc) - timedelta(minutes=2)
+    synced.edit("Invoice", "newest")
+    synced.delete("Invoice", "oldest", at=f"{deleted_at:%Y-%m-%dT%H:%M:%SZ}")
+    synced.clock(advance="10m")
+    database.execute(HOLD_DELETIONS)
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(database.url) as holder:
+        holder.execute("SELECT pg_advisory_xact_lock(42)")
+        syncing = pool.submit(qbo_rs.sync, "invoices")
+        while not waiting(database):
+            assert not syncing.done()
+        between = qbo_rs.lake.write_delta(uri, "invoices")
+        holder.rollback()
+        syncing.result(timeout=60).raise_for_failures()
+    assert first.until < deleted_at < between.until
+    assert (between.updated, between.deleted) == (1, 0)
+    after = qbo_rs.lake.write_delta(uri, "invoices")
+    assert (after.until, after.updated, after.deleted) == (between.until, 0, 1)
+    assert_equal(uri)
+
+
 def test_a_table_of_an_earlier_version_gets_the_columns_that_it_lacks(synced, uri):
     # A table that knows one column less, and holds its rows.
     before = stored().to_arrow().drop_columns(["due_date"])
@@ -203,6 +238,110 @@ def test_a_write_that_is_overtaken_begins_anew(synced, uri, database):
         holder.rollback()
         assert writing.result(timeout=60).version == other.version() + 1
     assert_equal(uri)
+
+
+@pytest.mark.usefixtures("synced")
+def test_a_first_write_begins_anew_if_another_one_has_made_the_table(uri, monkeypatch):
+    create = DeltaTable.create
+    made = []
+
+    def created(*args: object, **options: object) -> None:
+        create(*args, **options)
+        made.append(args)
+        if len(made) == 1:
+            # As delta-rs does where another one has made the table between its look and its commit.
+            raise CommitFailedError("Failed to commit transaction: Protocol changed since last commit")
+
+    monkeypatch.setattr(DeltaTable, "create", created)
+    assert qbo_rs.lake.write_delta(uri, "invoices").inserted == 150
+    assert len(made) == 2
+    assert_equal(uri)
+
+
+@pytest.mark.usefixtures("synced")
+def test_first_writers_of_one_table_write_its_rows_once(uri):
+    with ThreadPoolExecutor(4) as pool:
+        each = [pool.submit(qbo_rs.lake.write_delta, uri, "invoices") for _ in range(4)]
+        assert sum(one.result(timeout=60).inserted for one in each) == 150
+    assert_equal(uri)
+
+
+@pytest.mark.usefixtures("synced")
+def test_writers_that_add_the_same_columns_at_once_begin_anew(tmp_path, monkeypatch):
+    from qbo_rs.lake import _delta
+
+    together = threading.Barrier(3)
+    add = _delta._add_columns
+
+    def added(*args: object) -> None:
+        if threading.current_thread() not in begun:
+            begun.add(threading.current_thread())
+            together.wait(timeout=60)
+        add(*args)
+
+    monkeypatch.setattr(_delta, "_add_columns", added)
+    for number in range(3):
+        uri = str(tmp_path / str(number))
+        write_deltalake(uri, stored().to_arrow().drop_columns(["due_date"]), partition_by=["realm_id"])
+        begun: set[threading.Thread] = set()
+        with ThreadPoolExecutor(3) as pool:
+            each = [pool.submit(qbo_rs.lake.write_delta, uri, "invoices") for _ in range(3)]
+            for future in each:
+                future.result(timeout=60)
+        assert_equal(uri)
+
+
+KEY, SECRET = "AKIAEXAMPLEEXAMPLE", "sEcReT0fA"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (f"s3://{KEY}:{SECRET}@books/invoices", "s3://***@books/invoices"),
+        (f"s3://{KEY}:{SECRET}/+rest@books/invoices", "s3://***@books/invoices"),
+        (f"s3://{KEY}:{SECRET}?x#y@books/invoices", "s3://***@books/invoices"),
+        (f"az://books/invoices?sv=2024&sig={SECRET}%3D", "az://books/invoices?***"),
+        (f"s3:{KEY}:{SECRET}@books/invoices", "s3:***@books/invoices"),
+        ("s3://books/invoices", "s3://books/invoices"),
+        ("/lake/me@home/what?", "/lake/me@home/what?"),
+        ("C:/lake/me@home", "C:/lake/me@home"),
+    ],
+)
+def test_an_address_is_shown_without_keys(address, expected):
+    assert shown(address) == expected
+
+
+@pytest.mark.usefixtures("synced")
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"s3://{KEY}:{SECRET}/+rest@books/invoices",
+        f"s3://{KEY}:{SECRET}%2Frest@books/invoices?endpoint_override=127.0.0.1:9&retry={SECRET}",
+        f"nowhere://books/invoices?sig={SECRET}",
+    ],
+)
+def test_no_error_and_no_log_shows_a_key_of_an_address(address, tmp_path, caplog):
+    (tmp_path / "invoices.jsonl").write_text("")
+    options = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ALLOW_HTTP": "true", "max_retries": "0"}
+    for call in (
+        lambda: qbo_rs.lake.read_manifest(address),
+        lambda: qbo_rs.lake.write_parquet(address, "invoices"),
+        lambda: qbo_rs.lake.write_delta(address, "invoices", storage_options=options),
+        lambda: qbo_rs.lake.write_files(tmp_path, address),
+        lambda: qbo_rs.lake.read_files(address, tmp_path / "back"),
+    ):
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - of any library
+            call()
+        text = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caplog.text
+        assert SECRET not in text
+        assert KEY not in text
+
+
+def test_a_missing_manifest_is_told_without_keys(tmp_path):
+    store = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    with pytest.raises(FileNotFoundError) as caught:
+        qbo_rs.lake.read_manifest(f"s3://{KEY}:{SECRET}@books/invoices", filesystem=store)
+    assert str(caught.value) == "s3://***@books/invoices: there is no manifest.json"
 
 
 def waiting(database: Database) -> bool:
@@ -275,6 +414,82 @@ def test_parquet_is_named_by_a_manifest_only_when_it_is_whole(synced, uri):
     assert not Path(first.files[0]).exists()
     assert Path(second.files[0]).exists()
     assert (Path(uri) / "half.parquet").exists()
+
+
+def disks(folder: Path) -> dict[str, tuple[str, fs.FileSystem | None]]:
+    """Return addresses of directories on this disk, each by another file system."""
+    disk = fsspec.filesystem("file")
+    of_fsspec = fs.PyFileSystem(fs.FSSpecHandler(DirFileSystem(str(folder), disk)))
+    return {
+        "bare": (f"file://{folder / 'bare'}", None),
+        "below": ("below", fs.SubTreeFileSystem(str(folder), fs.SubTreeFileSystem("/", fs.LocalFileSystem()))),
+        "file": (str(folder / "file"), fs.PyFileSystem(fs.FSSpecHandler(disk))),
+        "dir": ("dir", of_fsspec),
+    }
+
+
+@pytest.mark.usefixtures("synced")
+@pytest.mark.parametrize("kind", ["bare", "below", "file", "dir"])
+def test_a_manifest_on_a_disk_is_replaced_at_once_and_is_private(kind, tmp_path):
+    uri, store = disks(tmp_path)[kind]
+    before = os.umask(0o022)
+    try:
+        qbo_rs.lake.write_parquet(uri, "invoices", filesystem=store)
+        path = tmp_path / kind / "manifest.json"
+        old = path.read_text()
+        with path.open() as reading:
+            qbo_rs.lake.write_parquet(uri, "invoices", filesystem=store)
+            # Whoever has opened the one before reads all of it.
+            assert reading.read() == old != path.read_text()
+    finally:
+        os.umask(before)
+    assert {_mode(file) for file in path.parent.iterdir()} == {0o600}
+
+
+@pytest.mark.usefixtures("synced")
+def test_a_manifest_that_cannot_be_read_is_named(uri):
+    qbo_rs.lake.write_parquet(uri, "invoices")
+    path = Path(uri) / "manifest.json"
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[whole.index(b'"rows": 1') + 8] ^= 1
+    for content in (b"", b"{", b"[]", b"\xff", b'{"files": [1], "previous": []}', whole[:-1], bytes(flipped)):
+        path.write_bytes(content)
+        for call in (
+            lambda: qbo_rs.lake.read_manifest(uri),
+            lambda: qbo_rs.lake.write_parquet(uri, "invoices"),
+        ):
+            with pytest.raises(
+                qbo_rs.LandingError, match=r"invoices/manifest.json cannot be read: .* Once it is remov"
+            ):
+                call()
+    path.unlink()
+    assert qbo_rs.lake.write_parquet(uri, "invoices").rows == 150
+
+
+@pytest.mark.usefixtures("synced")
+def test_only_files_of_its_own_names_are_removed(uri, tmp_path):
+    victim = tmp_path / "authorized_keys"
+    victim.write_text("key")
+    qbo_rs.lake.write_parquet(uri, "invoices")
+    path = Path(uri) / "manifest.json"
+    whole = json.loads(path.read_text())
+    beside = Path(uri) / "mine.parquet"
+    beside.write_text("mine")
+    for name in ("../authorized_keys", str(victim), "mine.parquet"):
+        # As an earlier version wrote it, and as this one does.
+        earlier = {name: value for name, value in whole.items() if name != "digest"}
+        earlier["files"] = [each if isinstance(each, str) else each["name"] for each in whole["files"]]
+        for members in ({"previous": [name]}, {"files": [name]}):
+            path.write_text(json.dumps(earlier | members))
+            for _ in range(2):
+                with pytest.raises(qbo_rs.LandingError, match="it names .*, which no write has made"):
+                    qbo_rs.lake.write_parquet(uri, "invoices")
+    assert victim.read_text() == "key"
+    assert beside.read_text() == "mine"
+    # A manifest of an earlier version is read.
+    path.write_text(json.dumps(earlier))
+    assert qbo_rs.lake.read_manifest(uri).rows == qbo_rs.lake.write_parquet(uri, "invoices").rows == 150
 
 
 @pytest.mark.usefixtures("synced")

@@ -189,6 +189,26 @@ def test_landing_files_are_told_as_files(receiver, tmp_path):
     assert output["outputFacets"]["outputStatistics"]["rowCount"] == landing.rows == 40
     qbo_rs.lineage.run(qbo_rs.upsert, landing)
     assert list(rows(checked(receiver.events[-1])).values()) == [40]
+    # A repeated extract writes no file, and no table either.
+    qbo_rs.lineage.run(qbo_rs.extract, "customers", windows, out=tmp_path / "landing", resume=True)
+    [again] = checked(receiver.events[-1])["outputs"]
+    assert (again["namespace"], again["name"]) == ("file", output["name"])
+    assert again["outputFacets"]["outputStatistics"]["rowCount"] == 0
+
+
+def test_an_extract_that_has_written_nothing_has_no_output(receiver, qbo, tmp_path, monkeypatch):
+    monkeypatch.delenv("DATABASE_URL")
+    qbo.fault("refused", contains="FROM Customer", times=0)
+    windows = qbo_rs.chunk_range(START, END, "year")
+    landing = qbo_rs.lineage.run(qbo_rs.extract, "customers", windows, out=tmp_path / "landing")
+    assert not landing.ok
+    end = checked(receiver.events[-1])
+    assert end["eventType"] == "FAIL"
+    assert [each["name"] for each in end["inputs"]] == ["Customer"]
+    assert end["outputs"] == []
+    line = ("extract", "customers", "--start", START, "--end", END, "--out", str(tmp_path / "landing"))
+    assert command(*line).returncode == 1
+    assert checked(receiver.events[-1])["outputs"] == []
 
 
 def test_nothing_is_sent_unless_a_place_is_configured(receiver, monkeypatch):

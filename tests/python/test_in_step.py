@@ -35,7 +35,7 @@ def test_what_is_not_in_step_fails_everywhere_with_its_reason(status, error, rej
     assert not report.ok
     with pytest.raises(qbo_rs.IncompleteError, match=reason):
         report.raise_for_failures()
-    assert reason in outcome_of(given, "raw").failure
+    assert reason in outcome_of(given, "sync", "raw").failure
     row = {"realm_id": "9", "entity": None, "status": status, "error": error, "rejected": rejected}
     with pytest.raises(SyncFailedError, match=reason):
         _raise_for_failures([row], None)
@@ -46,5 +46,5 @@ def test_what_is_in_step_fails_nowhere():
     report = qbo_rs.SyncReport.from_dict(given)
     report.raise_for_failures()
     assert report.ok
-    assert outcome_of(given, "raw").failure is None
+    assert outcome_of(given, "sync", "raw").failure is None
     _raise_for_failures([{"realm_id": "9", "entity": None, "status": "ok", "error": None, "rejected": 0}], None)

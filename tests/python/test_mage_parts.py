@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import os
 import re
 import socket
 import sys
@@ -21,6 +22,7 @@ from conftest import keywords
 import qbo_rs
 from qbo_rs import _progress, _verbs, mage
 from qbo_rs._types import parse_instant
+from qbo_rs.lineage import _run
 from qbo_rs.mage import _command, _connect, _coverage, _execution, _host, _lines, _ranges, _tables, _zones
 from qbo_rs.mage._check import Finding
 from qbo_rs.mage._guard import Attempts, as_exception
@@ -387,6 +389,66 @@ def test_blocks_show_no_progress_in_the_editor(without_mage, tmp_path, database)
         assert displays == []
         qbo_rs.extract("items", [RANGE.values()], out=tmp_path / "other", **keywords(sandbox))
         assert displays != []
+
+
+def test_no_other_user_can_read_what_blocks_keep(without_mage, tmp_path, database):
+    landing = tmp_path / "made" / "landing"
+    without_mage.setenv("QBO_LANDING_DIR", str(landing))
+    before = os.umask(0o022)
+    try:
+        with qbo_rs.sandbox(customers=5, items=5, invoices=5, others=0, limits=False) as sandbox:
+            for name, value in (sandbox.environment | database.environment).items():
+                without_mage.setenv(name, value)
+            kwargs = {"fecha_inicio": "2024-01-01", "fecha_fin": "2026-01-01", "chunk": "year", "repo_path": tmp_path}
+            kwargs |= {"pipeline_uuid": "qb_items", "execution_partition": "1/20260101T000000"}
+            landed = mage.extract_qbo("items")(mage.chunk_fecha("items")(**kwargs), **kwargs)
+            mage.load_postgres("items")(landed, **kwargs)
+            mage.write_txt("items")(mage.chunk_fecha_txt("items")(**kwargs), **kwargs)
+        attempts = Attempts(tmp_path / "made" / "attempts" / "run", "extract", 2)
+        attempts.__enter__()
+        _connect.WaitingLogin(tmp_path / "made" / "connect" / "login.json").begin("s1", "https://example.test/cb")
+    finally:
+        os.umask(before)
+    kept = [path for folder in ("made", "data") for path in (tmp_path / folder, *(tmp_path / folder).rglob("*"))]
+    names = {path.name for path in kept if path.is_file()}
+    assert names == {"loaded.json", "items.txt", ".items.txt.ranges.json", ".attempts-extract", "login.json"}
+    assert {path.stat().st_mode & 0o777 for path in kept if path.is_file()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in kept if path.is_dir()} == {0o700}
+
+
+def test_blocks_tell_openlineage_of_what_they_copy(without_mage, tmp_path, database):
+    told = []
+
+    class Told:
+        def __init__(self, verb, entities, *_):
+            self._job = (verb, *entities)
+
+        def start(self):
+            told.append(("START", *self._job))
+
+        def end(self, outcome):
+            told.append(("END", *self._job, sum(written.rows for written in outcome.written)))
+
+    without_mage.setattr(_run, "Teller", Told)
+    without_mage.setenv("OPENLINEAGE_URL", "http://127.0.0.1:1")
+    with qbo_rs.sandbox(customers=5, items=5, invoices=5, others=0, limits=False) as sandbox:
+        for name, value in (sandbox.environment | database.environment).items():
+            without_mage.setenv(name, value)
+        kwargs = {"fecha_inicio": "2024-01-01", "fecha_fin": "2026-01-01", "chunk": "year", "repo_path": tmp_path}
+        landed = mage.extract_qbo("items")(mage.chunk_fecha("items")(**kwargs), **kwargs)
+        mage.load_postgres("items")(landed, **kwargs)
+        mage.write_txt("items")(mage.chunk_fecha_txt("items")(**kwargs), **kwargs)
+        mage.sync_qbo()(entities="customers")
+    assert told == [
+        ("START", "extract", "items"),
+        ("END", "extract", "items", 5),
+        ("START", "upsert"),
+        ("END", "upsert", 5),
+        ("START", "extract", "items"),
+        ("END", "extract", "items", 5),
+        ("START", "sync", "customers"),
+        ("END", "sync", "customers", 5),
+    ]
 
 
 def test_books_that_differ_for_a_known_cause_are_not_said_to_agree(without_mage, database, capsys):

@@ -130,7 +130,11 @@ def test_a_company_is_kept_in_a_file_and_restored(tmp_path):
         qbo.delete("Invoice", "oldest")
         qbo.edit("Customer", "3")
         qbo.clock(advance="31d")
+        before = os.umask(0o022)
         qbo.snapshot(file)
+        os.umask(before)
+        # It may be a copy of real answers.
+        assert file.stat().st_mode & 0o777 == 0o600
         books = {entity: qbo.truth(entity, *everything) for entity in ("Invoice", "Customer")}
         now = qbo.clock()
         qbo.delete("Invoice", "oldest")

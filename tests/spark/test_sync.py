@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 from companies import COMPANIES, END, START
@@ -12,6 +13,10 @@ from waiting import until
 
 import qbo_rs
 import qbo_rs.spark
+from qbo_rs.lineage import _run
+
+if TYPE_CHECKING:
+    from qbo_rs.lineage._outcome import Outcome
 
 ENTITIES = ["customers", "invoices", "items"]
 TABLES = ["qb_customers", "qb_invoices", "qb_items"]
@@ -59,6 +64,28 @@ def test_executors_sync_into_postgres_and_the_frame_is_the_report(spark, qbo, da
     assert report.count() == len(rows)
     assert requests(qbo) - before == sent
     assert verified(qbo.companies, database)
+
+
+@pytest.mark.usefixtures("connected")
+def test_each_task_tells_openlineage_of_its_sync(spark, qbo, monkeypatch):
+    told = []
+
+    class Told:
+        def __init__(self, verb: str, entities: list[str], *_: object) -> None:
+            self._job = (verb, *entities)
+
+        def start(self) -> None:
+            told.append(("START", *self._job, 0))
+
+        def end(self, outcome: Outcome) -> None:
+            told.append(("END", *self._job, sum(written.rows for written in outcome.written)))
+
+    monkeypatch.setattr(_run, "Teller", Told)
+    monkeypatch.setenv("OPENLINEAGE_URL", "http://127.0.0.1:1")
+    qbo_rs.spark.sync(spark, "customers", partitions=2, strict=True).collect()
+    assert len(qbo.companies) == 3
+    expected = [("START", "sync", "customers", 0)] * 2 + [("END", "sync", "customers", rows) for rows in (40, 80)]
+    assert sorted(told) == sorted(expected)
 
 
 @pytest.mark.usefixtures("connected")

@@ -15,6 +15,7 @@ from qbo_rs import __version__
 from qbo_rs._empty import schema_of
 from qbo_rs._types import format_instant
 from qbo_rs.exceptions import RetriableError
+from qbo_rs.lake._address import hiding_keys, shown, without_keys
 from qbo_rs.lake._difference import GONE, difference
 from qbo_rs.lake._private import make_directory_of
 from qbo_rs.lake._source import source_of
@@ -44,9 +45,11 @@ class Written:
     version: int
     """Version of the Delta table."""
     until: datetime
-    """Instant up to which every change is in the table, UTC: where the first gap of the ledger begins."""
+    """Instant where the first gap of the ledger begins, UTC: every insert and edit before it is in the table."""
     inserted: int
+    """Rows that the table did not have."""
     updated: int
+    """Rows of which a column was changed."""
     deleted: int
     """Rows that were removed."""
 
@@ -81,22 +84,32 @@ def write_delta(
         ConfigError: A setting or the entity is unusable, or the table holds later rows than the database.
         RetriableError: Other writers came first again and again.
         DatabaseError: The database refused the read.
+        OSError: The store refused the write, or cannot be reached.
+        deltalake.exceptions.DeltaError: The address is unusable, or the table is none that delta-rs can write.
+
+    Example:
+        ::
+
+            written = qbo_rs.lake.write_delta("lake/invoices", "invoices")
+            deltalake.DeltaTable("lake/invoices", version=written.version).to_pyarrow_table()
 
     """
     options = dict(storage_options or {})
     columns = schema_of(entity).remove_metadata()
-    make_directory_of(uri)
+    with hiding_keys(uri):
+        make_directory_of(uri)
     for _ in range(_ATTEMPTS):
-        DeltaTable.create(uri, columns, mode="ignore", partition_by=["realm_id"], storage_options=options)
-        # Before the rows are read: whatever is committed after this is seen as a conflict.
-        target = DeltaTable(uri, storage_options=options)
-        _add_columns(target, columns)
-        with source_of(entity, schema, settings, with_deleted=with_deleted) as source:
-            _check_age(target, source)
+        with hiding_keys(uri):
             try:
-                return _write(target, source)
+                DeltaTable.create(uri, columns, mode="ignore", partition_by=["realm_id"], storage_options=options)
+                # Before the rows are read: whatever is committed after this is seen as a conflict.
+                target = DeltaTable(uri, storage_options=options)
+                _add_columns(target, columns)
+                with source_of(entity, schema, settings, with_deleted=with_deleted) as source:
+                    _check_age(target, source)
+                    return _write(target, source)
             except CommitFailedError as error:
-                LOG.warning("another write of %s came first; beginning anew: %s", uri, error)
+                LOG.warning("another write of %s came first; beginning anew: %s", shown(uri), without_keys(uri, error))
     raise RetriableError(f"{_ATTEMPTS} writes of {entity} were overtaken by others", recovery="retry")
 
 

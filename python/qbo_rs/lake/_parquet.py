@@ -1,35 +1,28 @@
-"""A snapshot as Parquet, which a manifest names: whoever reads the manifest never sees half of one."""
+"""A snapshot as Parquet, which a manifest names."""
 
 from __future__ import annotations
 
-import json
-import re
-import uuid
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
-from pyarrow import fs
 
 from qbo_rs._tables import check_entity
 from qbo_rs._types import format_instant, parse_instant
 from qbo_rs.exceptions import ConfigError
-from qbo_rs.lake._private import make_directory, make_file
+from qbo_rs.lake._address import hiding_keys, shown
+from qbo_rs.lake._manifest import MANIFEST, Directory
 from qbo_rs.lake._source import source_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pyarrow import fs
     from typing_extensions import Unpack
 
     from qbo_rs._settings import Settings
+    from qbo_rs.lake._manifest import Manifest, NamedFile
     from qbo_rs.lake._source import Source
-
-MANIFEST = "manifest.json"
-_STAMP = "%Y%m%dT%H%M%S"
-_OURS = re.compile(r"(\d{8}T\d{6})-[0-9a-f]{32}\.(?:parquet|json)")
-#: Age of a file that no manifest names, from which on no write is under way any more that will name it.
-_LEFT = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -39,8 +32,9 @@ class Snapshot:
     files: tuple[str, ...]
     """Paths of the files in the file system."""
     rows: int
+    """Rows of all files together."""
     until: datetime
-    """Instant up to which every change is in the files, UTC: where the first gap of the ledger begins."""
+    """Instant where the first gap of the ledger begins, UTC: every insert and edit before it is in the files."""
 
 
 def write_parquet(
@@ -65,122 +59,101 @@ def write_parquet(
         filesystem: A file system of pyarrow for ``uri``, for stores that need options.
         **settings: Override the environment.
 
+    Returns:
+        The file that was written, and what it holds.
+
     Raises:
-        ConfigError: A setting or the entity is unusable, or the directory holds another entity or company, or a later
-            state than the database.
+        ConfigError: A setting, the address or the entity is unusable, or the directory holds another entity or company,
+            landing files, or a later state than the database.
         DatabaseError: The database refused the read.
+        LandingError: The manifest of the directory cannot be read.
+        OSError: The store refused the write, or cannot be reached.
+
+    Example:
+        ::
+
+            store = pyarrow.fs.S3FileSystem(region="eu-west-1")
+            snapshot = qbo_rs.lake.write_parquet("books/invoices", "invoices", filesystem=store)
+            pyarrow.parquet.read_table(list(snapshot.files), filesystem=store)
 
     """
     check_entity(entity)
-    store, folder = _open(uri, filesystem)
-    make_directory(store, folder)
-    with source_of(entity, schema, settings, with_deleted=with_deleted) as source:
-        _check(_read(store, folder), source)
-        name = f"{datetime.now(timezone.utc):{_STAMP}}-{uuid.uuid4().hex}"
-        rows = _write_rows(store, f"{folder}/{name}.parquet", source)
-        # Another write may have come first meanwhile.
-        known = _read(store, folder)
-        _check(known, source)
-    manifest = {
-        "entity": source.entity,
-        "realm_id": source.realm_id,
-        "until": format_instant(source.until),
-        "rows": rows,
-        "files": [f"{name}.parquet"],
-        "previous": known.get("files", []),
-    }
-    _replace(store, folder, name, json.dumps(manifest).encode())
-    _remove_old(store, folder, known.get("previous", []), manifest)
-    return _snapshot(folder, manifest)
+    with hiding_keys(uri):
+        directory = Directory(uri, filesystem)
+        with source_of(entity, schema, settings, with_deleted=with_deleted) as source:
+            _check(directory, directory.read(), source)
+            rows, file = _write_rows(directory, source)
+            # Another write may have come first meanwhile.
+            known = directory.read()
+            _check(directory, known, source)
+        about = {
+            "entity": source.entity,
+            "realm_id": source.realm_id,
+            "until": format_instant(source.until),
+            "rows": rows,
+        }
+        return _snapshot(directory, directory.publish(about, [file], known))
 
 
 def read_manifest(uri: str, *, filesystem: fs.FileSystem | None = None) -> Snapshot:
     """Return the last complete snapshot.
 
+    Args:
+        uri: Address that :func:`write_parquet` was given.
+        filesystem: A file system of pyarrow for ``uri``, for stores that need options.
+
     Raises:
         FileNotFoundError: Nothing was written yet.
+        ConfigError: The address is unusable, or landing files are there.
+        LandingError: The manifest cannot be read.
+
+    Example:
+        ::
+
+            files = qbo_rs.lake.read_manifest("lake/invoices").files
+            invoices = polars.read_parquet(list(files))
 
     """
-    store, folder = _open(uri, filesystem)
-    known = _read(store, folder)
-    if not known:
-        raise FileNotFoundError(f"{uri}: there is no {MANIFEST}")
-    return _snapshot(folder, known)
+    with hiding_keys(uri):
+        directory = Directory(uri, filesystem)
+        known = directory.read()
+        if known is None:
+            raise FileNotFoundError(f"{shown(uri)}: there is no {MANIFEST}")
+        _check(directory, known, None)
+        return _snapshot(directory, known)
 
 
-def _open(uri: str, filesystem: fs.FileSystem | None) -> tuple[fs.FileSystem, str]:
-    if filesystem is None:
-        filesystem, path = fs.FileSystem.from_uri(uri)
-    else:
-        path = uri.partition("://")[2] or uri
-    return filesystem, path.rstrip("/")
-
-
-def _read(store: fs.FileSystem, folder: str) -> dict[str, Any]:
-    path = f"{folder}/{MANIFEST}"
-    if store.get_file_info(path).type == fs.FileType.NotFound:
-        return {}
-    with store.open_input_stream(path) as file:
-        known: dict[str, Any] = json.loads(file.read())
-        return known
-
-
-def _check(known: dict[str, Any], source: Source) -> None:
-    if not known:
+def _check(directory: Directory, known: Manifest | None, source: Source | None) -> None:
+    """Refuse a directory that holds something else, or what is complete up to a later instant."""
+    if known is None:
         return
-    if (known["entity"], known["realm_id"]) != (source.entity, source.realm_id):
-        there = f"{known['entity']} of company {known['realm_id']}"
+    if "entity" not in known.about:
+        raise ConfigError("uri: it holds landing files; give a snapshot a directory of its own")
+    missing = {"entity", "realm_id", "rows", "until"} - known.about.keys()
+    if missing:
+        raise directory.unreadable(f"it lacks {', '.join(sorted(missing))}")
+    if source is None:
+        return
+    if (known.about["entity"], known.about["realm_id"]) != (source.entity, source.realm_id):
+        there = f"{known.about['entity']} of company {known.about['realm_id']}"
         here = f"{source.entity} of company {source.realm_id}"
         raise ConfigError(f"uri: it holds {there}, not {here}; give each a directory of its own")
-    source.check_follows(parse_instant(known["until"]))
+    source.check_follows(parse_instant(known.about["until"]))
 
 
-def _write_rows(store: fs.FileSystem, path: str, source: Source) -> int:
+def _write_rows(directory: Directory, source: Source) -> tuple[int, NamedFile]:
     rows = 0
-    make_file(store, path)
     with (
         source.batches() as batches,
-        store.open_output_stream(path) as file,
+        directory.write(".parquet") as file,
         pq.ParquetWriter(file, batches.schema) as writer,
     ):
         for batch in batches:
             writer.write_batch(batch)
             rows += batch.num_rows
-    return rows
+    return rows, file.named()
 
 
-def _replace(store: fs.FileSystem, folder: str, name: str, content: bytes) -> None:
-    """Replace the manifest at once: an object store does so with a put, a local one with a rename."""
-    manifest = f"{folder}/{MANIFEST}"
-    if isinstance(store, fs.LocalFileSystem):
-        draft = f"{folder}/{name}.json"
-        make_file(store, draft)
-        with store.open_output_stream(draft) as file:
-            file.write(content)
-        store.move(draft, manifest)
-        return
-    with store.open_output_stream(manifest) as file:
-        file.write(content)
-
-
-def _remove_old(store: fs.FileSystem, folder: str, replaced: list[str], manifest: dict[str, Any]) -> None:
-    """Remove the snapshot before the last one, and what writes have left that were killed or overtaken."""
-    named = {*manifest["files"], *manifest["previous"]}
-    there = [info.base_name for info in store.get_file_info(fs.FileSelector(folder))]
-    for name in {*replaced, *filter(_is_left, there)} - named:
-        # Another write may have removed it first.
-        with suppress(FileNotFoundError):
-            store.delete_file(f"{folder}/{name}")
-
-
-def _is_left(name: str) -> bool:
-    stamp = _OURS.fullmatch(name)
-    if stamp is None:
-        return False
-    written = datetime.strptime(stamp[1], _STAMP).replace(tzinfo=timezone.utc)
-    return datetime.now(timezone.utc) - written > _LEFT
-
-
-def _snapshot(folder: str, manifest: dict[str, Any]) -> Snapshot:
-    files = tuple(f"{folder}/{name}" for name in manifest["files"])
-    return Snapshot(files, manifest["rows"], parse_instant(manifest["until"]))
+def _snapshot(directory: Directory, manifest: Manifest) -> Snapshot:
+    files = tuple(directory.path(each.name) for each in manifest.files)
+    return Snapshot(files, manifest.about["rows"], parse_instant(manifest.about["until"]))

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from pyarrow import fs
 
+from qbo_rs._private import make_private_directory, open_private
+
 
 def make_directory(store: fs.FileSystem, folder: str) -> None:
     """Make a directory and those above it; what was there before keeps its mode."""
-    there = _on_disk(store, folder)
+    there = on_disk(store, folder)
     if there is None:
         store.create_dir(folder, recursive=True)
-        return
-    for path in (*reversed(there.parents), there):
-        path.mkdir(mode=0o700, exist_ok=True)
+    else:
+        make_private_directory(there)
 
 
 def make_file(store: fs.FileSystem, path: str) -> None:
     """Make an empty file to be written, where a file has a mode."""
-    there = _on_disk(store, path)
+    there = on_disk(store, path)
     if there is not None:
         there.touch(mode=0o600, exist_ok=False)
+
+
+def replace_file(path: Path, draft: Path, content: bytes) -> None:
+    """Replace a file on a disk at once: whoever reads it has all of the old content or all of the new one."""
+    with open_private(draft, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    if os.name == "posix":
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
 def make_directory_of(uri: str) -> None:
@@ -33,7 +50,7 @@ def make_directory_of(uri: str) -> None:
         make_directory(fs.LocalFileSystem(), uri)
 
 
-def _on_disk(store: fs.FileSystem, path: str) -> Path | None:
+def on_disk(store: fs.FileSystem, path: str) -> Path | None:
     """Return the place on a disk of this machine; None in a store whose files have no mode."""
     while isinstance(store, fs.SubTreeFileSystem):
         path = _below(store.base_path, path)

@@ -31,7 +31,7 @@ class Source:
     entity: str
     """Our name of it, by whichever name it was asked for: a table knows its rows by this one."""
     until: datetime
-    """Instant up to which every change is in the rows: where the first gap begins. The ledger was read before them."""
+    """Instant where the first gap begins: every insert and edit before it is in the rows. The ledger was read first."""
     path: Path
 
     @contextmanager

@@ -66,13 +66,13 @@ def _tell(arguments: Sequence[str], flags: dict[str, str], settings: dict[str, s
     sys.stdout.write(output)
     sys.stdout.flush()
     code = command.returncode
-    teller.end(_outcome(output, flags.get("schema", "raw"), code), is_stopped=code in _STOPPED)
+    teller.end(_outcome(output, arguments[0], flags.get("schema", "raw"), code), is_stopped=code in _STOPPED)
     return code if code >= 0 else 128 - code
 
 
-def _outcome(output: str, schema: str, code: int) -> Outcome:
+def _outcome(output: str, verb: str, schema: str, code: int) -> Outcome:
     try:
-        outcome = outcome_of(json.loads(output), schema)
+        outcome = outcome_of(json.loads(output), verb, schema)
     except ValueError:
         outcome = Outcome()
     if code != 0 and outcome.failure is None:

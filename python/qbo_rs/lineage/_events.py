@@ -42,7 +42,7 @@ class Sender:
             run=Run(self._run_id, _parent() | _error(outcome.failure)),
             job=self._job,
             inputs=[_input(written) for written in outcome.written],
-            outputs=[self._output(written) for written in outcome.written],
+            outputs=[self._output(written) for written in outcome.written if written.schema or written.folder],
             producer=PRODUCER,
         )
         self._client.emit(event)
@@ -51,11 +51,11 @@ class Sender:
 
     def _output(self, written: Written) -> OutputDataset:
         counted = statistics.OutputStatisticsOutputDatasetFacet(rowCount=written.rows, producer=PRODUCER)
-        if written.folder is None:
+        if written.folder is not None:
+            namespace, name = "file", str(Path(written.folder).absolute())
+        else:
             table = f"{self._database.name}.{written.schema}.qb_{written.entity}"
             namespace, name = self._database.namespace, table
-        else:
-            namespace, name = "file", str(Path(written.folder).absolute())
         facets = {"outputStatistics": counted}
         return OutputDataset(namespace, name, facets=_columns(written.entity), outputFacets=facets)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs._types import SyncReport, why_not_in_step
@@ -18,10 +19,10 @@ class Written:
     realm_id: str
     entity: str
     rows: int
-    schema: str
-    """Schema of its table."""
+    schema: str | None
+    """Schema of its table; None if the call writes files."""
     folder: str | None = None
-    """Directory of its landing files, if it was written to files."""
+    """Directory of its landing files; None if it has none."""
 
 
 @dataclass(frozen=True)
@@ -33,23 +34,32 @@ class Outcome:
     """Reason of the first failure, one line."""
 
 
-def outcome_of(report: Mapping[str, Any], schema: str) -> Outcome:
-    """Read a report, which is the `--json` object of the command."""
+def outcome_of(report: Mapping[str, Any], verb: str, schema: str) -> Outcome:
+    """Read a report, which is the `--json` object of the command, of a verb that loads into a schema or extracts."""
     if "error" in report:
         return Outcome(failure=report["error"]["message"])
     if "accounts" in report:
         return Outcome(tuple(_of_accounts(report)), next(_failed_accounts(report), None))
     runs = report["runs"]
-    return Outcome(tuple(_of_run(run, schema) for run in runs), next(_failed_windows(runs), None))
+    of_run = _of_files if verb == "extract" else partial(_of_table, schema=schema)
+    return Outcome(tuple(map(of_run, runs)), next(_failed_windows(runs), None))
 
 
-def _of_run(run: Mapping[str, Any], schema: str) -> Written:
+def _of_table(run: Mapping[str, Any], schema: str) -> Written:
+    return Written(run["realm_id"], run["entity"], _sum(run, "inserted", "updated"), schema)
+
+
+def _of_files(run: Mapping[str, Any]) -> Written:
+    # A file that was there already is in the same directory as those that were written.
+    paths = [window["path"] for window in run["windows"] if window.get("path")]
+    return Written(
+        run["realm_id"], run["entity"], _sum(run, "rows"), None, paths[0].rpartition("/")[0] if paths else None
+    )
+
+
+def _sum(run: Mapping[str, Any], *counts: str) -> int:
     # A window that is skipped has the counts of the run that has written it.
-    done = [window for window in run["windows"] if window["status"] == "done"]
-    paths = [window["path"] for window in done if window.get("path")]
-    counts = ("rows",) if paths else ("inserted", "updated")
-    rows = sum(window[name] for window in done for name in counts)
-    return Written(run["realm_id"], run["entity"], rows, schema, paths[0].rpartition("/")[0] if paths else None)
+    return sum(window[name] for window in run["windows"] if window["status"] == "done" for name in counts)
 
 
 def _of_accounts(report: Mapping[str, Any]) -> Iterator[Written]:

@@ -51,7 +51,7 @@ def run(verb: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
     except BaseException as error:
         teller.end(Outcome(failure=str(error) or type(error).__name__))
         raise
-    teller.end(outcome_of(_as_json(report), given.get("schema", "raw")))
+    teller.end(outcome_of(_as_json(report), verb.__name__, given.get("schema", "raw")))
     return report
 
 

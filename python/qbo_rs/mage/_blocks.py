@@ -9,8 +9,9 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qbo_rs import _verbs
+from qbo_rs import _verbs, lineage
 from qbo_rs._html import count
+from qbo_rs._private import open_private
 from qbo_rs._types import Report
 from qbo_rs.mage import _tables
 from qbo_rs.mage._execution import as_block
@@ -112,7 +113,8 @@ def extract_qbo(entity: str) -> Block:
 
     def body(call: Execution) -> Any:
         plan = call.table()
-        landing = _verbs.extract(
+        landing = lineage.run(
+            _verbs.extract,
             entity,
             _tables.windows_to_read(plan),
             page_size=read_variables(call.kwargs).page_size,
@@ -163,11 +165,12 @@ def _load(call: Execution, landing: Landing) -> Report:
     if saved_report and saved_report.exists() and not any(Path(path).exists() for path in landing.paths):
         return Report.from_dict(json.loads(saved_report.read_text()))
     schema = read_variables(call.kwargs).schema
-    report = _verbs.upsert(landing, schema=schema, progress=False, **call.settings.keywords)
+    report = lineage.run(_verbs.upsert, landing, schema=schema, progress=False, **call.settings.keywords)
     if report.runs[0].failed:
         report.raise_for_failures()
     if saved_report:
-        saved_report.write_text(json.dumps(report.to_dict()))
+        with open_private(saved_report, "w") as file:
+            json.dump(report.to_dict(), file)
     # A file's path is `<run>/<company>/<entity>/<window>`; the report stays in the directory of the run.
     for path in {Path(path).parents[1 if saved_report else 2] for path in landing.paths}:
         shutil.rmtree(path, ignore_errors=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from qbo_rs._private import make_private_directory
 from qbo_rs.exceptions import AuthError, ConfigError
 from qbo_rs.mage import _command, _host, _tables
 from qbo_rs.mage._execution import as_block
@@ -72,7 +73,7 @@ class WaitingLogin:
 
     def begin(self, state: str, redirect_uri: str) -> None:
         """Keep the state of a login that begins; one that waited before is given up."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        make_private_directory(self._file.parent)
         self.end()
         content = json.dumps({"state": state, "redirect_uri": redirect_uri, "began": time.time()})
         with os.fdopen(os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from qbo_rs._private import make_private_directory, open_private
 from qbo_rs._secrets import redacted
 from qbo_rs.exceptions import InternalError, QboError, StuckError
 from qbo_rs.mage._settings import known_secrets
@@ -98,8 +99,10 @@ class Attempts:
                 f"the block's process ended {made} times without a result, perhaps for lack of memory, and is not "
                 "tried again; a retry starts counting from zero"
             )
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._file.write_text(str(made + 1))
+        # The landing files will be in this directory.
+        make_private_directory(self._file.parent)
+        with open_private(self._file, "w") as file:
+            file.write(str(made + 1))
 
     def __exit__(self, *_: object) -> None:
         """Forget the count, since the attempt ended with a result or an exception."""

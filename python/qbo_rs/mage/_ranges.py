@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from qbo_rs._private import open_private
 from qbo_rs._types import Window, parse_instant
 from qbo_rs.exceptions import ConfigError
 from qbo_rs.mage._spanish import InBoth
@@ -136,7 +137,7 @@ def _windows_of(saved: Mapping[str, Any]) -> dict[Window, dict[str, Any]]:
 def _write(path: Path, saved: Mapping[str, Any]) -> None:
     """Replace a file at once, so that a power cut leaves the old one or the new one."""
     draft = path.with_suffix(".new")
-    with draft.open("w") as file:
+    with open_private(draft, "w") as file:
         file.write(json.dumps(saved, indent=0))
         file.flush()
         os.fsync(file.fileno())

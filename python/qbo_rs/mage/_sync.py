@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qbo_rs import _verbs
+from qbo_rs import _verbs, lineage
 from qbo_rs.exceptions import RetriableError
 from qbo_rs.mage import _tables
 from qbo_rs.mage._execution import as_block
@@ -32,7 +32,8 @@ def sync_qbo() -> Block:
     """
 
     def body(call: Execution) -> Any:
-        report = _verbs.sync(
+        report = lineage.run(
+            _verbs.sync,
             _names(call.kwargs.get("entities")),
             accounts=_names(call.kwargs.get("accounts")),
             progress=False,

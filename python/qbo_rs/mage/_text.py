@@ -13,7 +13,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qbo_rs import _verbs
+from qbo_rs import _verbs, lineage
+from qbo_rs._private import make_private_directory
 from qbo_rs.exceptions import ConfigError, RetriableError
 from qbo_rs.mage import _tables
 from qbo_rs.mage._execution import as_block
@@ -194,7 +195,8 @@ class TextFile:
         return ended
 
     def _read(self, windows: list[Window], *, strict: bool) -> Landing:
-        landing = _verbs.extract(
+        landing = lineage.run(
+            _verbs.extract,
             self._entity,
             windows,
             page_size=self._variables.page_size,
@@ -262,7 +264,7 @@ def _file(call: Execution, entity: str) -> Path:
     file = Path(str(call.kwargs.get("repo_path") or Path.cwd())) / name
     if not file.name.endswith(".txt"):
         raise ConfigError(InBoth(f"archivo: '{name}' does not end in .txt", f"'{name}' no termina en .txt"))
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_private_directory(file.parent)
     if not os.access(file.parent, os.W_OK):
         folder = file.parent
         raise ConfigError(InBoth(f"archivo: '{folder}' cannot be written", f"no se puede escribir en '{folder}'"))

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from qbo_rs import lineage
 from qbo_rs._plan import core
 from qbo_rs._types import parse_instant
 from qbo_rs.exceptions import QboError
 from qbo_rs.spark._schema import REPORT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from qbo_rs._plan import Company
     from qbo_rs.spark._options import Options
@@ -29,17 +30,29 @@ def sync_companies(
     of this task, and Spark would take the row `held` for its result.
     """
     arguments = {
-        "entities": list(entities),
         "accounts": [company.realm_id for company in companies],
         "page_size": str(options.page_size),
         "no_wait": not is_repeated,
     }
     try:
-        accounts = core("sync", arguments, options.references.settings())["accounts"]
+        accounts = lineage.run(sync, entities, arguments, **options.references.settings())["accounts"]
         rows = [row for account in accounts for row in _rows(account, companies)]
     except QboError as error:
         rows = [{"realm_id": company.realm_id, "status": "failed", "error": str(error)} for company in companies]
     yield pa.RecordBatch.from_pylist(rows, schema=REPORT)
+
+
+class Answer(dict[str, Any]):
+    """The report of the core, which OpenLineage is told of."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as it is."""
+        return self
+
+
+def sync(entity: Sequence[str], arguments: Mapping[str, Any], **settings: str) -> Answer:
+    """Call the core, under the name and with the arguments by which OpenLineage knows a sync."""
+    return Answer(core("sync", {"entities": list(entity), **arguments}, settings))
 
 
 def is_repeated_task() -> bool:
