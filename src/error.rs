@@ -321,10 +321,17 @@ impl Error {
     /// An [`Error::Internal`] with the text of a panic, as `catch_unwind` returns it.
     pub(crate) fn from_panic(panic: &(dyn std::any::Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        Self::Internal(
-            text.or_else(|| panic.downcast_ref().cloned())
-                .unwrap_or_else(|| "panic".to_owned()),
-        )
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        // A panic may quote what it was about.
+        let text = text.map(|text| quoted(&hide(&text)));
+        Self::Internal(text.unwrap_or_else(|| "panic".to_owned()))
+    }
+
+    /// An [`Error::TooManyRejects`], which quotes the reason of a record: a landing file may hold any.
+    pub(crate) fn too_many_rejects(reason: &str) -> Self {
+        Self::TooManyRejects {
+            reason: quoted(&hide(reason)),
+        }
     }
 
     /// A [`Error::Landing`] about `path`.
@@ -445,6 +452,9 @@ mod tests {
             Error::landing(path, forged),
             Error::unwritten(path, &io),
             Error::database(forged, None, None),
+            Error::too_many_rejects(forged),
+            Error::from_panic(&forged),
+            Error::from_panic(&forged.to_owned()),
         ] {
             let text = error.to_string();
             assert_eq!(one_line(&text), text);
@@ -452,6 +462,17 @@ mod tests {
                 text.contains(r"9 ERROR forged \u{1b}[31m\u{202e}"),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_panic_or_the_reason_of_a_record_shows_no_secret() {
+        let token = "hush-what-a-panic-has-quoted";
+        let _held = crate::held_secrets::hold(token.to_owned());
+        let said = format!("cannot read '{token}'");
+        for error in [Error::too_many_rejects(&said), Error::from_panic(&said)] {
+            let text = error.to_string();
+            assert!(text.contains("cannot read '***'"), "{text}");
         }
     }
 }

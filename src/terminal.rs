@@ -28,6 +28,27 @@ pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
+/// Returns JSON that a terminal shows as it is: such characters of its texts are written as escapes of JSON. Its lines
+/// stay. What stands between values, where JSON has no escapes, are blanks.
+pub(crate) fn shown_json(json: &str) -> Cow<'_, str> {
+    let is_harmful = |character| character != '\n' && changes_terminal(character);
+    if !json.contains(is_harmful) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        match character {
+            '\r' | '\t' => shown.push(' '),
+            // None of them is beyond U+FFFF.
+            _ if is_harmful(character) => {
+                shown.push_str(&format!("\\u{:04x}", u32::from(character)))
+            }
+            _ => shown.push(character),
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// Quotes a word for a shell, if it needs that.
 pub(crate) fn shell_quote(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
@@ -50,5 +71,21 @@ mod tests {
         );
         let kept = "Café «1 000 €» \u{fffd} 東京 — x\\ny";
         assert!(matches!(one_line(kept), Cow::Borrowed(same) if same == kept));
+    }
+
+    #[test]
+    fn json_on_a_terminal_means_the_same_and_changes_nothing() {
+        let value = serde_json::json!({"a\u{9b}": ["x\u{1b}\r\n\u{7f}\u{9b}2J\u{2028}\u{202e}y", "Café 東京"]});
+        let json = serde_json::to_string_pretty(&value).unwrap();
+        let shown = shown_json(&json);
+        assert!(shown.contains(r"\u007f\u009b2J\u2028\u202ey"), "{shown}");
+        assert!(!shown.contains(|c| c != '\n' && changes_terminal(c)));
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+            value
+        );
+        let kept = "{\n  \"a\": \"Café\"\n}";
+        assert!(matches!(shown_json(kept), Cow::Borrowed(same) if same == kept));
+        assert_eq!(shown_json("[1,\r\t2]"), "[1,  2]");
     }
 }

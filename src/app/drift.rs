@@ -8,6 +8,7 @@ use crate::domain::{Mask, find_entity, unknown_row};
 use crate::error::Result;
 use crate::postgres::Db;
 use crate::store::{SchemaDrift, schema_drift};
+use crate::terminal::one_line;
 
 impl Service {
     /// Returns the properties that are never stored.
@@ -58,12 +59,31 @@ impl App {
                 drift.example_id,
                 drift.first_seen.format("%Y-%m-%d")
             );
-            let row = format!("{model}\t{path}\t{field_type}\t\t{meaning}\n");
+            let row = row_of([&model, &path, field_type, "", &meaning]);
             let known = rows.entry((model, path)).or_insert((-1, String::new()));
             if weight > known.0 {
                 *known = (weight, row);
             }
         }
         Ok(rows.into_values().map(|(_, row)| row).collect())
+    }
+}
+
+/// Returns a row of a table of tabs. Ids and names are texts of others: none begins a column or a row, or
+/// changes a terminal.
+fn row_of(columns: [&str; 5]) -> String {
+    columns.map(one_line).join("\t") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_of_a_company_begins_a_row_or_changes_a_terminal() {
+        let forged = "7\nItem\tForged\u{1b}[2J\u{202e}";
+        let row = row_of(["Item", forged, "text", "", forged]);
+        let shown = r"7\nItem\tForged\u{1b}[2J\u{202e}";
+        assert_eq!(row, format!("Item\t{shown}\ttext\t\t{shown}\n"));
     }
 }

@@ -146,7 +146,7 @@ fn report_as(error: &Error, spoken: String, as_json: bool) {
     };
     print(&hint::with_flags(&text));
     if as_json && !output::has_printed() {
-        output::text(&format!("{}\n", object(error)));
+        output::object(&object(error));
     }
 }
 
@@ -215,7 +215,7 @@ pub(super) fn report_usage(error: clap::Error, args: &[OsString], early: Early) 
         false => _ = write!(anstream::stderr().lock(), "{lines}"),
     }
     if early.json {
-        output::text(&format!("{}\n", usage_object(&error)));
+        output::object(&usage_object(&error));
     }
     ExitCode::Refused
 }

@@ -20,7 +20,7 @@ use crate::domain::{
 };
 use crate::error::{Error, Result};
 use crate::language::{say, translated};
-use crate::terminal::one_line;
+use crate::terminal::{one_line, shown_json};
 
 static HAS_PRINTED: AtomicBool = AtomicBool::new(false);
 static FAILURE: OnceLock<io::Error> = OnceLock::new();
@@ -44,6 +44,15 @@ pub(super) fn text(text: &str) {
         let mut out = std::io::stdout().lock();
         keep(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
     });
+}
+
+/// Prints an object on one line. On a terminal, texts of others change nothing.
+pub(super) fn object(object: &serde_json::Value) {
+    let line = format!("{object}\n");
+    match io::stdout().is_terminal() {
+        true => text(&shown_json(&line)),
+        false => text(&line),
+    }
 }
 
 /// Keeps the first failure to print.
@@ -101,7 +110,7 @@ impl Printer {
         if self.json {
             let object = object_text(value, io::stdout().is_terminal())
                 .map_err(|e| Error::Internal(format!("output: {e}")))?;
-            text(&format!("{object}\n"));
+            text(&(object + "\n"));
         } else {
             // Texts of others, such as those of faults, change nothing in a terminal.
             let described = describe();
@@ -154,10 +163,11 @@ fn lines_translated(text: &str) -> String {
     lines.join("\n")
 }
 
-/// Returns a value as JSON: on one line for a program, indented for people.
+/// Returns a value as JSON: on one line for a program. For people it is indented, and texts of others change nothing in
+/// their terminal.
 fn object_text(value: &impl serde::Serialize, is_for_people: bool) -> serde_json::Result<String> {
     match is_for_people {
-        true => serde_json::to_string_pretty(value),
+        true => serde_json::to_string_pretty(value).map(|text| shown_json(&text).into_owned()),
         false => serde_json::to_string(value),
     }
 }
@@ -175,7 +185,7 @@ pub(super) fn filas(report: &Report) -> String {
             let _ = match window.status {
                 WindowStatus::Failed if window.is_not_attempted() => Ok(()),
                 WindowStatus::Failed => {
-                    let reason = window.error.as_deref().unwrap_or_default();
+                    let reason = one_line(window.error.as_deref().unwrap_or_default());
                     writeln!(out, "Rango {start} a {end} -> error: {reason}")
                 }
                 WindowStatus::Done | WindowStatus::Skipped => {
@@ -188,14 +198,14 @@ pub(super) fn filas(report: &Report) -> String {
                 untried.start.format("%Y-%m-%d"),
                 untried.end.format("%Y-%m-%d"),
             );
-            let (windows, reason) = (untried.windows, untried.reason);
+            let (windows, reason) = (untried.windows, one_line(untried.reason));
             let _ = writeln!(
                 out,
                 "Rango {start} a {end} -> error en {windows} tramos: {reason}"
             );
         }
         if let Some(reason) = run.unavailable() {
-            let _ = writeln!(out, "{}: {reason}", run.entity);
+            let _ = writeln!(out, "{}: {}", run.entity, one_line(reason));
         }
         let _ = writeln!(out, "Total {} descargadas: {}", run.entity, run.totals.rows);
     }
@@ -371,5 +381,8 @@ mod tests {
         let value = serde_json::json!({"runs": [1, 2]});
         assert_eq!(object_text(&value, false).unwrap(), r#"{"runs":[1,2]}"#);
         assert_eq!(object_text(&value, true).unwrap().lines().count(), 6);
+        let value = serde_json::json!({"text": "\u{9b}2J\u{202e}"});
+        let shown = object_text(&value, true).unwrap();
+        assert!(shown.contains(r"\u009b2J\u202e"), "{shown}");
     }
 }

@@ -1,5 +1,7 @@
 //! Commands to a sandbox that runs.
 
+use std::io::IsTerminal as _;
+
 use super::exit::{ExitCode, Outcome};
 use super::output::{self, Printer};
 use super::signals::block_on;
@@ -9,7 +11,7 @@ use crate::config::Settings;
 use crate::domain::closest;
 use crate::error::{Error, Result};
 use crate::language::{say, translated};
-use crate::terminal::one_line;
+use crate::terminal::{one_line, shown_json};
 use qbo_sandbox::control_remote;
 
 pub(super) const DEFAULT_PORT: u16 = 8911;
@@ -21,16 +23,17 @@ pub(super) fn control(
     url: &str,
     printer: Printer,
 ) -> Outcome {
+    let printed = |answer: &str| shown(answer, std::io::stdout().is_terminal());
     let text = match (command, arguments, printer.json) {
         (None, _, false) | (Some("help"), [], false) => names(&asked(url, "help", &[])?)?,
         (Some("help"), [name, ..], json) => {
             let listed = json_of(&asked(url, "help", &[])?)?;
             match json {
-                true => format!("{}\n", row_of(&listed, name)?),
+                true => printed(&row_of(&listed, name)?.to_string())? + "\n",
                 false => described(row_of(&listed, name)?),
             }
         }
-        (command, ..) => asked(url, command.unwrap_or("help"), arguments)? + "\n",
+        (command, ..) => printed(&asked(url, command.unwrap_or("help"), arguments)?)? + "\n",
     };
     output::text(&text);
     Ok(ExitCode::Done)
@@ -82,6 +85,17 @@ fn mistaken(reason: &str) -> Option<&str> {
     };
     let command = quoted("there is no command '", '\'');
     command.or_else(|| quoted("there is no fault '", '\''))
+}
+
+/// Returns an answer as it is printed. It is that of whoever calls himself a sandbox: it is JSON, and changes nothing in
+/// a terminal. A file gets its bytes.
+fn shown(answer: &str, is_terminal: bool) -> Result<String> {
+    let is_json = serde_json::from_str::<serde::de::IgnoredAny>(answer);
+    is_json.map_err(|error| refused(format!("its answer: {error}")))?;
+    Ok(match is_terminal {
+        true => shown_json(answer).into_owned(),
+        false => answer.to_owned(),
+    })
 }
 
 /// Reads an answer.
@@ -197,4 +211,24 @@ pub(super) fn environment(name: &str, default: String) -> String {
         .ok()
         .map(|value| value.trim().to_owned());
     value.filter(|value| !value.is_empty()).unwrap_or(default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_of_a_stranger_is_json_that_changes_no_terminal() {
+        let answer = "{\"commands\":\"\u{9b}2J\u{202e}\",\r\"n\":1.10}";
+        assert_eq!(
+            shown(answer, true).unwrap(),
+            r#"{"commands":"\u009b2J\u202e", "n":1.10}"#
+        );
+        assert_eq!(shown(answer, false).unwrap(), answer);
+        for answer in ["\u{1b}[2J", "{\"commands\":\"\u{1b}[2J\"}", "ok"] {
+            let error = shown(answer, false).unwrap_err().to_string();
+            assert!(error.contains("its answer: "), "{error}");
+            assert_eq!(one_line(&error), error);
+        }
+    }
 }

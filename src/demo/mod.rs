@@ -1,6 +1,7 @@
 //! The demo: starts a real Postgres and the simulator, and runs three backfills.
 
 mod account;
+mod guarded;
 mod postgres;
 
 use std::path::{Path, PathBuf};

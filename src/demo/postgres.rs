@@ -4,15 +4,13 @@
 //! address and requires a password: anyone on the machine who became its superuser could run
 //! programs as the user who started it.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::account::{OsUser, account, check_access, command_as, failed, reachable_binaries, run};
-use crate::durable::Lock;
+use super::guarded::{append, give, make_directory, put, read, write_private};
+use crate::durable::{Lock, openness};
 use crate::error::{Error, Result};
 
 const HOST: &str = "127.0.0.1";
@@ -90,6 +88,9 @@ impl EmbeddedPostgres {
     pub(super) fn start(binaries: &Path, directory: &Path) -> Result<Self> {
         let directory = std::path::absolute(directory).map_err(|e| failed(directory, e))?;
         std::fs::create_dir_all(&directory).map_err(|e| failed(&directory, e))?;
+        if let Some(reason) = openness(&directory) {
+            return Err(failed(&directory, reason));
+        }
         // Two concurrent demos must not both initialise or start it.
         let _lock = Lock::wait(&directory.join("lock")).map_err(|e| failed(&directory, e))?;
         let account = account()?;
@@ -235,15 +236,16 @@ impl EmbeddedPostgres {
         if aside.exists() {
             std::fs::remove_dir_all(&aside).map_err(io_failed)?;
         }
-        std::fs::create_dir(&aside).map_err(io_failed)?;
-        std::fs::set_permissions(&aside, PermissionsExt::from_mode(0o700)).map_err(io_failed)?;
-        self.give(&aside)?;
+        make_directory(&aside, self.account)?;
         #[allow(clippy::disallowed_methods, reason = "a secret comes from no seed")]
         let password = uuid::Uuid::new_v4().simple().to_string();
         write_private(&self.passfile(), &format!("{HOST}:*:*:{USER}:{password}\n"))?;
         let for_initdb = self.directory.join("initdb-password");
-        write_private(&for_initdb, &password)?;
-        self.give(&for_initdb)?;
+        give(
+            &write_private(&for_initdb, &password)?,
+            &for_initdb,
+            self.account,
+        )?;
         let mut initdb = self.command("initdb");
         initdb
             .arg("-D")
@@ -254,33 +256,30 @@ impl EmbeddedPostgres {
         let outcome = run(initdb.args(["-E", "UTF8", "--locale=C", "--no-instructions"]));
         std::fs::remove_file(&for_initdb).map_err(io_failed)?;
         outcome?;
-        let mut settings = OpenOptions::new()
-            .append(true)
-            .open(aside.join("postgresql.conf"))
-            .map_err(io_failed)?;
-        writeln!(
-            settings,
+        let settings = format!(
             "listen_addresses = '{HOST}'\nunix_socket_directories = ''\n\
-             include_if_exists = 'port.conf'"
-        )
-        .map_err(io_failed)?;
+             include_if_exists = 'port.conf'\n"
+        );
+        append(&aside.join("postgresql.conf"), &settings, self.account)?;
         std::fs::rename(&aside, self.data()).map_err(io_failed)
     }
 
     fn launch(&mut self) -> Result<()> {
-        let kept = std::fs::read_to_string(self.data().join("port.conf")).ok();
+        let port_file = self.data().join("port.conf");
+        let kept = self.read(&port_file).ok();
         let kept = kept.and_then(|line| line.trim().strip_prefix("port = ")?.parse().ok());
         self.port = free_port(kept).map_err(|e| failed(&self.directory, e))?;
-        let port_file = self.data().join("port.conf");
-        std::fs::write(&port_file, format!("port = {}\n", self.port))
-            .map_err(|e| failed(&port_file, e))?;
-        self.give(&port_file)?;
+        let (line, aside) = (
+            format!("port = {}\n", self.port),
+            self.directory.join("port.conf.new"),
+        );
+        put(&port_file, &line, &aside, self.account)?;
         let log = self.data().join("server.log");
         let log_name = log.to_string_lossy().into_owned();
         self.pg_ctl(&["-w", "-t", START_TIMEOUT_S, "-l", &log_name, "start"])
             .map(|_| ())
             .map_err(|error| {
-                let text = std::fs::read_to_string(&log).unwrap_or_default();
+                let text = self.read(&log).unwrap_or_default();
                 let last: Vec<_> = text.lines().rev().take(3).collect();
                 Error::config(
                     "demo",
@@ -294,7 +293,7 @@ impl EmbeddedPostgres {
 
     fn check_version(&self) -> Result<()> {
         let path = self.data().join("PG_VERSION");
-        let made_by = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
+        let made_by = self.read(&path)?;
         let output = run(self.command("postgres").arg("--version"))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let major = text
@@ -328,7 +327,7 @@ impl EmbeddedPostgres {
             return Ok(None);
         }
         let path = self.data().join("postmaster.pid");
-        let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
+        let text = self.read(&path)?;
         // pg_ctl's manual: pid, data directory, start time, port, ...
         let port = text
             .lines()
@@ -349,28 +348,10 @@ impl EmbeddedPostgres {
         command_as(&self.binaries.join(name), &self.directory, self.account)
     }
 
-    /// Changes the owner of a file to the server's account.
-    fn give(&self, path: &Path) -> Result<()> {
-        match self.account {
-            Some(OsUser { uid, gid }) => {
-                chown(path, Some(uid), Some(gid)).map_err(|e| failed(path, e))
-            }
-            None => Ok(()),
-        }
+    /// Returns the text of a file of the server's data.
+    fn read(&self, path: &Path) -> Result<String> {
+        read(path, self.account)
     }
-}
-
-fn write_private(path: &Path, text: &str) -> Result<()> {
-    if path.exists() {
-        std::fs::remove_file(path).map_err(|e| failed(path, e))?;
-    }
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|e| failed(path, e))
 }
 
 /// Returns the wanted port if it is free, otherwise any free port.

@@ -361,7 +361,7 @@ pub(crate) fn too_many_rejects(rejected: u64, first: &str) -> Option<Error> {
              aside. The first: {first}"
         )
     };
-    (rejected > MAX_REJECTS).then(|| Error::TooManyRejects { reason: reason() })
+    (rejected > MAX_REJECTS).then(|| Error::too_many_rejects(&reason()))
 }
 
 impl Reject {

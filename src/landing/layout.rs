@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::Deserialize;
+use tracing::warn;
 
 use crate::domain::Window;
 use crate::error::{Error, Result};
@@ -172,24 +173,43 @@ fn is_landing_name(path: &Path) -> bool {
         .any(|ending| plain.ends_with(ending))
 }
 
-/// Finds all window files below a directory, in the order of their paths. Temporary files of unfinished
-/// windows are ignored.
+/// The folders between a directory and its window files: that of the company and that of the entity.
+const FOLDERS: usize = 2;
+
+/// Finds all window files below a directory, of which the company's or the entity's is one, too, in the order
+/// of their paths. Temporary files of unfinished windows are ignored, and so is what lies deeper. No link to a
+/// directory is followed: two of them that lead back to their own would be an endless number of paths.
 ///
 /// # Errors
 /// [`Error::Landing`] if a directory cannot be read.
 pub fn find_files(directory: &Path) -> Result<Vec<LandingFile>> {
-    let mut found = Vec::new();
-    let mut pending = vec![directory.to_owned()];
-    while let Some(directory) = pending.pop() {
+    let (mut found, mut links, mut first_link) = (Vec::new(), 0, None::<PathBuf>);
+    let mut pending = vec![(directory.to_owned(), 0)];
+    while let Some((directory, depth)) = pending.pop() {
         let failed = |e| Error::landing(&directory, e);
         for entry in std::fs::read_dir(&directory).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.is_dir() {
-                pending.push(path);
-            } else {
+            let entry = entry.map_err(failed)?;
+            let kind = entry.file_type().map_err(failed)?;
+            let path = entry.path();
+            if kind.is_symlink() && path.is_dir() {
+                links += 1;
+                if first_link.as_ref().is_none_or(|first| path < *first) {
+                    first_link = Some(path);
+                }
+            } else if !kind.is_dir() {
                 found.extend(LandingFile::parse(&path));
+            } else if depth < FOLDERS {
+                pending.push((path, depth + 1));
             }
         }
+    }
+    if let Some(first) = first_link {
+        let (first, directory) = (first.display(), directory.display());
+        warn!(
+            phase = "load",
+            event = "landing_links_left",
+            "links to directories in {directory} are not followed ({links}, the first {first}); name their targets"
+        );
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
@@ -255,6 +275,49 @@ mod tests {
             "x",
         ] {
             assert_eq!(LandingFile::parse(Path::new(other)), None, "{other}");
+        }
+    }
+
+    /// A directory may be a stranger's archive, unpacked.
+    #[cfg(unix)]
+    #[test]
+    fn no_link_to_a_directory_is_followed_and_no_level_is_looked_at_that_the_layout_does_not_have()
+    {
+        use std::os::unix::fs::symlink;
+        let directory = tempfile::tempdir().unwrap();
+        let above = directory.path();
+        let name = "20250101T000000Z_20250102T000000Z.jsonl";
+        let folders = ["9/items", "9/items/x", "old/9/items", "elsewhere/8/items"];
+        for folder in folders.map(|folder| above.join("landing").join(folder)) {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(name), "").unwrap();
+        }
+        let landing = above.join("landing");
+        std::fs::rename(landing.join("elsewhere"), above.join("elsewhere")).unwrap();
+        symlink(above.join("elsewhere/8"), landing.join("8")).unwrap();
+        symlink(above.join("elsewhere/8/items"), landing.join("9/bills")).unwrap();
+        symlink(
+            landing.join("9/items").join(name),
+            landing.join("9/items/20250102T000000Z_20250103T000000Z.jsonl"),
+        )
+        .unwrap();
+        // The number of paths doubles with each level, up to 2^40.
+        for link in ["9/x", "9/y", "9/items/z"] {
+            symlink(".", landing.join(link)).unwrap();
+        }
+        let found = |from: &Path| -> Vec<(String, String)> {
+            let files = find_files(from).unwrap();
+            let names = files.into_iter().map(|file| (file.realm_id, file.entity));
+            names.collect()
+        };
+        let both = [("9", "items"), ("9", "items")]
+            .map(|(realm_id, entity)| (realm_id.to_owned(), entity.to_owned()));
+        assert_eq!(found(&landing), both);
+        // The named directory itself may be a link, and may be that of a company or an entity.
+        symlink(&landing, above.join("link")).unwrap();
+        assert_eq!(found(&above.join("link")), both);
+        for folder in ["old", "old/9", "old/9/items"] {
+            assert_eq!(found(&landing.join(folder)), both[..1], "{folder}");
         }
     }
 }

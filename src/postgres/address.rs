@@ -40,7 +40,7 @@ pub(super) struct Address {
 impl Address {
     fn new() -> Self {
         Self {
-            wire: Config::new(),
+            wire: address_parameters::watchful(),
             ssl_mode: None,
             ca_file: None,
             ignored: Vec::new(),

@@ -16,6 +16,31 @@ use crate::error::{Error, Result};
 /// The setting that every error is about.
 pub(super) const SETTING: &str = "DATABASE_URL";
 
+/// The time without a sign of the server after which it is asked for one, and the pause before it is asked
+/// again.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_COUNT: u32 = 9;
+/// The time after which a server counts as gone that has acknowledged nothing: no data and no question for
+/// a sign. On Linux it goes before the number of questions. It also ends a connection of which the server
+/// takes no data for so long, so that it is longer than the stalls of a disk.
+const UNANSWERED: Duration = Duration::from_secs(120);
+/// The defaults of Linux, which `0` asks for.
+const SYSTEM_IDLE: Duration = Duration::from_secs(7200);
+const SYSTEM_INTERVAL: Duration = Duration::from_secs(75);
+const SYSTEM_COUNT: u32 = 9;
+
+/// Returns a configuration with which a connection ends about two minutes after its server has vanished.
+/// Without it, that takes two hours, and all that time a run waits. What an address says is applied later.
+pub(super) fn watchful() -> Config {
+    let mut wire = Config::new();
+    wire.keepalives_idle(KEEPALIVE_IDLE)
+        .keepalives_interval(KEEPALIVE_INTERVAL)
+        .keepalives_retries(KEEPALIVE_COUNT)
+        .tcp_user_timeout(UNANSWERED);
+    wire
+}
+
 /// The effect of a parameter beyond the driver's configuration.
 #[derive(Debug)]
 pub(super) enum Effect {
@@ -191,13 +216,16 @@ fn session(wire: &mut Config, name: &str, value: &str) -> Result<Effect> {
             wire.keepalives(value != "0");
         }
         "keepalives_idle" => {
-            wire.keepalives_idle(seconds("keepalives_idle", value)?);
+            let idle = seconds("keepalives_idle", value)?;
+            wire.keepalives_idle(or_system(idle, SYSTEM_IDLE));
         }
         "keepalives_interval" => {
-            wire.keepalives_interval(seconds("keepalives_interval", value)?);
+            let interval = seconds("keepalives_interval", value)?;
+            wire.keepalives_interval(or_system(interval, SYSTEM_INTERVAL));
         }
         "keepalives_count" | "keepalives_retries" => {
-            wire.keepalives_retries(parsed("keepalives_count", value, "a whole number")?);
+            let count = parsed("keepalives_count", value, "a whole number")?;
+            wire.keepalives_retries(or_system(count, SYSTEM_COUNT));
         }
         "tcp_user_timeout" => {
             let milliseconds = parsed("tcp_user_timeout", value, "a whole number")?;
@@ -291,6 +319,14 @@ fn one_of<T, const N: usize>(
 
 fn seconds(name: &'static str, value: &str) -> Result<Duration> {
     parsed(name, value, "a whole number of seconds").map(Duration::from_secs)
+}
+
+/// Returns the default of the system for 0, as libpq does: the sockets of Linux refuse it.
+fn or_system<T: Default + PartialEq>(value: T, system: T) -> T {
+    match value == T::default() {
+        true => system,
+        false => value,
+    }
 }
 
 fn parsed<T: std::str::FromStr>(name: &'static str, value: &str, wanted: &str) -> Result<T> {

@@ -10,6 +10,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::warn;
 
 use super::address::{Address, ESCAPES};
+use super::address_parameters::watchful;
 use super::database_error;
 use super::tls::{Tls, tls_config};
 use crate::config::{PostgresAddress, PostgresConfig, SslMode};
@@ -120,7 +121,7 @@ fn wire_config(config: &PostgresConfig) -> Result<(tokio_postgres::Config, Tls)>
             database,
             user,
         } => {
-            let mut wire = tokio_postgres::Config::new();
+            let mut wire = watchful();
             wire.host(host).port(*port).dbname(database).user(user);
             wire
         }
@@ -358,5 +359,86 @@ mod tests {
                 ca_file: Some("/etc/my ca.pem".into())
             }
         );
+    }
+
+    /// Idle time, pause, number of questions, and the limit without an acknowledgement.
+    fn patience(wire: &tokio_postgres::Config) -> (u64, Option<u64>, Option<u32>, Option<u64>) {
+        let interval = wire.get_keepalives_interval();
+        (
+            wire.get_keepalives_idle().as_secs(),
+            interval.map(|interval| interval.as_secs()),
+            wire.get_keepalives_retries(),
+            wire.get_tcp_user_timeout().map(Duration::as_secs),
+        )
+    }
+
+    #[test]
+    fn a_server_that_vanishes_is_noticed_within_minutes_unless_the_address_says_otherwise() {
+        let usual = (30, Some(10), Some(9), Some(120));
+        for (parameters, expected) in [
+            ("", usual),
+            ("?sslmode=require", usual),
+            (
+                "?keepalives_idle=5&keepalives_interval=6&keepalives_count=7&tcp_user_timeout=8000",
+                (5, Some(6), Some(7), Some(8)),
+            ),
+            (
+                "?keepalives_idle=0&keepalives_interval=0&keepalives_count=0&tcp_user_timeout=0",
+                (7200, Some(75), Some(9), Some(0)),
+            ),
+        ] {
+            let (wire, _) = parsed(&format!("postgresql://u@h/d{parameters}"), SslMode::Prefer);
+            assert_eq!(patience(&wire), expected, "{parameters}");
+            assert!(wire.get_keepalives());
+        }
+        let (wire, _) = parsed("host=h user=u keepalives=0", SslMode::Prefer);
+        assert!(!wire.get_keepalives());
+        let (wire, _) = wire_config(&at_parts("h", 5432)).unwrap();
+        assert_eq!(patience(&wire), usual);
+    }
+
+    fn at_parts(host: &str, port: u16) -> PostgresConfig {
+        let settings = crate::config::Settings::from_lookup(|name| {
+            Some(match name {
+                "PG_HOST" => host.to_owned(),
+                "PG_PORT" => port.to_string(),
+                "PG_DB" => "d".to_owned(),
+                "PG_USER" => "u".to_owned(),
+                _ => return None,
+            })
+        });
+        settings.postgres().unwrap()
+    }
+
+    /// The kernel's word for it: the time until it asks the server for a sign.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_kernel_asks_a_silent_server_for_a_sign() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let pool = lazy_pool(&at_parts("127.0.0.1", port), 1).unwrap();
+        let connecting = tokio::spawn(async move { pool.get().await.map(drop) });
+        let (_silent, client) = listener.accept().await.unwrap();
+        let local = format!(":{:04X}", client.port());
+        // The sixth field is the timer: 02 is this question, with hundredths of a second.
+        let seconds = || {
+            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            let fields = table
+                .lines()
+                .map(|line| line.split_whitespace().collect::<Vec<_>>());
+            let ours = fields.into_iter().find(|line| line[1].ends_with(&local))?;
+            let timer = ours[5].strip_prefix("02:")?;
+            Some(u64::from_str_radix(timer, 16).unwrap() / 100)
+        };
+        let mut asked = None;
+        for _ in 0..100 {
+            asked = seconds();
+            if asked.is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        connecting.abort();
+        assert!(asked.is_some_and(|asked| asked <= 30), "{asked:?}");
     }
 }

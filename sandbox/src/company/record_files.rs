@@ -36,7 +36,7 @@ pub enum RecordsError {
 
 impl Company {
     /// Reads a company from files and directories of JSON answers or records. All `.json` and
-    /// `.jsonl` files of a directory are read. The newest version of each record is kept.
+    /// `.jsonl` files below a directory are read, without following links to directories. The newest version of each record is kept.
     ///
     /// # Errors
     /// [`RecordsError`] if a path cannot be read, a file is not JSON, or no record is found.
@@ -68,11 +68,14 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, RecordsError> {
     }
     let mut found = Vec::new();
     for entry in std::fs::read_dir(path).map_err(failed)? {
-        let entry = entry.map_err(failed)?.path();
+        let entry = entry.map_err(failed)?;
+        let (kind, entry) = (entry.file_type().map_err(failed)?, entry.path());
         let is_json = entry
             .extension()
             .is_some_and(|extension| extension == "json" || extension == "jsonl");
-        if entry.is_dir() || is_json {
+        // Two links to their own directory would be an endless number of paths.
+        let is_link_to_directory = kind.is_symlink() && entry.is_dir();
+        if kind.is_dir() || is_json && !is_link_to_directory {
             found.extend(files(&entry)?);
         }
     }
@@ -233,5 +236,28 @@ mod tests {
             Company::read(&["/no/such".into()]),
             Err(RecordsError::Read { .. })
         ));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_to_directories_are_not_followed() {
+        use std::os::unix::fs::symlink;
+        let directory = tempfile::tempdir().unwrap();
+        let (inside, outside) = (directory.path().join("a/b"), directory.path().join("c"));
+        for folder in [&inside, &outside] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        let at = "2024-01-01T00:00:00-08:00";
+        std::fs::write(inside.join("items.json"), record("1", 0, at)).unwrap();
+        std::fs::write(outside.join("vendors.json"), record("2", 0, at)).unwrap();
+        for link in ["x", "y.json"] {
+            symlink(".", inside.join(link)).unwrap();
+        }
+        symlink(&outside, inside.join("z")).unwrap();
+        let found = files(&directory.path().join("a")).unwrap();
+        assert_eq!(found, [inside.join("items.json")]);
+        symlink(&inside, directory.path().join("named")).unwrap();
+        let company = Company::read(&[directory.path().join("named")]).unwrap();
+        assert_eq!(company.counts(), [("Item", 1)]);
     }
 }
