@@ -16,8 +16,8 @@ use tokio::sync::Semaphore;
 
 use crate::companies::companies;
 use crate::support::{
-    Database, app, assert_complete, change, connect, everything, request, slow_sandbox,
-    small_sandbox, syncing_app, until, whole_range,
+    Database, app, assert_complete, change, connect, everything, living, request, seconds_ago,
+    slow_sandbox, small_sandbox, syncing_app, until, whole_range,
 };
 use crate::verify::verify_request;
 
@@ -407,6 +407,54 @@ async fn a_sync_that_was_suspended_commits_nothing_once_another_has_its_turn() {
     let app = syncing_app(&sandbox, &database);
     assert!(app.sync(&small_pages).await.unwrap().is_ok());
     database.drop().await;
+}
+
+/// Lets statements follow each window that is committed, in its transaction.
+async fn after_each_window(database: &Database, statements: &str) {
+    let trigger = format!(
+        "CREATE FUNCTION qbo.taken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {statements}; RETURN NULL; END $$;
+         CREATE TRIGGER taken AFTER UPDATE ON qbo.windows FOR EACH ROW WHEN (NEW.status = 'done')
+             EXECUTE FUNCTION qbo.taken()"
+    );
+    database.client.batch_execute(&trigger).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_loses_its_turn_or_its_schema_after_its_last_window_marks_and_records_nothing()
+{
+    // What another sync does that has taken over and is done, and what a company is given that did not have the schema.
+    for (taken, reason) in [
+        (
+            "UPDATE qbo.sync_turns SET turn_id = 'of another', host = 'elsewhere'",
+            "another sync has taken over",
+        ),
+        (
+            "UPDATE qbo.schema_realms SET realm_id = '12'",
+            "now belongs to another company",
+        ),
+    ] {
+        let (sandbox, database) = (small_sandbox(), Database::create().await);
+        let app = syncing_app(&sandbox, &database);
+        let items = everything(&["items"]);
+        assert!(app.sync(&items).await.unwrap().is_ok());
+        let rows = living(&database, "raw.qb_items").await;
+        let recorded = "UPDATE qbo.sync_state SET status = 'success', consecutive_failures = 0,
+            deletions_until_utc = '2030-01-01Z', checkpoint_utc = '2030-01-01Z'";
+        after_each_window(&database, &format!("{taken}; {recorded}")).await;
+        let gone = json!({"entity": "Item", "id": rows[3].0, "at": seconds_ago(20)});
+        change(&sandbox, "delete", gone);
+        let late = app.sync(&items).await.unwrap();
+        let items = &late.accounts[0].entities[0];
+        let error = items.error.as_deref().unwrap_or_default();
+        assert!(error.contains(reason), "{items:?}");
+        assert_eq!(late.accounts[0].status, CompanyStatus::Failed);
+        // The rows, and what is said of them, are the other one's.
+        assert_eq!(living(&database, "raw.qb_items").await, rows, "{taken}");
+        let stays = "SELECT count(*) FROM qbo.sync_state WHERE status = 'success' AND consecutive_failures = 0
+            AND deletions_until_utc = '2030-01-01Z' AND checkpoint_utc = '2030-01-01Z'";
+        assert_eq!(database.number(stays).await, 1, "{taken}");
+        database.drop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
