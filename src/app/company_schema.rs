@@ -31,7 +31,7 @@ pub(super) async fn forget(settings: &Settings, realm_id: &str) {
     let forgotten = async {
         let db = Db::open(&postgres, 1).await?;
         match db.has_table("qbo", "sync_state").await? {
-            true => Schemas::new(db).forget(realm_id).await,
+            true => Schemas::new(db).forget(realm_id).await.map(drop),
             false => Ok(()),
         }
     };

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use qbo_rs::app::{
-    App, BackfillRequest, ExtractRequest, LastRun, LoadRequest, Service, StatusRequest,
+    App, BackfillRequest, ExtractRequest, LastRun, LoadRequest, PrepareRequest, Service,
+    StatusRequest,
 };
 use qbo_rs::domain::{Chunk, CompanyStatus, Finding, Level, PageSize, Reason, SkipReason, Window};
 use serde_json::json;
@@ -14,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::companies::companies;
+use crate::companies::{companies, schema_of};
 use crate::support::{
     Database, app, assert_complete, change, connect, everything, living, request, seconds_ago,
     slow_sandbox, small_sandbox, syncing_app, until, whole_range,
@@ -455,6 +456,50 @@ async fn a_sync_that_loses_its_turn_or_its_schema_after_its_last_window_marks_an
         assert_eq!(database.number(stays).await, 1, "{taken}");
         database.drop().await;
     }
+}
+
+/// Lets a run, or a sync, of items of a company go on elsewhere, for which nothing is stored yet.
+async fn go_on_elsewhere(database: &Database, table: &str, realm_id: &str) {
+    let columns = match table {
+        "qbo.runs" => {
+            "(run_id, range_start_utc, range_end_utc, status, schema_name, realm_id, entity, host, pid, owner)"
+        }
+        _ => "(turn_id, schema_name, realm_id, entity, host, pid, owner)",
+    };
+    let own = match table {
+        "qbo.runs" => "'x', '2024-01-01Z', '2026-01-01Z', 'running'",
+        _ => "'x'",
+    };
+    let statement = format!(
+        "INSERT INTO {table} {columns} VALUES ({own}, 'raw', '{realm_id}', 'items', 'elsewhere', 7, 'other')"
+    );
+    database.client.batch_execute(&statement).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_company_takes_the_schema_of_one_whose_first_run_or_sync_goes_on() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let right = app(&sandbox, &database);
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    let mut other = right.clone();
+    other.settings.set("QBO_REALM_ID", "12").unwrap();
+    let request = PrepareRequest::new(["items"]);
+    right.prepare(&request).await.unwrap();
+    for table in ["qbo.runs", "qbo.sync_turns"] {
+        go_on_elsewhere(&database, table, realm_id).await;
+        let refused = other.prepare(&request).await.unwrap_err().to_string();
+        let words = format!("'raw' holds company {realm_id}, not 12: check QBO_REALM_ID first");
+        assert!(refused.contains(&words), "{table}: {refused}");
+        let ended = format!("DELETE FROM {table}");
+        database.client.batch_execute(&ended).await.unwrap();
+    }
+    // One that has died keeps it from nobody.
+    go_on_elsewhere(&database, "qbo.sync_turns", realm_id).await;
+    let silent = "UPDATE qbo.sync_turns SET alive_at_utc = now() - interval '31 seconds'";
+    database.client.batch_execute(silent).await.unwrap();
+    other.prepare(&request).await.unwrap();
+    assert_eq!(schema_of(&database, "12").await.as_deref(), Some("raw"));
+    database.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
