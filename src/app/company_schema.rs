@@ -4,45 +4,67 @@ use tracing::warn;
 
 use super::App;
 use crate::config::Settings;
+use crate::domain::instant::format_instant;
 use crate::error::{Error, Result};
 use crate::postgres::{DEFAULT_SCHEMA, Db};
-use crate::store::Schemas;
+use crate::store::{OtherRun, Schemas};
 
-/// Gives back the schema of a company that QuickBooks has refused before a record of it was stored. A failure, also to
-/// open `schemas`, is only logged: it costs nobody the report of what was read.
+/// Gives back the schema of a company of which no record was stored. A failure, also to open `schemas`, is only logged: it
+/// costs nobody the report of what was read.
 pub(super) async fn give_back(schemas: Result<Schemas>, realm_id: &str, schema: &str) {
     let given_back = async { schemas?.give_back(realm_id, schema).await };
     if let Err(error) = given_back.await {
-        // The refusal is what the caller has to know.
+        // Why nothing was stored is what the caller has to know.
         warn!(
             phase = "load",
             event = "schema_not_given_back",
-            "the schema {schema} is kept for company {realm_id}, which QuickBooks refuses: {error}"
+            "the schema {schema} is kept for company {realm_id}, of which nothing was stored: {error}"
         );
     }
 }
 
 /// Gives back what a company that is forgotten has in the database of the settings, if they name one: schemas without a
-/// record, and syncs and runs that have failed. Its records stay.
-pub(super) async fn forget(settings: &Settings, realm_id: &str) {
-    let Ok(postgres) = settings.postgres() else {
-        return;
-    };
+/// record, and syncs and runs that have failed. Its records stay. Returns false if there was nothing to forget.
+///
+/// # Errors
+/// Those of the database, with what helps.
+pub(super) async fn forget(settings: &Settings, realm_id: &str) -> Result<bool> {
+    if !settings.has_database() {
+        return Ok(false);
+    }
     let forgotten = async {
-        let db = Db::open(&postgres, 1).await?;
-        match db.has_table("qbo", "sync_state").await? {
-            true => Schemas::new(db).forget(realm_id).await.map(drop),
-            false => Ok(()),
+        let db = Db::open(&settings.postgres()?, 1).await?;
+        if !db.has_table("qbo", "sync_state").await? {
+            return Ok(Default::default());
         }
+        let schemas = Schemas::new(db);
+        schemas.prepare_operations().await?;
+        schemas.forget(realm_id).await
     };
-    if let Err(error) = forgotten.await {
-        // The connection is forgotten, which is what was asked for.
+    let forgotten = forgotten.await.map_err(|error: Error| {
+        let note = format!(
+            "no connection of company {realm_id} is stored any more, but the database may still tell of its syncs: \
+             `qbo-rs auth forget` once more, with a database that answers, ends that"
+        );
+        error.with_note(&note)
+    })?;
+    if let Some(OtherRun {
+        entity,
+        place,
+        since,
+    }) = &forgotten.writer
+    {
+        let since = format_instant(*since);
         warn!(
             phase = "load",
             event = "company_not_forgotten",
-            "the syncs of company {realm_id} stay in the database: {error}"
+            realm_id,
+            entity,
+            "a sync or run ({place}, since {since}) of company {realm_id} goes on, which keeps its schema; if it ends without a \
+             record, `qbo-rs auth forget` once more gives the schema back"
         );
     }
+    Ok(forgotten.rows > 0)
 }
 
 impl App {

@@ -143,6 +143,38 @@ async fn a_mistyped_company_keeps_raw_from_no_other_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_company_that_was_forgotten_in_part_is_forgotten_by_another_call() {
+    let database = Database::create().await;
+    let (sandbox, mut app, realms) = companies(1, &database).await;
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = directory.path().join("tokens.json").display().to_string();
+    app.settings.set("QBO_TOKEN_STORE", &tokens).unwrap();
+    app.settings.set("QBO_REALM_ID", "123").unwrap();
+    let token = Secret::new(sandbox.refresh_token(&realms[0]).unwrap());
+    app.import_token(&token).await.unwrap();
+    let load = whole_range(&["items"], "year", 1000);
+    assert!(!app.backfill(&load).await.unwrap().is_complete());
+    let told = "SELECT (SELECT count(*) FROM qbo.windows WHERE realm_id = '123')
+        + (SELECT count(*) FROM qbo.runs WHERE realm_id = '123')";
+    assert!(database.number(told).await > 0);
+    let mut without_database = app.clone();
+    let nowhere = "postgres://nobody:x@127.0.0.1:1/none";
+    let set = without_database.settings.set("DATABASE_URL", nowhere);
+    set.unwrap();
+    let error = without_database.forget(true).await.unwrap_err().to_string();
+    assert!(error.contains("`qbo-rs auth forget` once more"), "{error}");
+    assert!(database.number(told).await > 0);
+    app.forget(true).await.unwrap();
+    assert_eq!(database.number(told).await, 0);
+    let error = app.forget(true).await.unwrap_err().to_string();
+    assert!(
+        error.contains("holds no connection of company 123"),
+        "{error}"
+    );
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_login_with_a_wrong_company_is_refused_before_the_consent() {
     let database = Database::create().await;
     let (_sandbox, mut app, _) = companies(1, &database).await;

@@ -10,6 +10,7 @@ use qbo_rs::app::{
     StatusRequest,
 };
 use qbo_rs::domain::{Chunk, CompanyStatus, Finding, Level, PageSize, Reason, SkipReason, Window};
+use qbo_rs::port::Secret;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -499,6 +500,48 @@ async fn no_other_company_takes_the_schema_of_one_whose_first_run_or_sync_goes_o
     database.client.batch_execute(silent).await.unwrap();
     other.prepare(&request).await.unwrap();
     assert_eq!(schema_of(&database, "12").await.as_deref(), Some("raw"));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_company_that_is_forgotten_while_it_is_synced_keeps_its_schema_until_that_ends() {
+    let (sandbox, database) = (slow_sandbox(), Database::create().await);
+    let (first, second) = (
+        syncing_app(&sandbox, &database),
+        syncing_app(&sandbox, &database),
+    );
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    let token = Secret::new(sandbox.refresh_token(realm_id).unwrap());
+    first.import_token(&token).await.unwrap();
+    let small_pages = everything(&["items"]).page_size(PageSize::new(20).unwrap());
+    let running = tokio::spawn(async move { first.sync(&small_pages).await });
+    until_a_sync_reads(&database).await;
+    second.forget(true).await.unwrap();
+    assert_eq!(schema_of(&database, realm_id).await.as_deref(), Some("raw"));
+    let synced = running.await.unwrap().unwrap();
+    assert!(synced.is_ok(), "{synced:?}");
+    assert!(!living(&database, "raw.qb_items").await.is_empty());
+    database.drop().await;
+
+    // One that ends without a record: the schema is given back by the next call.
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    let token = Secret::new(sandbox.refresh_token(realm_id).unwrap());
+    app.import_token(&token).await.unwrap();
+    app.prepare(&PrepareRequest::new(["items"])).await.unwrap();
+    go_on_elsewhere(&database, "qbo.sync_turns", realm_id).await;
+    app.forget(true).await.unwrap();
+    assert_eq!(schema_of(&database, realm_id).await.as_deref(), Some("raw"));
+    let ended = "DELETE FROM qbo.sync_turns";
+    database.client.batch_execute(ended).await.unwrap();
+    app.forget(true).await.unwrap();
+    assert_eq!(schema_of(&database, realm_id).await, None);
+    let nothing = app.forget(true).await.unwrap_err().to_string();
+    assert!(
+        nothing.contains("holds no connection of company"),
+        "{nothing}"
+    );
     database.drop().await;
 }
 
