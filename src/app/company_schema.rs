@@ -3,11 +3,64 @@
 use tracing::warn;
 
 use super::App;
-use crate::config::Settings;
+use super::company::ConnectionStatus;
+use crate::config::{PostgresConfig, Settings};
+use crate::domain::FailureKind;
 use crate::domain::instant::format_instant;
 use crate::error::{Error, Result};
 use crate::postgres::{DEFAULT_SCHEMA, Db};
+use crate::sink::postgres::PostgresSink;
 use crate::store::{OtherRun, Schemas};
+
+/// The schema that a call reads a company into, and whether the call has bound it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Binding<'a> {
+    postgres: &'a PostgresConfig,
+    realm_id: &'a str,
+    schema: &'a str,
+    is_new: bool,
+}
+
+impl<'a> Binding<'a> {
+    /// Looks at the schema of a sink before it is prepared for a company. A company without a token gets none, because it
+    /// may not exist.
+    ///
+    /// # Errors
+    /// What is missing if a schema that is not the company's yet would be bound to one without a token.
+    pub(super) async fn begin(
+        postgres: &'a PostgresConfig,
+        (sink, schema): (&PostgresSink, &'a str),
+        (realm_id, connection): (&'a str, &ConnectionStatus),
+    ) -> Result<Self> {
+        let is_new = sink.company().await?.as_deref() != Some(realm_id);
+        if is_new {
+            connection.has_token().await?;
+        }
+        Ok(Self {
+            postgres,
+            realm_id,
+            schema,
+            is_new,
+        })
+    }
+
+    /// Gives the schema back after an error if this call has bound it, or if QuickBooks denies the company.
+    pub(super) async fn end<T>(self, outcome: Result<T>) -> Result<T> {
+        let is_denial = |error: &Error| FailureKind::of(error) == FailureKind::AccessDenied;
+        if let Err(error) = &outcome
+            && (self.is_new || is_denial(error))
+        {
+            self.give_back().await;
+        }
+        outcome
+    }
+
+    /// Gives the schema back, unless a record of the company is in it.
+    pub(super) async fn give_back(self) {
+        let schemas = Db::open(self.postgres, 1).await.map(Schemas::new);
+        give_back(schemas, self.realm_id, self.schema).await;
+    }
+}
 
 /// Gives back the schema of a company of which no record was stored. A failure, also to open `schemas`, is only logged: it
 /// costs nobody the report of what was read.
