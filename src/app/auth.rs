@@ -320,7 +320,7 @@ impl App {
             ));
         }
         unbroken(async move { authorizer.revoke(&oauth.revoke_url).await }).await?;
-        company_schema::forget(&self.settings, &realm_id).await;
+        company_schema::forget(&self.settings, &realm_id).await?;
         Ok(realm_id)
     }
 
@@ -328,18 +328,26 @@ impl App {
     /// has the same token, that needs `force`, since the stored token may be the only one that works.
     ///
     /// # Errors
-    /// Settings; no stored connection; those of the store.
+    /// Settings; no stored connection, and nothing in the database that a call before could not end; those of the store
+    /// and of the database.
     pub async fn forget(&self, force: bool) -> Result<String> {
         let oauth = self.settings.oauth()?;
         let realm_id = self.required_realm()?;
         let backend = StateBackend::open(&self.settings, &oauth.token_store, CONNECTIONS).await?;
         let place = backend.place();
-        let connections = backend.connections().await?;
-        if connections.iter().all(|known| known.realm_id != realm_id) {
-            let reason = format!("{place} holds no connection of company {realm_id}");
-            return Err(Error::config("QBO_REALM_ID", reason));
-        }
+        let mut connections = backend.connections().await?.into_iter();
+        let is_stored = connections.any(|known| known.realm_id == realm_id);
         let authorizer = self.authorizer(&oauth, &realm_id).await?;
+        if !is_stored && !authorizer.has_rescued().await {
+            // A call before may have removed the connection, and have failed then.
+            return match company_schema::forget(&self.settings, &realm_id).await? {
+                true => Ok(realm_id),
+                false => {
+                    let reason = format!("{place} holds no connection of company {realm_id}");
+                    Err(Error::config("QBO_REALM_ID", reason))
+                }
+            };
+        }
         if !force
             && self
                 .sharing(&oauth, &realm_id, &authorizer)
@@ -356,7 +364,7 @@ impl App {
             ));
         }
         authorizer.forget().await?;
-        company_schema::forget(&self.settings, &realm_id).await;
+        company_schema::forget(&self.settings, &realm_id).await?;
         Ok(realm_id)
     }
 

@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::App;
 use super::company::{Company, company_config};
-use super::company_schema::give_back;
+use super::company_schema::Binding;
 use super::dry_run::{Intent, Manner};
 use super::request::{default_schema, owned, setters};
 use super::run::plan_of_past;
@@ -18,14 +18,12 @@ use crate::domain::{
     Asked, Chunk, Continuation, EntitySpec, PageSize, Plan, Report, Resumed, RunReport, SkipReason,
     Window, WindowReport, Zone, chunk_range_in, merged, select_readable,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pipeline;
 use crate::port::Source;
-use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::{PostgresSink, check_name};
-use crate::store::Schemas;
 
 /// A request to copy a range of records from QuickBooks into Postgres.
 ///
@@ -139,20 +137,27 @@ impl App {
         let postgres = self.settings.postgres()?;
         let windows = chunk_range_in(request.range, request.chunk, request.tz);
         let sink = PostgresSink::connect(&postgres, &request.schema, MAX_CONCURRENCY).await?;
-        sink.prepare(&config.realm_id, &entities).await?;
-        let mut plans = Vec::with_capacity(entities.len());
-        for entity in entities {
-            plans.push(planned(request, entity, &windows, (&sink, &config.realm_id)).await?);
-        }
+        sink.check_server().await?;
         let (source, connection) = Company::open(&self.settings, &config, &self.progress)
             .await?
             .into_parts();
-        // A token is only needed if windows remain.
-        if plans.iter().any(|plan| !plan.windows.is_empty()) {
-            source.prepare().await?;
-        }
-        let call = call_of(request, all);
-        take_turn(&sink, &config.realm_id, &mut plans, call).await?;
+        let realm_id = &config.realm_id;
+        let places = (&sink, &*request.schema);
+        let binding = Binding::begin(&postgres, places, (realm_id, &connection)).await?;
+        sink.prepare(realm_id, &entities).await?;
+        let begun = async {
+            let mut plans = Vec::with_capacity(entities.len());
+            for entity in entities {
+                plans.push(planned(request, entity, &windows, (&sink, realm_id)).await?);
+            }
+            // A token is only needed if windows remain.
+            if plans.iter().any(|plan| !plan.windows.is_empty()) {
+                source.prepare().await?;
+            }
+            take_turn(&sink, realm_id, &mut plans, call_of(request, all)).await?;
+            Ok::<_, Error>(plans)
+        };
+        let plans = binding.end(begun.await).await?;
         if !request.strict_windows {
             let spans = plans
                 .iter()
@@ -163,8 +168,7 @@ impl App {
         }
         let mut report = self.run(source, Arc::new(sink), plans).await;
         if report.runs.iter().any(RunReport::is_denied) {
-            let schemas = Db::open(&postgres, 1).await.map(Schemas::new);
-            give_back(schemas, &config.realm_id, &request.schema).await;
+            binding.give_back().await;
         }
         report.connection = connection.report().await;
         Ok(report)

@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 #[cfg(feature = "cli")]
 use super::calendar;
-use super::company::company_config;
+use super::company::{Company, company_config};
+use super::company_schema::Binding;
 use super::request::{default_schema, owned, setters};
 use super::{App, select_or_all};
 #[cfg(feature = "cli")]
@@ -148,10 +149,15 @@ impl App {
     pub async fn prepare(&self, request: &PrepareRequest) -> Result<()> {
         let entities = select_entities(&request.entities)?;
         let config = company_config(&self.settings).await?;
-        PostgresSink::connect(&self.settings.postgres()?, &request.schema, 1)
+        let postgres = self.settings.postgres()?;
+        let sink = PostgresSink::connect(&postgres, &request.schema, 1).await?;
+        sink.check_server().await?;
+        let (_, connection) = Company::open(&self.settings, &config, &self.progress)
             .await?
-            .prepare(&config.realm_id, &entities)
-            .await
+            .into_parts();
+        let places = (&sink, &*request.schema);
+        Binding::begin(&postgres, places, (&config.realm_id, &connection)).await?;
+        sink.prepare(&config.realm_id, &entities).await
     }
 
     /// Upgrades the tables of a schema in place, or only returns the SQL for it.

@@ -9,6 +9,7 @@ use tracing::{Instrument, info_span, warn};
 
 use super::App;
 use super::company::{Company, Source as CompanySource, company_config};
+use super::company_schema::Binding;
 use super::request::{default_schema, owned, setters};
 use super::run::{Inner, plan, run_plans};
 use crate::domain::plan::MAX_CONCURRENCY;
@@ -92,15 +93,29 @@ impl App {
     pub async fn verify(&self, request: &VerifyRequest) -> Result<VerificationReport> {
         let entities = select_comparable(&request.entities)?;
         let config = company_config(&self.settings).await?;
-        let sink =
-            PostgresSink::connect(&self.settings.postgres()?, &request.schema, MAX_CONCURRENCY)
-                .await?;
-        sink.prepare(&config.realm_id, &entities).await?;
-        let (source, _) = Company::open(&self.settings, &config, &self.progress)
+        let postgres = self.settings.postgres()?;
+        let sink = PostgresSink::connect(&postgres, &request.schema, MAX_CONCURRENCY).await?;
+        sink.check_server().await?;
+        let (source, connection) = Company::open(&self.settings, &config, &self.progress)
             .await?
             .into_parts();
+        let realm_id = &config.realm_id;
+        let places = (&sink, &*request.schema);
+        let binding = Binding::begin(&postgres, places, (realm_id, &connection)).await?;
+        sink.prepare(realm_id, &entities).await?;
+        let db = Db::open(&postgres, 1).await?;
         let sink = Arc::new(sink.beside_archives());
-        let db = Db::open(&self.settings.postgres()?, 1).await?;
+        let verified = self.verify_entities(request, entities, (&source, &sink), &db);
+        binding.end(verified.await).await
+    }
+
+    async fn verify_entities(
+        &self,
+        request: &VerifyRequest,
+        entities: Vec<EntitySpec>,
+        (source, sink): (&Arc<CompanySource>, &Arc<PostgresSink>),
+        db: &Db,
+    ) -> Result<VerificationReport> {
         source.prepare().await?;
         let mut runs = Vec::with_capacity(entities.len());
         let names = entities.iter().map(|entity| (entity.name, 0));
@@ -108,10 +123,10 @@ impl App {
             .call_started(source.realm_id(), &names.collect::<Vec<_>>());
         for entity in entities {
             let span = info_span!("verify", realm_id = source.realm_id(), entity = entity.name);
-            let verified = self.verify_entity(request, entity, &source, &sink);
+            let verified = self.verify_entity(request, entity, source, sink);
             let verified = verified.instrument(span).await?;
             let compared = (request.range, request.deep);
-            let recorded = record_verification(&db, &request.schema, compared, &verified).await;
+            let recorded = record_verification(db, &request.schema, compared, &verified).await;
             if let Err(error) = recorded {
                 // The outcome itself is in the report, and a role may not have made the table.
                 warn!(

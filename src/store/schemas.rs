@@ -2,11 +2,17 @@
 
 use tokio_postgres::GenericClient;
 
+use super::other_run::OtherRun;
+use super::writers::writer_of_company;
+use crate::domain::{ENTITIES, EntitySpec};
 use crate::error::Result;
 use crate::postgres::{
     Columns, DEFAULT_SCHEMA, Db, PIN_SEARCH_PATH, Query, database_error, migrations, params,
     quote_identifier, server,
 };
+
+/// The table of QuickBooks reports.
+const REPORTS: &str = "qb_reports";
 
 /// Rows of a schema, as tables of all schemas tell of them: windows that are committed, those that are not any more, or
 /// were never, because records are missing, and those that the file of an archive has filled; records that are set aside,
@@ -17,13 +23,13 @@ SELECT 1 WHERE EXISTS (SELECT FROM qbo.windows WHERE schema_name = $1
     OR EXISTS (SELECT FROM qbo.rejects WHERE schema_name = $1)
     OR EXISTS (SELECT FROM qbo.archives WHERE schema_name = $1)";
 
-/// Raw tables. One that the role may not read is one that it has not filled.
+/// The raw tables among $2. One that the role may not read is one that it has not filled.
 const RAW_TABLES: &str = "
 SELECT c.relname::text AS name, EXISTS (
         SELECT FROM pg_attribute a
         WHERE a.attrelid = c.oid AND a.attname = 'deleted_at_utc' AND NOT a.attisdropped) AS has_deletions
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND starts_with(c.relname::text, 'qb_')
+WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND c.relname = ANY($2)
   AND has_table_privilege(c.oid, 'SELECT')
   AND (c.relname = 'qb_reports' OR EXISTS (
       SELECT FROM pg_attribute a
@@ -37,13 +43,7 @@ pub(crate) const HOLD_BINDING: &str = "LOCK TABLE qbo.windows IN ROW EXCLUSIVE M
 /// Waits until everybody has committed who has seen the binding of a schema.
 const CHANGE_BINDING: &str = "LOCK TABLE qbo.windows IN SHARE ROW EXCLUSIVE MODE";
 
-const GIVE_BACK: &str = concat!(
-    "
-DELETE FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2
-    AND NOT EXISTS (SELECT FROM qbo.runs AS run WHERE run.schema_name = $1 AND ",
-    crate::store::run_is_alive!("run"),
-    ")"
-);
+const GIVE_BACK: &str = "DELETE FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2";
 
 /// Removes the states of syncs into schemas that a company does not have: no sync would ever end them.
 pub(crate) const FORGET_UNBOUND: &str = "
@@ -62,11 +62,15 @@ WITH dead AS (
     AND NOT ",
     crate::store::run_is_alive!("run"),
     "
+    RETURNING 1
+), unread AS (
+    DELETE FROM qbo.windows AS unread WHERE realm_id = $1 AND committed_at_utc IS NULL
+        AND incomplete_since_utc IS NULL AND rows = 0 AND NOT EXISTS (
+            SELECT FROM qbo.schema_realms AS bound
+            WHERE bound.schema_name = unread.schema_name AND bound.realm_id = unread.realm_id)
+    RETURNING 1
 )
-DELETE FROM qbo.windows AS unread WHERE realm_id = $1 AND committed_at_utc IS NULL
-    AND incomplete_since_utc IS NULL AND rows = 0 AND NOT EXISTS (
-        SELECT FROM qbo.schema_realms AS bound
-        WHERE bound.schema_name = unread.schema_name AND bound.realm_id = unread.realm_id)"
+SELECT (SELECT count(*) FROM dead) + (SELECT count(*) FROM unread) AS forgotten"
 );
 
 const BOUND: &str = "
@@ -84,18 +88,55 @@ const CHOICE: &str = "
 SELECT ({bound}) AS own, (
     SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $2) AS owner_of_default";
 
-/// Returns true if a schema holds no row of its company, and lets no row be stored until the end of the transaction: who
-/// stores one looks at the binding, and waits.
+/// The reason why a schema stays its company's.
+#[derive(Debug)]
+enum Use {
+    /// It holds a row of the company.
+    Rows,
+    /// A sync or a run is about to store one.
+    Writer(OtherRun),
+}
+
+/// Returns true if a schema holds no row of its company and nobody is about to store one. Lets no row be stored until the
+/// end of the transaction: who stores one looks at the binding, and waits.
 ///
 /// # Errors
 /// [`Error::Database`](crate::error::Error::Database).
-pub(crate) async fn is_left(client: &(impl GenericClient + Sync), schema: &str) -> Result<bool> {
+pub(crate) async fn is_left(
+    client: &(impl GenericClient + Sync),
+    schema: &str,
+    realm_id: &str,
+) -> Result<bool> {
+    let found = locked_use_of(client, schema, realm_id).await?;
+    Ok(found.is_none())
+}
+
+/// Returns why a schema stays its company's; `None` if nothing speaks for it, and nothing will until the end of the
+/// transaction.
+async fn locked_use_of(
+    client: &(impl GenericClient + Sync),
+    schema: &str,
+    realm_id: &str,
+) -> Result<Option<Use>> {
     // A schema that is in use costs nobody a wait.
-    if holds_rows(client, schema).await? {
-        return Ok(false);
+    let found = use_of(client, schema, realm_id).await?;
+    if found.is_some() {
+        return Ok(found);
     }
     client.batch(CHANGE_BINDING).await?;
-    holds_rows(client, schema).await.map(|holds| !holds)
+    use_of(client, schema, realm_id).await
+}
+
+async fn use_of(
+    client: &(impl GenericClient + Sync),
+    schema: &str,
+    realm_id: &str,
+) -> Result<Option<Use>> {
+    if holds_rows(client, schema).await? {
+        return Ok(Some(Use::Rows));
+    }
+    let writer = writer_of_company(client, schema, realm_id).await?;
+    Ok(writer.map(Use::Writer))
 }
 
 /// Returns true if a schema holds a row that was stored for the company that it is bound to, whether or not a window says
@@ -107,10 +148,12 @@ async fn holds_rows(client: &(impl GenericClient + Sync), schema: &str) -> Resul
         return Ok(true);
     }
     let mut looks = Vec::new();
-    for row in client.rows(RAW_TABLES, params![schema]).await? {
+    let mut tables: Vec<String> = ENTITIES.iter().map(EntitySpec::table).collect();
+    tables.push(REPORTS.to_owned());
+    for row in client.rows(RAW_TABLES, params![schema, tables]).await? {
         let name: &str = row.column("name")?;
         let is_of_company = match (name, row.column("has_deletions")?) {
-            ("qb_reports", _) => "true",
+            (REPORTS, _) => "true",
             (_, true) => "ingested_at_utc >= bound.bound_at_utc OR deleted_at_utc IS NOT NULL",
             (_, false) => "ingested_at_utc >= bound.bound_at_utc",
         };
@@ -128,6 +171,15 @@ async fn holds_rows(client: &(impl GenericClient + Sync), schema: &str) -> Resul
     );
     let stored = client.rows(&stored, params![schema]).await?;
     Ok(!stored.is_empty())
+}
+
+/// Result of forgetting a company.
+#[derive(Debug, Default)]
+pub(crate) struct Forgotten {
+    /// Number of rows that told of it.
+    pub rows: u64,
+    /// A sync or a run of it that goes on, and for which its schema is kept.
+    pub writer: Option<OtherRun>,
 }
 
 /// The binding of schemas to companies, in `qbo.schema_realms`. All errors are
@@ -176,37 +228,54 @@ impl Schemas {
         row.map(|row| row.column("schema_name")).transpose()
     }
 
-    /// Gives back the schema of a company that QuickBooks has refused before a record of it was stored: its id may be
-    /// mistyped, and the right company needs the schema. A company that has records, or that a run reads, keeps it.
+    /// Gives back the schema of a company of which no record was stored: its id may be mistyped, and the right company
+    /// needs the schema. A company that has records, or that a run or a sync reads, keeps it.
     pub(crate) async fn give_back(&self, realm_id: &str, schema: &str) -> Result<()> {
-        let mut connection = self.0.connection().await?;
-        if holds_rows(&**connection, schema).await? {
-            return Ok(());
+        self.try_give_back(realm_id, schema).await.map(drop)
+    }
+
+    /// Gives back a schema as [`give_back`](Self::give_back) does. Returns why it stays the company's.
+    async fn try_give_back(&self, realm_id: &str, schema: &str) -> Result<Option<Use>> {
+        // Before the lock, so that a schema that is in use costs nobody a wait.
+        let look = self
+            .0
+            .alone(async |connection| use_of(&***connection, schema, realm_id).await);
+        let found = look.await?;
+        if found.is_some() {
+            return Ok(found);
         }
+        let mut connection = self.0.connection().await?;
         let transaction = connection.transaction().await.map_err(database_error)?;
         transaction.batch(PIN_SEARCH_PATH).await?;
         // No other process binds it meanwhile.
         migrations::lock(&*transaction).await?;
-        if is_left(&*transaction, schema).await? {
+        let found = locked_use_of(&*transaction, schema, realm_id).await?;
+        if found.is_none() {
             transaction
                 .change(GIVE_BACK, params![schema, realm_id])
                 .await?;
         }
-        transaction.commit().await.map_err(database_error)
+        transaction.commit().await.map_err(database_error)?;
+        Ok(found)
     }
 
     /// Gives back the schemas in which no record of a company was stored, and forgets its syncs and what has failed in
-    /// them.
-    pub(crate) async fn forget(&self, realm_id: &str) -> Result<()> {
+    /// them. A schema into which a run or a sync of the company goes on stays its own.
+    pub(crate) async fn forget(&self, realm_id: &str) -> Result<Forgotten> {
+        let mut forgotten = Forgotten::default();
         let select = "SELECT schema_name FROM qbo.schema_realms WHERE realm_id = $1";
         for row in self.0.rows(select, params![realm_id]).await? {
             let schema: String = row.column("schema_name")?;
-            self.give_back(realm_id, &schema).await?;
+            match self.try_give_back(realm_id, &schema).await? {
+                None => forgotten.rows += 1,
+                Some(Use::Writer(writer)) => forgotten.writer = Some(writer),
+                Some(Use::Rows) => {}
+            }
         }
-        for forget in [FORGET_UNBOUND, FORGET_FAILURES] {
-            self.0.execute(forget, params![realm_id]).await?;
-        }
-        Ok(())
+        forgotten.rows += self.0.execute(FORGET_UNBOUND, params![realm_id]).await?;
+        let failures = self.0.one(FORGET_FAILURES, params![realm_id]).await?;
+        forgotten.rows += failures.count("forgotten")?;
+        Ok(forgotten)
     }
 
     /// Returns the company that a schema is bound to, if it is bound.

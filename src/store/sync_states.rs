@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 
+use super::sync_turns::HOLD_TURNS;
 use crate::domain::{EntityOutcome, EntitySpec, EntitySync, EntitySyncStatus};
 use crate::error::Result;
-use crate::postgres::{Columns, Db, params};
+use crate::postgres::{Columns, Db, Param, Query, params};
 
 /// State left by earlier syncs of an entity.
 #[derive(Debug, Clone, Default)]
@@ -59,34 +60,65 @@ impl From<&EntitySync> for SyncOutcome {
     }
 }
 
-/// The row of an entity that is read as a whole, and was so after $6, stays unless a sync has failed since: it
-/// will not be read. Those of $4 are read first, all at once.
-const MARK_BEGUN: &str = "
+/// The condition that a sync ($3) still has the turn of an entity, and its company the schema. Else another sync has
+/// taken over, or another company has the schema, and nothing is to be said of either.
+macro_rules! in_turn {
+    ($entity:literal) => {
+        concat!(
+            "EXISTS (SELECT FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2)
+  AND EXISTS (
+      SELECT FROM qbo.sync_turns AS turn
+      WHERE turn.schema_name = $1 AND turn.realm_id = $2 AND turn.turn_id = $3 AND turn.entity = ",
+            $entity,
+            ")"
+        )
+    };
+}
+
+/// The row of an entity that is read as a whole, and was so after $7, stays unless a sync has failed since: it
+/// will not be read. Those of $5 are read first, all at once.
+const MARK_BEGUN: &str = concat!(
+    "
 WITH marked AS (
-    UPDATE qbo.sync_state SET last_attempt_at_utc = now(),
-        status = CASE WHEN entity = ANY($4::text[]) THEN 'in_progress' ELSE 'pending' END
-    WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3::text[])
-      AND NOT (entity = ANY($5::text[]) AND coalesce(reconciled_at_utc >= $6::timestamptz, false)
+    UPDATE qbo.sync_state AS state SET last_attempt_at_utc = now(),
+        status = CASE WHEN entity = ANY($5::text[]) THEN 'in_progress' ELSE 'pending' END
+    WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($4::text[])
+      AND NOT (entity = ANY($6::text[]) AND coalesce(reconciled_at_utc >= $7::timestamptz, false)
                AND status IN ('success', 'unavailable'))
+      AND ",
+    in_turn!("state.entity"),
+    "
 )
 INSERT INTO qbo.sync_state (schema_name, realm_id, entity, last_attempt_at_utc)
-SELECT $1, $2, name, now() FROM unnest($3::text[]) AS name
+SELECT $1, $2, name, now() FROM unnest($4::text[]) AS name
 WHERE NOT EXISTS (
     SELECT FROM qbo.sync_state WHERE schema_name = $1 AND realm_id = $2 AND entity = name)
-ON CONFLICT DO NOTHING";
+  AND ",
+    in_turn!("name"),
+    "
+ON CONFLICT DO NOTHING"
+);
 
-const MARK_IN_PROGRESS: &str = "
-UPDATE qbo.sync_state SET status = 'in_progress'
-WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3)";
+const MARK_IN_PROGRESS: &str = concat!(
+    "
+UPDATE qbo.sync_state AS state SET status = 'in_progress'
+WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($4)
+  AND ",
+    in_turn!("state.entity")
+);
 
-const RECORD: &str = "
-UPDATE qbo.sync_state SET
-    status = $5::text,
-    last_success_at_utc = CASE WHEN $5 = 'success' THEN now() ELSE last_success_at_utc END,
-    consecutive_failures = CASE WHEN $5 = 'failed' THEN consecutive_failures + 1 ELSE 0 END,
-    message = $6,
-    checkpoint_utc = coalesce($4, checkpoint_utc)
-WHERE schema_name = $1 AND realm_id = $2 AND entity = $3";
+const RECORD: &str = concat!(
+    "
+UPDATE qbo.sync_state AS state SET
+    status = $6::text,
+    last_success_at_utc = CASE WHEN $6 = 'success' THEN now() ELSE last_success_at_utc END,
+    consecutive_failures = CASE WHEN $6 = 'failed' THEN consecutive_failures + 1 ELSE 0 END,
+    message = $7,
+    checkpoint_utc = coalesce($5, checkpoint_utc)
+WHERE schema_name = $1 AND realm_id = $2 AND entity = $4
+  AND ",
+    in_turn!("state.entity")
+);
 
 /// One statement for all companies.
 const HOW_FAR: &str = "
@@ -129,23 +161,40 @@ pub(crate) async fn how_far(
     rows.iter().map(company).collect()
 }
 
-/// The sync states of one company in one schema, in `qbo.sync_state`. All errors are
-/// [`Error::Database`](crate::error::Error).
+/// The sync states of one company in one schema, in `qbo.sync_state`, for a sync in its turn. It writes nothing once
+/// another sync has taken over. All errors are [`Error::Database`](crate::error::Error).
 #[derive(Debug, Clone)]
 pub(crate) struct SyncStates {
     db: Db,
     schema: String,
     realm_id: String,
+    turn_id: String,
 }
 
 impl SyncStates {
-    /// Returns the states of the company `realm_id` in `schema`.
-    pub(crate) fn new(db: Db, schema: &str, realm_id: &str) -> Self {
+    /// Returns the states of the company `realm_id` in `schema`, for the sync that has the turn `turn_id`.
+    pub(crate) fn new(db: Db, schema: &str, realm_id: &str, turn_id: &str) -> Self {
         Self {
             db,
             schema: schema.to_owned(),
             realm_id: realm_id.to_owned(),
+            turn_id: turn_id.to_owned(),
         }
+    }
+
+    /// Writes by a statement that looks at the turn. Nobody takes it between the look and the commit.
+    async fn write(&self, statement: &str, params: &[Param<'_>]) -> Result<()> {
+        let written = self.db.alone(async |connection| {
+            let schema = params![self.schema];
+            // Sent together, answered in order.
+            let (held, written) = tokio::join!(
+                connection.rows(HOLD_TURNS, schema),
+                connection.change(statement, params)
+            );
+            held?;
+            written
+        });
+        written.await.map(drop)
     }
 
     /// Returns those of the entities that need not be asked for today, because the company does not
@@ -173,14 +222,22 @@ impl SyncStates {
         dailies: &[&str],
         since: DateTime<Utc>,
     ) -> Result<()> {
-        let params = params![self.schema, self.realm_id, entities, first, dailies, since];
-        self.db.execute(MARK_BEGUN, params).await.map(drop)
+        let params = params![
+            self.schema,
+            self.realm_id,
+            self.turn_id,
+            entities,
+            first,
+            dailies,
+            since
+        ];
+        self.write(MARK_BEGUN, params).await
     }
 
     /// Records that entities are being synced now.
     pub(crate) async fn mark_in_progress(&self, entities: &[&str]) -> Result<()> {
-        let params = params![self.schema, self.realm_id, entities];
-        self.db.execute(MARK_IN_PROGRESS, params).await.map(drop)
+        let params = params![self.schema, self.realm_id, self.turn_id, entities];
+        self.write(MARK_IN_PROGRESS, params).await
     }
 
     /// Records the outcome of an entity's sync.
@@ -193,11 +250,12 @@ impl SyncStates {
         let params = params![
             self.schema,
             self.realm_id,
+            self.turn_id,
             entity,
             checkpoint,
             status,
             message
         ];
-        self.db.execute(RECORD, params).await.map(drop)
+        self.write(RECORD, params).await
     }
 }

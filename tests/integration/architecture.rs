@@ -566,6 +566,57 @@ fn every_pointer_to_a_fact_finds_one() {
     );
 }
 
+/// What sends a statement, or hands a connection or a transaction to what does.
+const STATEMENTS: [&str; 7] = [
+    ".rows(",
+    ".change(",
+    ".batch(",
+    ".batch_execute(",
+    "_typed",
+    "simple_query(",
+    "(&**",
+];
+
+/// Returns the rest of a function to the end of its first statement, if it has one.
+fn to_first_statement(rest: &str) -> Option<&str> {
+    let ends = ["\n}\n", "\n    }\n"].map(|end| rest.find(end).unwrap_or(rest.len()));
+    let body = &rest[..ends.into_iter().min().unwrap()];
+    let words = STATEMENTS.iter();
+    let at = words.filter_map(|word| body.find(word)).min()?;
+    let end = body[at..].find(')').map_or(body.len(), |end| at + end);
+    Some(&body[..end])
+}
+
+/// A connection of the pool, and a transaction that is begun on one, look names up in the path of the role until their
+/// first statement pins it.
+#[test]
+fn every_transaction_pins_the_search_path_before_anything_else() {
+    let mut checked = 0;
+    for (part, path, text) in source_files() {
+        // Its server is its own.
+        if part == "demo" || path.ends_with("tests.rs") {
+            continue;
+        }
+        let mut code = code(&text);
+        // These take a connection of their own.
+        for method in ["db.rows(", "self.change("] {
+            code = code.replace(method, "");
+        }
+        for begins in ["connection().await", ".transaction().await", ".start()"] {
+            for (at, _) in code.match_indices(begins) {
+                let Some(first) = to_first_statement(&code[at..]) else {
+                    continue;
+                };
+                let pins = ["PIN_SEARCH_PATH", "BEGIN", "begin"];
+                let is_pinned = pins.iter().any(|pin| first.contains(pin));
+                assert!(is_pinned, "src/{}: {first}", path.display());
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 20, "{checked}: this test has gone blind");
+}
+
 #[test]
 fn files_stay_readable() {
     for (_, path, text) in source_files() {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use qbo_rs::app::{App, MigrateRequest};
-use qbo_rs::domain::{CompanyStatus, SyncReport};
+use qbo_rs::app::{App, MigrateRequest, PrepareRequest, ReportsRequest, VerifyRequest};
+use qbo_rs::domain::{CompanyStatus, SyncReport, Window};
 use qbo_rs::error::Error;
 use qbo_rs::internals::{Db, Schemas, SyncSchedule};
 use qbo_rs::port::{Progress, RunName, Secret};
@@ -162,6 +162,81 @@ async fn tokens_of_another_company_replace_no_connection() {
         .control("fault", r#"{"fault": "unavailable", "times": 0}"#)
         .unwrap();
     mistaken.import_token(&token).await.unwrap();
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_company_without_a_token_binds_no_schema_and_one_that_cannot_be_read_gives_it_back() {
+    let database = Database::create().await;
+    let (sandbox, app, realms) = companies(1, &database).await;
+    let (range, day) = (
+        Window::parse("2024-01-01", "2026-01-01").unwrap(),
+        "2025-03-31".parse().unwrap(),
+    );
+    let mut wrong = app.clone();
+    wrong.settings.set("QBO_REALM_ID", "123").unwrap();
+    for why in ["no token", "a refused token", "a company that is none"] {
+        let token = match why {
+            "a refused token" => "RT1-of-nobody",
+            _ => "",
+        };
+        wrong.settings.set("QBO_REFRESH_TOKEN", token).unwrap();
+        if why == "a company that is none" {
+            let token = Secret::new(sandbox.refresh_token(&realms[0]).unwrap());
+            wrong.import_token(&token).await.unwrap();
+        }
+        let load = whole_range(&["items"], "year", 1000);
+        let loaded = wrong.backfill(&load).await;
+        assert!(!loaded.is_ok_and(|report| report.is_complete()), "{why}");
+        assert_eq!(schema_of(&database, "123").await, None, "backfill, {why}");
+        let verify = VerifyRequest::new(["items"], range);
+        wrong.verify(&verify).await.unwrap_err();
+        assert_eq!(schema_of(&database, "123").await, None, "verify, {why}");
+        let reports = ReportsRequest::new(["TrialBalance"], day, day);
+        wrong.reports(&reports).await.unwrap_err();
+        assert_eq!(schema_of(&database, "123").await, None, "reports, {why}");
+        if why == "no token" {
+            let prepare = PrepareRequest::new(["items"]);
+            let error = wrong.prepare(&prepare).await.unwrap_err().to_string();
+            assert!(error.contains("123"), "{error}");
+            assert_eq!(schema_of(&database, "123").await, None, "prepare");
+        }
+    }
+    let sync = everything(&["items"]).accounts([realms[0].clone()]);
+    let report = app.sync(&sync).await.unwrap();
+    assert_eq!(report.accounts[0].schema, "raw");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_company_that_was_forgotten_in_part_is_forgotten_by_another_call() {
+    let database = Database::create().await;
+    let (sandbox, mut app, realms) = companies(1, &database).await;
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = directory.path().join("tokens.json").display().to_string();
+    app.settings.set("QBO_TOKEN_STORE", &tokens).unwrap();
+    app.settings.set("QBO_REALM_ID", "123").unwrap();
+    let token = Secret::new(sandbox.refresh_token(&realms[0]).unwrap());
+    app.import_token(&token).await.unwrap();
+    let load = whole_range(&["items"], "year", 1000);
+    assert!(!app.backfill(&load).await.unwrap().is_complete());
+    let told = "SELECT (SELECT count(*) FROM qbo.windows WHERE realm_id = '123')
+        + (SELECT count(*) FROM qbo.runs WHERE realm_id = '123')";
+    assert!(database.number(told).await > 0);
+    let mut without_database = app.clone();
+    let nowhere = "postgres://nobody:x@127.0.0.1:1/none";
+    let set = without_database.settings.set("DATABASE_URL", nowhere);
+    set.unwrap();
+    let error = without_database.forget(true).await.unwrap_err().to_string();
+    assert!(error.contains("`qbo-rs auth forget` once more"), "{error}");
+    assert!(database.number(told).await > 0);
+    app.forget(true).await.unwrap();
+    assert_eq!(database.number(told).await, 0);
+    let error = app.forget(true).await.unwrap_err().to_string();
+    assert!(
+        error.contains("holds no connection of company 123"),
+        "{error}"
+    );
     database.drop().await;
 }
 

@@ -1375,7 +1375,7 @@ async fn new_options_of_webhooks_reach_a_delivery_that_waits_for_its_next_attemp
     assert!(both[1].1.contains("qbo.invoice.deleted.v1"));
 }
 
-fn base64_of(bytes: &[u8]) -> String {
+pub(crate) fn base64_of(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }

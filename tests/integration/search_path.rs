@@ -2,14 +2,17 @@
 //! none of them is called by the role that loads.
 
 use qbo_rs::app::{
-    App, ArchiveRequest, BooksRequest, ExtractRequest, LedgerRequest, LoadRequest, RejectsRequest,
-    ReportsRequest, ShowRequest, StatusRequest, VerifyRequest, ViewStyle, ViewsRequest,
+    App, ArchiveRequest, BooksRequest, ExtractRequest, LedgerRequest, LoadRequest, PrepareRequest,
+    RejectsRequest, ReportsRequest, ShowRequest, StatusRequest, VerifyRequest, ViewStyle,
+    ViewsRequest,
 };
 use qbo_rs::domain::{Chunk, Window};
+use qbo_rs::port::Secret;
 use qbo_rs::server::{Server, ServerOptions};
 use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::sandbox::base64_of;
 use crate::support::{
     Database, a_minute_ago, assert_complete, change, everything, small_sandbox, syncing_app, until,
     whole_range,
@@ -24,7 +27,7 @@ const FUNCTIONS: &str = "hashtextextended pg_advisory_xact_lock unnest array_agg
     cardinality array_length timezone extract text timestamptz int8 to_timestamp lower upper substring";
 
 /// The types of their arguments, and those that fit our arguments better than the system's.
-const TYPES: &str = "text|integer|bigint|double precision|numeric|timestamptz|jsonb|boolean|name|oid|\"char\"|\
+const TYPES: &str = "text|integer|bigint|double precision|numeric|timestamptz|jsonb|boolean|name|oid|regtype|\"char\"|\
     text[]|bigint[]|integer[]|jsonb[]|timestamptz[]|interval";
 
 const OPERATORS: &str = "= <> < > <= >= || -> ->> + - * / ~ @> @@ #>> ?";
@@ -58,8 +61,8 @@ BEGIN
         END;
     END LOOP;
     FOREACH name IN ARRAY string_to_array('{operators}', ' ') LOOP
-        FOREACH one IN ARRAY types[:10] LOOP
-            FOREACH two IN ARRAY types[:10] LOOP
+        FOREACH one IN ARRAY types[:11] LOOP
+            FOREACH two IN ARRAY types[:11] LOOP
                 BEGIN
                     EXECUTE format('CREATE FUNCTION {schema}.trap(%s, %s) RETURNS boolean LANGUAGE plpgsql AS %L', one, two, body);
                 EXCEPTION WHEN OTHERS THEN NULL;
@@ -159,15 +162,48 @@ async fn nothing_that_others_have_made_is_called() {
     let directory = tempfile::tempdir().unwrap();
     let archive = ArchiveRequest::new(entities, before, directory.path().join("old.jsonl"));
     app.archive(&archive).await.unwrap();
+    are_denied_and_forgotten(&app, &sandbox).await;
     assert_nothing_was_called(database, &role).await;
 }
 
+/// Lets companies that are none lose their schemas: after a denial, to each other, when they are forgotten, and when they are
+/// revoked.
+async fn are_denied_and_forgotten(app: &App, sandbox: &Sandbox) {
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    let mut wrong = Vec::new();
+    for wrong_id in ["121", "122"] {
+        let mut of_none = app.clone();
+        of_none.settings.set("QBO_REALM_ID", wrong_id).unwrap();
+        let token = Secret::new(sandbox.refresh_token(realm_id).unwrap());
+        of_none.import_token(&token).await.unwrap();
+        let own = format!("raw_{wrong_id}");
+        let denied = whole_range(&["items"], "year", 1000).schema(&*own);
+        assert!(!of_none.backfill(&denied).await.unwrap().is_complete());
+        // One schema is taken by the second of them.
+        for schema in ["raw_of_several", &own] {
+            let prepare = PrepareRequest::new(["items"]).schema(schema);
+            of_none.prepare(&prepare).await.unwrap();
+        }
+        wrong.push(of_none);
+    }
+    wrong[0].forget(true).await.unwrap();
+    wrong[1].revoke(true).await.unwrap();
+}
+
+/// Returns the answer to a request, which must have this status.
+async fn answer(request: reqwest::RequestBuilder, status: u16) -> String {
+    let answer = request.send().await.unwrap();
+    let url = answer.url().clone();
+    assert_eq!(answer.status().as_u16(), status, "{url}: {answer:?}");
+    answer.text().await.unwrap()
+}
+
 /// Lets a service do a job, and answer callers.
-async fn is_served(app: &App, database: &Database) {
+async fn is_served(app: &App, database: &Database, realm_id: &str) {
     let options = ServerOptions {
         address: "127.0.0.1:0".parse().unwrap(),
         api_key: None,
-        verifier_token: None,
+        verifier_token: Some("verifier".to_owned()),
         entities: vec!["items".to_owned()],
         workers: 1,
         every: None,
@@ -180,30 +216,47 @@ async fn is_served(app: &App, database: &Database) {
         let _ = stopped.await;
     }));
     let client = reqwest::Client::new();
-    let job = client
-        .post(format!("{url}/api/qbo/sync/"))
-        .header("content-type", "application/json")
-        .body("{}");
-    assert_eq!(job.send().await.unwrap().status(), 202);
+    let post = |path: &str, body: String| {
+        client
+            .post(format!("{url}{path}"))
+            .header("content-type", "application/json")
+            .body(body)
+    };
+    let job = answer(post("/api/qbo/sync/", "{}".to_owned()), 202).await;
+    let job: Value = serde_json::from_str(&job).unwrap();
+    let job = job["job_id"].as_str().unwrap();
     until(
         database,
         "SELECT count(*) FROM qbo.jobs WHERE status = 'done'",
     )
     .await;
     for path in [
-        "/",
-        "/readyz",
-        "/healthz?deep",
-        "/metrics",
-        "/api/qbo/status",
-        "/api/qbo/jobs",
+        "/".to_owned(),
+        "/healthz".to_owned(),
+        "/readyz".to_owned(),
+        "/metrics".to_owned(),
+        "/api/qbo/accounts".to_owned(),
+        "/api/qbo/sync/status".to_owned(),
+        format!("/api/qbo/jobs/{job}"),
+        format!("/api/qbo/items?realm_id={realm_id}"),
     ] {
-        let answer = client.get(format!("{url}{path}")).send().await.unwrap();
-        assert!(
-            answer.status().as_u16() < 500 || path == "/healthz?deep",
-            "{path}: {answer:?}"
-        );
+        answer(client.get(format!("{url}{path}")), 200).await;
     }
+    // It says whether somebody is needed, too.
+    let deep = client.get(format!("{url}/healthz?deep")).send().await;
+    assert!([200, 503].contains(&deep.unwrap().status().as_u16()));
+    let event = json!([{"specversion": "1.0", "id": "e", "source": "s", "type": "qbo.item.updated.v1",
+        "time": a_minute_ago(), "intuitentityid": "1", "intuitaccountid": realm_id}]);
+    let event = event.to_string();
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"verifier");
+    let signature = base64_of(ring::hmac::sign(&key, event.as_bytes()).as_ref());
+    let webhook = post("/webhooks/qbo", event).header("intuit-signature", signature);
+    answer(webhook, 200).await;
+    let since = json!({"since": a_minute_ago()});
+    answer(post("/api/qbo/webhooks/replay/", since.to_string()), 202).await;
+    until(database, "SELECT count(*) - 1 FROM qbo.jobs").await;
+    let cancel = post(&format!("/api/qbo/jobs/{job}/cancel/"), String::new());
+    answer(cancel, 202).await;
     stop.send(()).unwrap();
     ended.await.unwrap();
 }
@@ -277,6 +330,10 @@ async fn nothing_that_others_have_made_is_called_though_it_is_found_first() {
     app.views(&ViewsRequest::default().materialize(Some(false)))
         .await
         .unwrap();
-    is_served(&app, &database).await;
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    // So that the job of an event does not wait for what a read may not see yet.
+    app.settings.set("QBO_LAG_S", "0").unwrap();
+    is_served(&app, &database, realm_id).await;
+    are_denied_and_forgotten(&app, &sandbox).await;
     assert_nothing_was_called(database, &role).await;
 }

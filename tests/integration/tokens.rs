@@ -277,6 +277,70 @@ async fn a_token_kept_elsewhere_never_replaces_one_that_was_stored_later() {
     database.drop().await;
 }
 
+/// Leaves the newest token of a company in the rescue store alone. Returns an app of another process, which the settings
+/// give no token.
+async fn rescued(sandbox: &Sandbox, database: &Database, directory: &Path) -> App {
+    let app = app_with_state(sandbox, database, directory);
+    extract(&app).await.unwrap();
+    expire(sandbox);
+    database.client.batch_execute(REFUSE_TOKENS).await.unwrap();
+    extract(&app).await.unwrap();
+    let mended = "DROP TRIGGER refuse ON qbo.accounts";
+    database.client.batch_execute(mended).await.unwrap();
+    let mut other = app_with_state(sandbox, database, directory);
+    other.settings.set("QBO_REFRESH_TOKEN", "").unwrap();
+    other
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_sends_the_newest_token_also_one_that_is_kept_elsewhere() {
+    for is_stored in [true, false] {
+        let (sandbox, database) = (sandbox(), Database::create().await);
+        let directory = tempfile::tempdir().unwrap();
+        let app = rescued(&sandbox, &database, directory.path()).await;
+        if !is_stored {
+            let removed = "DELETE FROM qbo.accounts";
+            database.client.batch_execute(removed).await.unwrap();
+        }
+        app.revoke(false).await.unwrap();
+        let stats = change(&sandbox, "stats", json!({}));
+        assert_eq!(stats["requests"]["revoke"], json!({"200": 1}));
+        // Nothing is left, here or elsewhere.
+        let error = extract(&app).await.unwrap_err().to_string();
+        assert!(error.contains("auth login"), "{error}");
+        database.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_cannot_be_forgotten_everywhere_stays_and_is_forgotten_later() {
+    let (sandbox, database) = (sandbox(), Database::create().await);
+    let directory = tempfile::tempdir().unwrap();
+    let app = rescued(&sandbox, &database, directory.path()).await;
+    // What is kept cannot be changed: its lock is a directory.
+    let kept = std::fs::read_dir(directory.path().join("state/qbo_rs")).unwrap();
+    let locks: Vec<_> = kept
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "lock"))
+        .collect();
+    assert!(!locks.is_empty());
+    for lock in &locks {
+        std::fs::remove_file(lock).unwrap();
+        std::fs::create_dir(lock).unwrap();
+    }
+    app.forget(true).await.unwrap_err();
+    for lock in &locks {
+        std::fs::remove_dir(lock).unwrap();
+    }
+    let stored = "SELECT count(*) FROM qbo.accounts";
+    assert_eq!(database.number(stored).await, 1);
+    app.forget(true).await.unwrap();
+    assert_eq!(database.number(stored).await, 0);
+    let error = extract(&app).await.unwrap_err().to_string();
+    assert!(error.contains("auth login"), "{error}");
+    database.drop().await;
+}
+
 /// Returns an app whose tokens are in the database, since that is what is configured.
 fn app_with_state(sandbox: &Sandbox, database: &Database, directory: &Path) -> App {
     let mut settings = with_state_directory(directory);

@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use qbo_rs::app::{
-    App, BackfillRequest, ExtractRequest, LastRun, LoadRequest, Service, StatusRequest,
+    App, BackfillRequest, ExtractRequest, LastRun, LoadRequest, PrepareRequest, Service,
+    StatusRequest,
 };
 use qbo_rs::domain::{Chunk, CompanyStatus, Finding, Level, PageSize, Reason, SkipReason, Window};
+use qbo_rs::port::Secret;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::companies::companies;
+use crate::companies::{companies, schema_of};
 use crate::support::{
-    Database, app, assert_complete, change, connect, everything, request, slow_sandbox,
-    small_sandbox, syncing_app, until, whole_range,
+    Database, app, assert_complete, change, connect, everything, living, request, seconds_ago,
+    slow_sandbox, small_sandbox, syncing_app, until, whole_range,
 };
 use crate::verify::verify_request;
 
@@ -406,6 +408,140 @@ async fn a_sync_that_was_suspended_commits_nothing_once_another_has_its_turn() {
     assert_eq!(database.client.query(turns, &[]).await.unwrap().len(), 1);
     let app = syncing_app(&sandbox, &database);
     assert!(app.sync(&small_pages).await.unwrap().is_ok());
+    database.drop().await;
+}
+
+/// Lets statements follow each window that is committed, in its transaction.
+async fn after_each_window(database: &Database, statements: &str) {
+    let trigger = format!(
+        "CREATE FUNCTION qbo.taken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {statements}; RETURN NULL; END $$;
+         CREATE TRIGGER taken AFTER UPDATE ON qbo.windows FOR EACH ROW WHEN (NEW.status = 'done')
+             EXECUTE FUNCTION qbo.taken()"
+    );
+    database.client.batch_execute(&trigger).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_loses_its_turn_or_its_schema_after_its_last_window_marks_and_records_nothing()
+{
+    // What another sync does that has taken over and is done, and what a company is given that did not have the schema.
+    for (taken, reason) in [
+        (
+            "UPDATE qbo.sync_turns SET turn_id = 'of another', host = 'elsewhere'",
+            "another sync has taken over",
+        ),
+        (
+            "UPDATE qbo.schema_realms SET realm_id = '12'",
+            "now belongs to another company",
+        ),
+    ] {
+        let (sandbox, database) = (small_sandbox(), Database::create().await);
+        let app = syncing_app(&sandbox, &database);
+        let items = everything(&["items"]);
+        assert!(app.sync(&items).await.unwrap().is_ok());
+        let rows = living(&database, "raw.qb_items").await;
+        let recorded = "UPDATE qbo.sync_state SET status = 'success', consecutive_failures = 0,
+            deletions_until_utc = '2030-01-01Z', checkpoint_utc = '2030-01-01Z'";
+        after_each_window(&database, &format!("{taken}; {recorded}")).await;
+        let gone = json!({"entity": "Item", "id": rows[3].0, "at": seconds_ago(20)});
+        change(&sandbox, "delete", gone);
+        let late = app.sync(&items).await.unwrap();
+        let items = &late.accounts[0].entities[0];
+        let error = items.error.as_deref().unwrap_or_default();
+        assert!(error.contains(reason), "{items:?}");
+        assert_eq!(late.accounts[0].status, CompanyStatus::Failed);
+        // The rows, and what is said of them, are the other one's.
+        assert_eq!(living(&database, "raw.qb_items").await, rows, "{taken}");
+        let stays = "SELECT count(*) FROM qbo.sync_state WHERE status = 'success' AND consecutive_failures = 0
+            AND deletions_until_utc = '2030-01-01Z' AND checkpoint_utc = '2030-01-01Z'";
+        assert_eq!(database.number(stays).await, 1, "{taken}");
+        database.drop().await;
+    }
+}
+
+/// Lets a run, or a sync, of items of a company go on elsewhere, for which nothing is stored yet.
+async fn go_on_elsewhere(database: &Database, table: &str, realm_id: &str) {
+    let columns = match table {
+        "qbo.runs" => {
+            "(run_id, range_start_utc, range_end_utc, status, schema_name, realm_id, entity, host, pid, owner)"
+        }
+        _ => "(turn_id, schema_name, realm_id, entity, host, pid, owner)",
+    };
+    let own = match table {
+        "qbo.runs" => "'x', '2024-01-01Z', '2026-01-01Z', 'running'",
+        _ => "'x'",
+    };
+    let statement = format!(
+        "INSERT INTO {table} {columns} VALUES ({own}, 'raw', '{realm_id}', 'items', 'elsewhere', 7, 'other')"
+    );
+    database.client.batch_execute(&statement).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_company_takes_the_schema_of_one_whose_first_run_or_sync_goes_on() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let right = app(&sandbox, &database);
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    let mut other = right.clone();
+    other.settings.set("QBO_REALM_ID", "12").unwrap();
+    let request = PrepareRequest::new(["items"]);
+    right.prepare(&request).await.unwrap();
+    for table in ["qbo.runs", "qbo.sync_turns"] {
+        go_on_elsewhere(&database, table, realm_id).await;
+        let refused = other.prepare(&request).await.unwrap_err().to_string();
+        let words = format!("'raw' holds company {realm_id}, not 12: check QBO_REALM_ID first");
+        assert!(refused.contains(&words), "{table}: {refused}");
+        let ended = format!("DELETE FROM {table}");
+        database.client.batch_execute(&ended).await.unwrap();
+    }
+    // One that has died keeps it from nobody.
+    go_on_elsewhere(&database, "qbo.sync_turns", realm_id).await;
+    let silent = "UPDATE qbo.sync_turns SET alive_at_utc = now() - interval '31 seconds'";
+    database.client.batch_execute(silent).await.unwrap();
+    other.prepare(&request).await.unwrap();
+    assert_eq!(schema_of(&database, "12").await.as_deref(), Some("raw"));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_company_that_is_forgotten_while_it_is_synced_keeps_its_schema_until_that_ends() {
+    let (sandbox, database) = (slow_sandbox(), Database::create().await);
+    let (first, second) = (
+        syncing_app(&sandbox, &database),
+        syncing_app(&sandbox, &database),
+    );
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    let token = Secret::new(sandbox.refresh_token(realm_id).unwrap());
+    first.import_token(&token).await.unwrap();
+    let small_pages = everything(&["items"]).page_size(PageSize::new(20).unwrap());
+    let running = tokio::spawn(async move { first.sync(&small_pages).await });
+    until_a_sync_reads(&database).await;
+    second.forget(true).await.unwrap();
+    assert_eq!(schema_of(&database, realm_id).await.as_deref(), Some("raw"));
+    let synced = running.await.unwrap().unwrap();
+    assert!(synced.is_ok(), "{synced:?}");
+    assert!(!living(&database, "raw.qb_items").await.is_empty());
+    database.drop().await;
+
+    // One that ends without a record: the schema is given back by the next call.
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    let token = Secret::new(sandbox.refresh_token(realm_id).unwrap());
+    app.import_token(&token).await.unwrap();
+    app.prepare(&PrepareRequest::new(["items"])).await.unwrap();
+    go_on_elsewhere(&database, "qbo.sync_turns", realm_id).await;
+    app.forget(true).await.unwrap();
+    assert_eq!(schema_of(&database, realm_id).await.as_deref(), Some("raw"));
+    let ended = "DELETE FROM qbo.sync_turns";
+    database.client.batch_execute(ended).await.unwrap();
+    app.forget(true).await.unwrap();
+    assert_eq!(schema_of(&database, realm_id).await, None);
+    let nothing = app.forget(true).await.unwrap_err().to_string();
+    assert!(
+        nothing.contains("holds no connection of company"),
+        "{nothing}"
+    );
     database.drop().await;
 }
 

@@ -17,6 +17,7 @@ pub use self::result::{
 };
 use super::App;
 use super::company::{Company, Source, company_config};
+use super::company_schema::Binding;
 use crate::domain::reports::{Basis, ReportRequest, find_report};
 use crate::error::{Error, Result};
 use crate::port::{Meter, RunName, Source as _};
@@ -47,13 +48,20 @@ impl App {
             );
         }
         let sink = PostgresSink::connect(&postgres, &request.schema, CONNECTIONS).await?;
-        sink.prepare_reports(&config.realm_id).await?;
-        let (source, _) = Company::open(&self.settings, &config, &self.progress)
+        sink.check_server().await?;
+        let (source, connection) = Company::open(&self.settings, &config, &self.progress)
             .await?
             .into_parts();
-        source.prepare().await?;
+        let realm_id = &config.realm_id;
+        let places = (&sink, &*request.schema);
+        let binding = Binding::begin(&postgres, places, (realm_id, &connection)).await?;
+        let prepared = async {
+            sink.prepare_reports(realm_id).await?;
+            source.prepare().await
+        };
+        binding.end(prepared.await).await?;
         let names: Vec<_> = asks.iter().map(|ask| (ask.report.route, 1)).collect();
-        self.progress.call_started(&config.realm_id, &names);
+        self.progress.call_started(realm_id, &names);
         let mut run = ReportsRun {
             request,
             source,
@@ -61,12 +69,12 @@ impl App {
             balances: BTreeMap::new(),
             landed: Vec::new(),
         };
-        let span = info_span!("reports", realm_id = config.realm_id.as_str());
+        let span = info_span!("reports", realm_id = realm_id.as_str());
         let reports = async {
             for ask in &asks {
                 let route = ask.report.route;
                 let name = RunName {
-                    realm_id: &config.realm_id,
+                    realm_id,
                     entity: route,
                 };
                 self.progress.run_started(name, 1);
@@ -79,9 +87,9 @@ impl App {
             Ok::<_, Error>(run.landed)
         };
         Ok(ReportsReport {
-            realm_id: config.realm_id.clone(),
+            realm_id: realm_id.clone(),
             schema: request.schema.clone(),
-            reports: reports.instrument(span).await?,
+            reports: binding.end(reports.instrument(span).await).await?,
         })
     }
 }

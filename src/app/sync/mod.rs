@@ -371,7 +371,7 @@ impl Syncer {
             Taken::By(other) => return Ok(Synced::held(&other)),
         };
         let sink = sink.in_turn(turn.id());
-        let states = SyncStates::new(self.db.clone(), sink.schema(), realm_id);
+        let states = SyncStates::new(self.db.clone(), sink.schema(), realm_id, turn.id());
         let lacking = Lacking::of(&states, entities, recheck).await?;
         let company = CompanySyncer {
             realm_id,

@@ -251,7 +251,8 @@ impl Authorizer {
             return Ok(stored);
         };
         self.save(lease, &connection).await?;
-        self.rescue.forget().await;
+        // What stays is older than the stored tokens and is not used again.
+        let _ = self.rescue.forget().await;
         Ok(Some(connection))
     }
 

@@ -64,17 +64,19 @@ impl Rescue {
         None
     }
 
-    /// Removes what is kept, once the token store has it.
-    pub(super) async fn forget(&self) {
+    /// Removes what is kept, wherever it is.
+    ///
+    /// # Errors
+    /// The first failure; what else is kept is removed all the same.
+    pub(super) async fn forget(&self) -> Result<()> {
+        let mut outcome = Ok(());
         for store in &self.stores {
-            if let Ok(Some(_)) = store.load().await
-                && let Ok(lease) = store.lock().await
-            {
-                // What stays is older than the stored tokens and is not used again.
-                let _ = lease.remove().await;
-                lease.release().await;
+            // What cannot be read is not used.
+            if let Ok(Some(_)) = store.load().await {
+                outcome = outcome.and(remove(&**store).await);
             }
         }
+        outcome
     }
 }
 
@@ -86,6 +88,13 @@ fn obtained_at(connection: &Connection) -> Option<DateTime<Utc>> {
         .obtained_at
         .or_else(granted_at)
         .or(connection.refresh_begun_at)
+}
+
+async fn remove(store: &dyn TokenStore) -> Result<()> {
+    let lease = store.lock().await?;
+    let removed = lease.remove().await;
+    lease.release().await;
+    removed
 }
 
 async fn save(store: &dyn TokenStore, connection: &Connection) -> Result<()> {

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{PostgresSink, storable};
+use super::{PostgresSink, storable, turn};
 use crate::domain::{Deletion, EntitySpec};
-use crate::error::Result;
-use crate::postgres::{Columns, cleaned_json, params, table_name};
+use crate::error::{Error, Result};
+use crate::postgres::{Columns, Query, cleaned_json, params, table_name};
+use crate::store::{HOLD_BINDING, HOLD_TURNS};
 
 /// Deletions of one entity, from a comparison of ids or from change data capture.
 #[derive(Debug)]
@@ -36,13 +37,15 @@ impl PostgresSink {
     /// gets a row with the fields that the deletion carries.
     ///
     /// # Errors
-    /// [`Error::Database`](crate::error::Error::Database); nothing is written then.
+    /// [`Error::Busy`] if another sync has taken over, [`Error::Config`] if the schema is another company's by
+    /// now, and [`Error::Database`]; nothing is written then.
     pub(crate) async fn mark_deleted(&self, deleted: &Deletions<'_>) -> Result<u64> {
         let deletions = deleted.deletions;
         let ids: Vec<&str> = deletions.iter().map(|found| found.id.as_str()).collect();
         let times: Vec<DateTime<Utc>> = deletions.iter().map(|found| found.at).collect();
         let stubs: Vec<Option<String>> = deletions.iter().map(storable_stub).collect();
         let table = table_name(&self.schema, deleted.entity);
+        let turn = self.turn.as_deref();
         let params = params![
             self.schema,
             deleted.realm_id,
@@ -53,9 +56,26 @@ impl PostgresSink {
             deleted.until,
             deleted.is_reconciled,
             deleted.request,
+            turn,
         ];
         let statement = MARK_DELETED.replace("{table}", &table);
-        self.db.one(&statement, params).await?.count(0)
+        let marked = self.db.alone(async |connection| {
+            // Nobody takes the schema or the turn between the look at them and the commit.
+            connection.batch(HOLD_BINDING).await?;
+            if turn.is_some() {
+                connection.rows(HOLD_TURNS, params![self.schema]).await?;
+            }
+            connection.rows(&statement, params).await
+        });
+        let rows = marked.await?;
+        let Some(row) = rows.first() else {
+            return Err(Error::Internal("a query returned no row".to_owned()));
+        };
+        match (row.column("has_schema")?, row.column("has_turn")?) {
+            (false, _) => Err(turn::lost_schema(&self.schema)),
+            (true, false) => Err(turn::lost()),
+            (true, true) => row.count("deletions"),
+        }
     }
 }
 

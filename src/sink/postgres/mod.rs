@@ -144,6 +144,14 @@ impl PostgresSink {
         &self.schema
     }
 
+    /// Refuses a database that cannot be loaded into.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the reason and what helps.
+    pub(crate) async fn check_server(&self) -> Result<()> {
+        server::check(&mut *self.db.connection().await?).await
+    }
+
     /// Prepares the schema for loading: creates missing tables, checks the shape of existing ones,
     /// and binds the schema to the company.
     ///

@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Json;
 
 use super::report_lines::{COPY, write_line};
-use super::{PostgresSink, obstacles};
+use super::{PostgresSink, obstacles, turn};
 use crate::domain::reports::{ParsedReport, ReportRequest, report_cells};
 use crate::domain::{ENTITIES, EntityKind, EntitySpec};
 use crate::error::{Error, Result};
@@ -300,10 +300,7 @@ impl Writer<'_> {
             .await?;
         match found.is_empty() {
             false => Ok(()),
-            true => {
-                let reason = format!("'{}' now belongs to another company", self.schema);
-                Err(Error::config("schema", reason))
-            }
+            true => Err(turn::lost_schema(self.schema)),
         }
     }
 

@@ -324,14 +324,14 @@ fn upgrade_failed(error: tokio_postgres::Error) -> Error {
     }
 }
 
-/// Rebinds a schema to another company as long as no row of its company was stored in it, so that a mistyped realm id does
-/// not keep the schema.
+/// Rebinds a schema to another company as long as no row of the company that it is bound to was stored in it, and no run or
+/// sync of that one goes on, so that a mistyped realm id does not keep the schema.
 async fn rebind_if_empty(
     client: &(impl GenericClient + Sync),
     schema: &str,
-    realm_id: &str,
+    (bound, realm_id): (&str, &str),
 ) -> Result<bool> {
-    if !is_left(client, schema).await? {
+    if !is_left(client, schema, bound).await? {
         return Ok(false);
     }
     let rebind = "UPDATE qbo.schema_realms SET realm_id = $2 WHERE schema_name = $1";
@@ -371,7 +371,7 @@ async fn bind_company(
     if choice == SchemaChoice::Free {
         return Ok(false);
     }
-    if rebind_if_empty(client, schema, realm_id).await? {
+    if rebind_if_empty(client, schema, (&bound, realm_id)).await? {
         return Ok(true);
     }
     let own = "SELECT schema_name FROM qbo.schema_realms WHERE realm_id = $1 ORDER BY bound_at_utc, schema_name";

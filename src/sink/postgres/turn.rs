@@ -14,6 +14,19 @@ WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND turn_id = $4 FOR SH
 
 const LOST_TURN: &str = "another sync has taken over, because this one gave no sign of life for half a minute; what was committed stays";
 
+/// Returns the error of a sync that has lost its turn.
+pub(super) fn lost() -> Error {
+    Error::Busy {
+        reason: LOST_TURN.to_owned(),
+    }
+}
+
+/// Returns the error of who would write into a schema that is another company's by now.
+pub(super) fn lost_schema(schema: &str) -> Error {
+    let reason = format!("'{}' now belongs to another company", schema);
+    Error::config("schema", reason)
+}
+
 /// Returns true if another sync has taken over, so that the window is its one.
 pub(super) fn is_lost(error: &Error) -> bool {
     matches!(error.last(), Error::Busy { .. })
@@ -34,9 +47,7 @@ pub(super) async fn check(
     };
     let params = params![schema, context.realm_id, context.entity.name, turn];
     match connection.rows(TURN, params).await?[..] {
-        [] => Err(Error::Busy {
-            reason: LOST_TURN.to_owned(),
-        }),
+        [] => Err(lost()),
         _ => Ok(()),
     }
 }

@@ -260,13 +260,8 @@ impl PostgresWriter {
     fn expect_company(&self, is_ours: bool) -> Result<()> {
         match is_ours {
             true => Ok(()),
-            false => Err(self.lost_schema()),
+            false => Err(turn::lost_schema(&self.schema)),
         }
-    }
-
-    fn lost_schema(&self) -> Error {
-        let reason = format!("'{}' now belongs to another company", self.schema);
-        Error::config("schema", reason)
     }
 }
 

@@ -80,7 +80,8 @@ impl Authorizer {
     /// # Errors
     /// If the store cannot be read.
     pub(crate) async fn shares_token_with(&self, other: &Connection) -> Result<bool> {
-        let (token, seed) = match self.store.load().await? {
+        let stored = self.store.load().await?;
+        let (token, seed) = match self.newest(stored).await {
             Some(stored) => (Some(stored.refresh_token), stored.seed),
             None => (
                 self.configured.clone(),
@@ -91,39 +92,52 @@ impl Authorizer {
         Ok(has_same_seed || token.as_ref() == Some(&other.refresh_token))
     }
 
-    /// Removes the connection from the store. Intuit is not asked, and the token stays valid there.
+    /// Returns the newest connection that is known: the stored one, unless a newer one could not be stored.
+    async fn newest(&self, stored: Option<Connection>) -> Option<Connection> {
+        let unsaved = self.unsaved.lock().clone();
+        match unsaved {
+            Some(connection) => Some(connection),
+            None => self.rescue.newer_than(stored.as_ref()).await.or(stored),
+        }
+    }
+
+    /// Returns true if tokens are kept that the token store could not take.
+    pub(crate) async fn has_rescued(&self) -> bool {
+        self.rescue.newer_than(None).await.is_some()
+    }
+
+    /// Removes the connection from the store, and from wherever else it is kept. Intuit is not asked, and the
+    /// token stays valid there.
     ///
     /// # Errors
-    /// If the store fails.
+    /// If a place fails. The connection is still stored then, so that this can be repeated.
     pub(crate) async fn forget(&self) -> Result<()> {
         let lease = self.lock().await?;
-        let removed = lease.remove().await;
-        if removed.is_ok() {
-            self.rescue.forget().await;
-        }
+        // First, since what is kept would be stored again once nothing newer is.
+        let removed = match self.rescue.forget().await {
+            Ok(()) => lease.remove().await,
+            failed => failed,
+        };
         lease.release().await;
         removed
     }
 
-    /// Revokes the connection at Intuit and removes it from the store. Without a stored token, revokes
-    /// the configured one.
+    /// Revokes the connection at Intuit, by its newest token, and removes it from the store, and from wherever else it
+    /// is kept. If none is known, revokes the configured one.
     ///
     /// # Errors
     /// If Intuit refuses, or the store fails.
     pub(crate) async fn revoke(&self, revoke_url: &reqwest::Url) -> Result<()> {
         let lease = self.lock().await?;
         let revoked = async {
-            let stored = lease
-                .load()
-                .await?
-                .map(|connection| connection.refresh_token);
-            let Some(token) = stored.or_else(|| self.configured.clone()) else {
+            let newest = self.newest(lease.load().await?).await;
+            let known = newest.map(|connection| connection.refresh_token);
+            let Some(token) = known.or_else(|| self.configured.clone()) else {
                 return Err(self.no_token().await);
             };
             self.endpoint.revoke(revoke_url, &token).await?;
-            lease.remove().await?;
-            self.rescue.forget().await;
-            Ok(())
+            let rescued = self.rescue.forget().await;
+            lease.remove().await.and(rescued)
         };
         let outcome = revoked.await;
         lease.release().await;
