@@ -1,4 +1,4 @@
-"""The settings of one company, where those that are there may name another one."""
+"""The settings of one company, where those that are there may name another one, and lists of companies."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _core
+from qbo_rs.exceptions import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _REALM, _TOKEN = "realm_id", "refresh_token"
 
@@ -30,3 +31,19 @@ def settings_of(realm_id: str | None, settings: Mapping[str, str]) -> dict[str, 
     if owner != realm_id:
         found[_TOKEN] = ""
     return found | {_REALM: realm_id}
+
+
+def named_companies(accounts: str | Iterable[str] | None) -> list[str]:
+    """Return the realm ids that somebody has named; none of them means every company.
+
+    Raises:
+        ConfigError: The list is empty. It was computed, and whoever computed it does not mean every company.
+
+    """
+    if accounts is None:
+        return []
+    each = [accounts] if isinstance(accounts, str) else accounts
+    found = [name for realm_id in each if (name := str(realm_id).strip())]
+    if not found:
+        raise ConfigError("accounts: the list is empty; leave it out to mean every company")
+    return found

@@ -36,6 +36,8 @@ class Plan:
     buckets: tuple[tuple[Company, ...], ...]
     """The companies of each task."""
     entities: tuple[str, ...]
+    deletions_unreported: tuple[str, ...] = ()
+    """Entities of the plan whose deletions QuickBooks reports of no company."""
 
 
 def core(verb: str, arguments: Mapping[str, Any], settings: Mapping[str, str]) -> Any:
@@ -43,13 +45,28 @@ def core(verb: str, arguments: Mapping[str, Any], settings: Mapping[str, str]) -
     return json.loads(_core.call(json.dumps({"verb": {verb: arguments}, "settings": dict(settings)})))
 
 
-def plan(entities: Iterable[str], accounts: Iterable[str], tasks: int | None, settings: Mapping[str, str]) -> Plan:
-    """Divide the companies among tasks. Postgres is asked how far each is; QuickBooks gets no request."""
-    answer = core("plan_sync", {"entities": list(entities), "accounts": list(accounts)}, settings)
+def plan(
+    entities: Iterable[str],
+    accounts: Iterable[str],
+    tasks: int | None,
+    settings: Mapping[str, str],
+    *,
+    reads_records: bool = False,
+) -> Plan:
+    """Divide the companies among tasks. Postgres is asked how far each is; QuickBooks gets no request.
+
+    No entity means all: those that a sync copies, or with `reads_records` those of which a range can be read.
+
+    Raises:
+        ConfigError: A company or an entity is unknown, or no range of an entity can be read.
+
+    """
+    arguments = {"entities": list(entities), "accounts": list(accounts), "reads_records": reads_records}
+    answer = core("plan_sync", arguments, settings)
     now = datetime.now(timezone.utc)
     costs = [(_cost(account, now), _company(account)) for account in answer["accounts"]]
     count = tasks or -(-len(costs) // COMPANIES_AT_A_TIME)
-    return Plan(divide(costs, count), tuple(answer["entities"]))
+    return Plan(divide(costs, count), tuple(answer["entities"]), tuple(answer["deletions_unreported"]))
 
 
 def _company(account: Mapping[str, Any]) -> Company:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Union, cast
 
 from qbo_rs import _core
 from qbo_rs._books import BooksReport
+from qbo_rs._company import named_companies
 from qbo_rs._keywords import check_keywords
 from qbo_rs._progress import Progress, progress_of
 from qbo_rs._reports import ReportBasis, ReportsReport
@@ -541,7 +542,8 @@ def sync(
 
     Args:
         entity: A name from :func:`entities`, or several; None: all.
-        accounts: Realm ids; None: every company of the token store, and the one that the settings name.
+        accounts: Realm ids; None: every company of the token store, and the one that the settings name. An empty list
+            is refused.
         page_size: Records in a page, 1 to 1000.
         wait: Wait for another sync that reads the company; otherwise its status is ``held``.
         progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
@@ -563,7 +565,7 @@ def sync(
         "sync",
         settings,
         entities=_names(entity),
-        accounts=_names(accounts),
+        accounts=named_companies(accounts),
         page_size=str(page_size),
         no_wait=not wait,
     ).showing(progress)

@@ -15,6 +15,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from qbo_rs import lineage
+from qbo_rs._company import named_companies
 from qbo_rs._plan import plan as plan_all
 from qbo_rs._verbs import _names, sync
 
@@ -35,16 +36,19 @@ def plan(
     Args:
         count: Buckets at most; None: one for each 32 companies, as many as a process syncs at a time.
         entity: Entities that will be synced; None: all.
-        accounts: Realm ids; None: every company of the token store.
+        accounts: Realm ids; None: every company of the token store. An empty list is refused.
 
     Returns:
         The realm ids of each bucket, for ``accounts`` of :func:`qbo_rs.sync`.
 
     Raises:
-        ConfigError: No company is known, or the database cannot be reached.
+        ConfigError: No company is known, one of ``accounts`` is not, or the database cannot be reached.
+
+    Example:
+        >>> [qbo_rs.sync(accounts=bucket) for bucket in qbo_rs.buckets.plan(4)]
 
     """
-    planned = plan_all(_names(entity), _names(accounts), count, {})
+    planned = plan_all(_names(entity), named_companies(accounts), count, {})
     return [[company.realm_id for company in bucket] for bucket in planned.buckets]
 
 
@@ -70,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(_USAGE)
         return 2
     accounts = share(*numbers)
-    # No company at all would mean every company.
+    # A share may be empty, and the sync refuses an empty list.
     report = lineage.run(sync, arguments[2:], accounts=accounts) if accounts else None
     sys.stdout.write(json.dumps({"accounts": []} if report is None else report.to_dict()) + "\n")
     return 0 if report is None or report.ok else 1

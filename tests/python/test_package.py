@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -78,7 +79,7 @@ def without(package: str, code: str, **environment: str) -> subprocess.Completed
     [
         ("import qbo_rs.lake", "deltalake", "'qbo-rs[lake]'"),
         ("import qbo_rs.lake", "pyarrow", "'qbo-rs[lake]'"),
-        ("import qbo_rs.spark; qbo_rs.spark.QboDataSource", "pyspark", "'qbo-rs[spark]'"),
+        ("import qbo_rs.spark; qbo_rs.spark.QboDataSource", "pyspark", "'pyspark>=4'"),
         ("import qbo_rs.airflow", "airflow", "'apache-airflow>=3'"),
         ("import qbo_rs.dagster", "dagster", "dagster"),
         ("import qbo_rs.prefect", "prefect", "prefect"),
@@ -111,3 +112,15 @@ teller.end(Outcome())
     told = without("openlineage", code).stderr
     reason = "openlineage is not installed, and qbo_rs.lineage needs it: pip install 'qbo-rs[lineage]'"
     assert told == f"no OpenLineage events: {reason}\n"
+
+
+def test_the_extra_of_spark_brings_no_file_of_an_installed_pyspark():
+    of_extras = [line for line in importlib.metadata.requires("qbo_rs") or () if "extra ==" in line]
+    by_extra = {
+        extra: {re.match(r"[\w-]+", line)[0] for line in of_extras if re.search(rf"extra == .{extra}.$", line)}
+        for extra in ("spark", "spark-connect", "lake", "lineage")
+    }
+    # The client has the same files as pyspark, of its own version.
+    assert by_extra["spark-connect"] == {"pyarrow", "pyspark-client"}
+    assert by_extra["spark"] == {"pyarrow"}
+    assert not [name for extra in ("lake", "lineage") for name in by_extra[extra] if name.startswith("pyspark")]

@@ -1,6 +1,7 @@
 """The functions of the Python package."""
 
 import asyncio
+import functools
 import json
 import logging
 import pickle
@@ -14,6 +15,7 @@ from service import hold_after, is_held
 from waiting import until
 
 import qbo_rs
+from qbo_rs import buckets, lineage
 
 RANGE = ("2024-01-01", "2026-01-01")
 
@@ -245,3 +247,13 @@ def test_verify_finds_what_is_missing_and_repairs_it(settings, database):
     assert qbo_rs.verify("items", *RANGE, "month", repair=True, **settings).ok
     assert asyncio.run(qbo_rs.verify_async("items", *RANGE, "month", deep=True, **settings)).ok
     assert qbo_rs.VerificationReport.from_dict(report.to_dict()) == report
+
+
+@pytest.mark.parametrize("accounts", [[], (), "", " ", ["", " "]])
+def test_an_empty_list_of_companies_is_refused_and_does_not_mean_every_company(accounts):
+    # Airflow, Dagster and Prefect hand their lists to a verb that `lineage.run` runs.
+    for call in (qbo_rs.sync, buckets.plan, functools.partial(lineage.run, qbo_rs.sync, "items")):
+        with pytest.raises(qbo_rs.ConfigError, match="accounts: the list is empty"):
+            call(accounts=accounts)
+    with pytest.raises(qbo_rs.ConfigError, match="accounts: the list is empty"):
+        asyncio.run(qbo_rs.sync_async(accounts=accounts))

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
 from companies import COMPANIES, END, START
 from conftest import ROOT, requests
+from waiting import until
 
 import qbo_rs
 import qbo_rs.spark
@@ -22,6 +24,10 @@ from qbo_rs.spark import _records
 from qbo_rs.spark._options import Options
 from qbo_rs.spark._source import QboDataSource
 
+MANY_COMPANIES = (
+    "INSERT INTO qbo.accounts (realm_id, state, sealed_tokens) SELECT 'c' || n, 'active', '' "
+    "FROM generate_series(1, 5000) n"
+)
 RAW = ["realm_id", "entity", "id", "last_updated", "deleted", "payload", "window_from", "window_until"]
 
 
@@ -83,6 +89,39 @@ def test_map_in_arrow_gives_the_same_frame(spark):
 
 
 @pytest.mark.usefixtures("connected")
+@pytest.mark.parametrize("is_by_source", [True, False])
+def test_a_frame_without_named_entities_has_all_that_can_be_read(spark, qbo, is_by_source):
+    realm_id = next(iter(qbo.companies))
+    if is_by_source:
+        frame = reading(spark, accounts=realm_id)
+    else:
+        frame = qbo_rs.spark.frame(spark, accounts=[realm_id], start=START, end=END)
+    rows = frame.collect()
+    for name, entity in (("invoices", "Invoice"), ("items", "Item"), ("time_activities", "TimeActivity")):
+        assert {row["id"] for row in rows if row["entity"] == name} == set(truth_of(qbo, realm_id, entity))
+
+
+@pytest.mark.usefixtures("connected")
+def test_an_entity_of_which_no_range_can_be_read_is_refused_by_the_driver():
+    reader = QboDataSource({"start": START, "end": END, "entities": "items,change_orders"}).reader(None)
+    with pytest.raises(qbo_rs.ConfigError, match="no queries about change_orders"):
+        reader.partitions()
+
+
+@pytest.mark.usefixtures("connected")
+def test_the_driver_says_which_time_is_read_and_not_each_task():
+    reader = QboDataSource({"start": "-30d", "end": "today", "entities": "items"}).reader(None)
+    [partition] = reader.partitions()
+    now = datetime.now(timezone.utc)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    found = [datetime.fromisoformat(instant) for instant in partition.span]
+    assert [midnight - instant for instant in found] in ([timedelta(30), timedelta(0)], [timedelta(31), timedelta(1)])
+    # A task that is repeated a day later reads the same time.
+    partition.span = (f"{START}T00:00:00Z", f"{END}T00:00:00Z")
+    assert sum(batch.num_rows for batch in reader.read(partition)) == COMPANIES * 20
+
+
+@pytest.mark.usefixtures("connected")
 def test_a_record_that_is_edited_during_the_read_is_there_once_in_its_last_version(spark, qbo):
     realm_id = next(iter(qbo.companies))
     edits = [{"command": "edit", "entity": "Invoice", "id": "oldest", "at": "2025-12-31T00:00:00Z"}]
@@ -93,12 +132,35 @@ def test_a_record_that_is_edited_during_the_read_is_there_once_in_its_last_versi
 
 
 @pytest.mark.usefixtures("connected")
+def test_planning_asks_the_database_as_often_for_many_companies_as_for_few(database):
+    from qbo_rs.spark._task import plan_of
+
+    options = Options.of({"entities": "items", "start": START, "end": END})
+
+    def transactions() -> int:
+        """Return the statements of the plan: each is a transaction."""
+        seen = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+        others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        # A connection that ends has told its count.
+        until(lambda: database.query(others) == [(0,)], "a connection stays open")
+        return database.query(seen)[0][0]
+
+    def counted() -> int:
+        before = transactions()
+        between = transactions() - before
+        before = transactions()
+        plan_of(options)
+        return transactions() - before - between
+
+    few = counted()
+    database.execute(MANY_COMPANIES)
+    assert counted() == few < 100
+
+
+@pytest.mark.usefixtures("connected")
 def test_planning_sends_no_request_and_partitions_are_small(qbo, database):
     # As many companies as the design speaks of; nobody asks QuickBooks about them.
-    database.execute(
-        "INSERT INTO qbo.accounts (realm_id, state, sealed_tokens) SELECT 'c' || n, 'active', '' "
-        "FROM generate_series(1, 5000) n"
-    )
+    database.execute(MANY_COMPANIES)
     before = requests(qbo)
     reader = QboDataSource({"start": START, "end": END}).reader(None)
     partitions = reader.partitions()
@@ -129,6 +191,9 @@ def test_a_company_is_in_one_bucket_and_buckets_cost_about_the_same():
         ({"typed": "true"}, "typed: the columns are those of one entity"),
         ({"partitions": "0"}, "partitions: '0' is not a number above 0"),
         ({"mode": "write"}, "mode: 'write' is none of"),
+        ({"accounts": ""}, "accounts: the list is empty"),
+        ({"accounts": " , "}, "accounts: the list is empty"),
+        ({"entities": ""}, "entities: the list is empty"),
         ({"entities": "invoices,vendorz"}, "did you mean 'vendors'"),
     ],
 )

@@ -14,7 +14,8 @@ from waiting import until
 import qbo_rs
 from qbo_rs.spark._source import QboDataSource
 
-OPTIONS = {"entities": "customers,invoices"}
+OPTIONS = {"entities": "customers,invoices", "every": "1s"}
+SINCE, UNTIL = "2020-01-01", "2030-01-01"
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +50,18 @@ def living(table, realm_id, entity):
     return {
         key[2]: row["payload"] for key, row in table.items() if key[:2] == (realm_id, entity) and not row["deleted"]
     }
+
+
+def upto(instant, companies):
+    """Return the offset of companies that were read up to an instant."""
+    return {"until": instant, "companies": ",".join(sorted(companies))}
+
+
+def forget(database, realm_id):
+    """Take a company out of the token store; return what connects it again."""
+    database.execute(f"CREATE TABLE kept AS SELECT * FROM qbo.accounts WHERE realm_id = '{realm_id}'")
+    database.execute(f"DELETE FROM qbo.accounts WHERE realm_id = '{realm_id}'")
+    return lambda: database.execute("INSERT INTO qbo.accounts SELECT * FROM kept")
 
 
 def later(reader, offset):
@@ -91,7 +104,7 @@ def test_a_stream_follows_changes_and_deletions_to_the_last_state(qbo):
 def test_a_micro_batch_that_is_repeated_after_edits_loses_no_change(qbo):
     reader = stream()
     realm_id = next(iter(qbo.companies))
-    start = {"until": reader.initialOffset()["until"]}
+    start = upto(reader.initialOffset()["until"], qbo.companies)
     first = qbo.edit("Invoice", "oldest", realm=realm_id)
     qbo.edit("Customer", "oldest", realm=realm_id)
     end = later(reader, start)
@@ -110,12 +123,90 @@ def test_a_micro_batch_that_is_repeated_after_edits_loses_no_change(qbo):
 
 
 @pytest.mark.usefixtures("connected")
-def test_offsets_are_json_of_text_and_both_signatures_of_latest_offset_work():
+def test_offsets_are_json_of_text_and_both_signatures_of_latest_offset_work(qbo):
     reader = stream(start="2025-03-01T05:00:00Z")
     start = reader.initialOffset()
     assert json.loads(json.dumps(start)) == start == {"until": "2025-03-01T05:00:00Z", "first": "true"}
-    assert set(reader.latestOffset()) == set(reader.latestOffset(start, None)) == {"until"}
-    assert reader.partitions({"until": "2025-03-02T00:00:00Z"}, {"until": "2025-03-01T00:00:00Z"}) == []
+    for end in (reader.latestOffset(), reader.latestOffset(start, None)):
+        assert json.loads(json.dumps(end)) == end == upto(end["until"], qbo.companies)
+    assert not reader.partitions(upto("2025-03-02T00:00:00Z", qbo.companies), upto("2025-03-01T00:00:00Z", []))
+
+
+@pytest.mark.usefixtures("connected")
+def test_an_offset_that_names_no_companies_is_refused():
+    reader = stream()
+    with pytest.raises(qbo_rs.ConfigError, match="the offset 2025-03-01T00:00:00Z names no companies"):
+        reader.partitions({"until": "2025-03-01T00:00:00Z"}, reader.latestOffset())
+
+
+@pytest.mark.usefixtures("connected")
+@pytest.mark.parametrize(("options", "minutes"), [({}, 15), ({"every": "1h"}, 60)])
+def test_micro_batches_end_at_steps_so_that_polls_within_one_ask_nobody(qbo, monkeypatch, options, minutes):
+    reader = QboDataSource({"entities": "items", **options}).streamReader(None)
+    before = requests(qbo)
+    first = reader.latestOffset()
+    end = datetime.fromisoformat(first["until"])
+    assert (end.minute % minutes, end.second, end.microsecond) == (0, 0, 0)
+    assert datetime.now(timezone.utc) - end <= timedelta(minutes=minutes, seconds=10)
+    # Spark asks many times a second whether there is anything new; the database need not know of it either.
+    monkeypatch.delenv("DATABASE_URL")
+    assert reader.latestOffset(first, None) == reader.latestOffset() == first
+    assert requests(qbo) == before
+
+
+@pytest.mark.parametrize("text", ["0m", "15", "15 minutes", "-1h", ""])
+def test_a_step_that_is_no_duration_is_refused(text):
+    with pytest.raises(qbo_rs.ConfigError, match="every: .* is no duration such as"):
+        stream(every=text)
+
+
+@pytest.mark.parametrize("start", ["-30d", "today", "yesterday", "now", "ayer"])
+def test_a_stream_refuses_a_start_that_means_another_instant_tomorrow(start):
+    with pytest.raises(qbo_rs.ConfigError, match=f"start: '{start}' means another instant"):
+        stream(start=start)
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_company_that_is_connected_later_is_read_from_the_start(qbo, database):
+    realm_id = next(iter(qbo.companies))
+    connect_again = forget(database, realm_id)
+    reader = stream(start=SINCE)
+    start, table = reader.initialOffset(), {}
+    end = reader.latestOffset(start, None)
+    merged(table, micro_batch(reader, start, end))
+    assert not living(table, realm_id, "invoices")
+    connect_again()
+    before = requests(qbo)
+    start, end = end, later(reader, end)
+    merged(table, micro_batch(reader, start, end))
+    for each in qbo.companies:
+        assert living(table, each, "invoices") == qbo.truth("Invoice", SINCE, UNTIL, realm=each)
+    # The others were not read from there again.
+    assert requests(qbo) - before < 2 * COMPANIES + 2
+    assert not [row for row in micro_batch(reader, end, later(reader, end)) if row["last_updated"].year < 2026]
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_company_that_was_forgotten_within_a_micro_batch_loses_nothing_when_it_comes_back(qbo, database):
+    realm_id, other, *_ = qbo.companies
+    reader = stream(start=SINCE)
+    start = reader.initialOffset()
+    end = reader.latestOffset(start, None)
+    connect_again = forget(database, realm_id)
+    # Spark begins the micro-batch again, with the end that it has written down.
+    reader, table = stream(start=SINCE), {}
+    merged(table, micro_batch(reader, start, end))
+    assert not living(table, realm_id, "invoices")
+    assert living(table, other, "invoices") == qbo.truth("Invoice", SINCE, UNTIL, realm=other)
+    # The next offset says that the company is not read, even if it is there again by then.
+    connect_again()
+    start, end = end, reader.latestOffset(end, None)
+    assert end == upto(end["until"], set(qbo.companies) - {realm_id})
+    assert end != start
+    merged(table, micro_batch(reader, start, end))
+    start, end = end, later(reader, end)
+    merged(table, micro_batch(reader, start, end))
+    assert living(table, realm_id, "invoices") == qbo.truth("Invoice", SINCE, UNTIL, realm=realm_id)
 
 
 @pytest.mark.parametrize("is_by_option", [True, False])
@@ -131,8 +222,8 @@ def test_a_stream_stays_behind_the_clock_twice_as_long_as_a_read(is_by_option, m
 
 
 @pytest.mark.usefixtures("connected")
-def test_a_stream_that_cannot_tell_what_was_deleted_says_so():
-    old = {"until": "2025-03-01T00:00:00Z"}
+def test_a_stream_that_cannot_tell_what_was_deleted_says_so(qbo):
+    old = upto("2025-03-01T00:00:00Z", qbo.companies)
     reader = stream(partitions="1")
     end = reader.latestOffset(old, None)
     with pytest.raises(
@@ -143,19 +234,62 @@ def test_a_stream_that_cannot_tell_what_was_deleted_says_so():
 
 
 @pytest.mark.usefixtures("connected")
-def test_a_range_beyond_the_present_of_quickbooks_is_an_error_and_not_a_gap():
+def test_an_exact_stream_refuses_entities_whose_deletions_are_not_reported(qbo):
+    reader = stream(entities="customers,time_activities")
+    with pytest.raises(qbo_rs.ConfigError, match="QuickBooks reports no deletions of time_activities"):
+        reader.latestOffset()
+    with pytest.raises(qbo_rs.ConfigError, match="QuickBooks reports no deletions of time_activities"):
+        reader.partitions(reader.initialOffset(), upto("2026-01-01T00:00:00Z", qbo.companies))
+    reader = stream(entities="customers,time_activities", deletions="reported")
+    [part] = reader.partitions(upto(SINCE + "T00:00:00Z", qbo.companies), reader.latestOffset())
+    assert part.entities == ("customers", "time_activities")
+
+
+@pytest.mark.usefixtures("connected")
+def test_an_exact_stream_ends_if_a_company_does_not_report_deletions(qbo):
+    realm_id = next(iter(qbo.companies))
+    qbo.fault("refused", on="cdc", contains="Customer", path=realm_id, times=0, status=400)
+    reader = stream(accounts=realm_id)
+    start = upto(reader.initialOffset()["until"], [realm_id])
+    with pytest.raises(qbo_rs.ConfigError, match=f"{realm_id}: QuickBooks does not report which customers were"):
+        micro_batch(reader, start, later(reader, start))
+    reader = stream(accounts=realm_id, deletions="reported")
+    micro_batch(reader, start, later(reader, start))
+
+
+@pytest.mark.usefixtures("connected")
+@pytest.mark.parametrize("deletions", ["exact", "reported"])
+def test_a_stream_reads_all_entities_if_none_is_named(qbo, deletions):
+    realm_id = next(iter(qbo.companies))
+    reader = QboDataSource({"every": "1s", "accounts": realm_id, "start": SINCE, "deletions": deletions})
+    reader = reader.streamReader(None)
+    start = reader.initialOffset()
+    end = reader.latestOffset()
+    [part] = reader.partitions(start, end)
+    assert ("time_activities" in part.entities) == (deletions == "reported")
+    assert "change_orders" not in part.entities
+    found = {row["entity"] for row in micro_batch(reader, start, end)}
+    assert {"customers", "invoices", "items", "payments"} <= found
+    start, end = end, later(reader, end)
+    gone = qbo.delete("Invoice", "newest", realm=realm_id)
+    start, end = end, later(reader, end)
+    assert gone in {row["id"] for row in micro_batch(reader, start, end) if row["deleted"]}
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_range_beyond_the_present_of_quickbooks_is_an_error_and_not_a_gap(qbo):
     reader = stream(partitions="1")
     ahead = (datetime.now(timezone.utc) + timedelta(minutes=10)).replace(microsecond=0).isoformat()
     with pytest.raises(qbo_rs.IncompleteError, match="could be read up to"):
-        micro_batch(reader, {"until": "2025-12-01T00:00:00Z", "first": "true"}, {"until": ahead})
+        micro_batch(reader, {"until": "2025-12-01T00:00:00Z", "first": "true"}, upto(ahead, qbo.companies))
 
 
 @pytest.mark.usefixtures("connected")
 def test_typed_streams_have_the_columns_of_their_entity_and_deletions(qbo):
     realm_id = next(iter(qbo.companies))
-    source = QboDataSource({"entities": "invoices", "typed": "true", "accounts": realm_id})
+    source = QboDataSource({"entities": "invoices", "typed": "true", "accounts": realm_id, "every": "1s"})
     reader = source.streamReader(None)
-    start = {"until": reader.initialOffset()["until"]}
+    start = upto(reader.initialOffset()["until"], [realm_id])
     gone = qbo.delete("Invoice", "oldest", realm=realm_id)
     changed = qbo.edit("Invoice", "newest", realm=realm_id)
     rows = micro_batch(reader, start, later(reader, start))

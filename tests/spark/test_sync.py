@@ -141,6 +141,48 @@ def test_a_company_whose_settings_are_missing_on_the_executor_is_a_row(monkeypat
     assert "PG_HOST" in batch.column("error")[0].as_py()
 
 
+@pytest.mark.usefixtures("connected")
+def test_a_company_that_was_forgotten_after_the_plan_is_a_row_and_the_others_are_synced(qbo):
+    from qbo_rs._plan import Company
+    from qbo_rs.spark._options import Options
+    from qbo_rs.spark._report import sync_companies
+
+    first, second, *_ = qbo.companies
+    companies = [Company(first), Company("1017"), Company(second)]
+    [batch] = sync_companies(Options(mode="sync"), ("items",), companies, is_repeated=False)
+    rows = {row["realm_id"]: row for row in batch.to_pylist() if row["entity"] is None}
+    assert {realm_id: row["status"] for realm_id, row in rows.items()} == {
+        "1017": "failed",
+        first: "ok",
+        second: "ok",
+    }
+    assert "holds no company 1017" in rows["1017"]["error"]
+    before = requests(qbo)
+    [batch] = sync_companies(Options(mode="sync"), ("items",), [Company("1017")], is_repeated=False)
+    assert [(row["realm_id"], row["status"]) for row in batch.to_pylist()] == [("1017", "failed")]
+    assert requests(qbo) == before
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_company_that_nobody_knows_is_told_by_the_driver(spark, qbo):
+    before = requests(qbo)
+    with pytest.raises(qbo_rs.ConfigError, match="holds no company typo; it holds"):
+        qbo_rs.spark.sync(spark, "items", accounts=[*qbo.companies, "typo"], via="mapInArrow")
+    with pytest.raises(Exception, match="holds no company typo; it holds"):
+        qbo_rs.spark.sync(spark, "items", accounts=[*qbo.companies, "typo"])
+    assert requests(qbo) == before
+
+
+@pytest.mark.usefixtures("connected")
+def test_an_empty_list_of_companies_is_not_every_company(spark, qbo):
+    before = requests(qbo)
+    with pytest.raises(qbo_rs.ConfigError, match="accounts: the list is empty"):
+        qbo_rs.spark.sync(spark, "items", accounts=[])
+    with pytest.raises(qbo_rs.ConfigError, match="accounts: the list is empty"):
+        qbo_rs.spark.frame(spark, entities="items", accounts=(), start=START, end="2026-01-01")
+    assert requests(qbo) == before
+
+
 @pytest.fixture
 def busy(connected, qbo, database):
     """Sync one company slowly in another thread; return its id."""

@@ -1,7 +1,9 @@
 """QuickBooks as a data source of Spark, and syncs that its executors share.
 
-``pip install 'qbo-rs[spark]'``. It needs Spark 4, Sail, or a server of Spark Connect; :func:`frame` and :func:`sync`
-work on Spark 3.5, too. Executors need this package and the settings, as variables of their environment or as files.
+``pip install 'qbo-rs[spark]'`` leaves the pyspark that is installed as it is; ``'qbo-rs[spark-connect]'`` also brings
+the client of Spark Connect, for environments without Spark. It needs Spark 4, Sail, or a server of Spark Connect;
+:func:`frame` and :func:`sync` work on Spark 3.5, too. Executors need this package and the settings, as variables of
+their environment or as files.
 
 * ``spark.read.format("qbo")`` reads records into a frame, and ``spark.readStream.format("qbo")`` changes and deletions.
 * :func:`sync` lets executors run the ordinary sync into Postgres. Its frame is the report.
@@ -35,13 +37,22 @@ __all__ = ["QboDataSource", "SyncFailedError", "frame", "register", "sync"]
 
 
 def register(spark: Any) -> None:
-    """Make the data source ``qbo`` known to a session.
+    """Make the data source ``qbo`` known to a session, for ``spark.read.format("qbo")`` and ``spark.readStream``.
+
+    Options are checked, and companies divided among tasks, where the frame is planned: that raises
+    :class:`~qbo_rs.ConfigError`, which some servers pass on as an error of Spark.
 
     Args:
         spark: A session of Spark 4 or of Sail.
 
     Raises:
         ImportError: This version of pyspark has no data sources in Python; use :func:`frame` and :func:`sync`.
+
+    Example:
+        ::
+
+            qbo_rs.spark.register(spark)
+            frame = spark.read.format("qbo").options(entities="items", start="2025-01-01", end="2026-01-01").load()
 
     """
     spark.dataSource.register(_data_source())
@@ -56,6 +67,7 @@ def __getattr__(name: str) -> object:
 
 
 def _data_source() -> type[QboDataSource]:
-    with needing("pyspark", "pyarrow", what="qbo_rs.spark", install="'qbo-rs[spark]'"):
+    # An earlier pyspark, which has no data sources, is replaced as a whole: the client would overwrite a part of it.
+    with needing("pyspark", what="qbo_rs.spark", install="'pyspark>=4'"):
         from qbo_rs.spark._source import QboDataSource
     return QboDataSource

@@ -13,17 +13,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from qbo_rs._plan import Plan
+    from qbo_rs.spark._records import Span
 
 
 def frame(spark: Any, **options: Any) -> Any:
     """Return the frame of ``spark.read.format("qbo")`` by ``mapInArrow``, which Spark 3.5 has, too.
+
+    Each evaluation reads QuickBooks again: write the frame, or ``cache`` it.
 
     Args:
         spark: A session.
         **options: The options of the data source, see ``docs/spark.md``; a setting is ``setting_KEYWORD``.
 
     Raises:
-        ConfigError: An option is unknown or unusable.
+        ConfigError: An option is unknown or unusable, no company is known, or the database cannot be reached.
+
+    An evaluation of the frame fails with :class:`~qbo_rs.IncompleteError`, as Spark passes on errors of tasks, if a
+    company could not be read completely.
 
     Example:
         ::
@@ -50,19 +56,21 @@ def dotted(options: dict[str, Any]) -> dict[str, Any]:
 def frame_of(spark: Any, options: Options) -> Any:
     """Return a frame with one task for each bucket of companies."""
     from qbo_rs.spark._schema import Columns, schema_of
-    from qbo_rs.spark._task import check, plan_of
+    from qbo_rs.spark._task import plan_of, span_of
 
-    check(options)
+    span = span_of(options)
     planned = plan_of(options)
     count = len(planned.buckets)
     numbers = spark.range(0, count, 1, count)
-    return numbers.mapInArrow(partial(run_buckets, options, planned), Columns(schema_of(options)))
+    return numbers.mapInArrow(partial(run_buckets, options, planned, span), Columns(schema_of(options)))
 
 
-def run_buckets(options: Options, planned: Plan, numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def run_buckets(
+    options: Options, planned: Plan, span: Span | None, numbers: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
     """Run the buckets of these numbers, one after the other."""
     from qbo_rs.spark._task import run
 
     for batch in numbers:
         for number in batch.column(0).to_pylist():
-            yield from run(options, planned.entities, planned.buckets[number])
+            yield from run(options, planned.entities, planned.buckets[number], span)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _core
-from qbo_rs._company import settings_of
+from qbo_rs._company import named_companies, settings_of
 from qbo_rs._keywords import check_keywords
 from qbo_rs._tables import check_entity
 from qbo_rs.exceptions import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 #: What an option begins with that says where a setting is found.
 SETTING = "setting."
 _LAG, _LAG_VARIABLE, _DEFAULT_LAG_S = "lag_s", "QBO_LAG_S", "30"
 _ENVIRONMENT, _FILE = "env:", "file:"
+_ALL = "all"
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ class Options:
     """Tasks; none means one for each 32 companies."""
     deletions: str = "exact"
     """``exact``: a stream that cannot tell what was deleted fails; ``reported``: it goes on."""
+    every: timedelta = timedelta(minutes=15)
+    """Micro-batches of a stream end at multiples of it, so that there is at most one in this time."""
     references: References = field(default_factory=References)
     """The places of settings."""
 
@@ -127,8 +132,8 @@ class Options:
             if name not in known:
                 raise ConfigError(f"{name}: no such option; there are {', '.join(known)} and {SETTING}KEYWORD")
         options = cls(
-            entities=names(rest.get("entities", "all")),
-            accounts=names(rest.get("accounts", "all")),
+            entities=_entities(rest.get("entities", _ALL)),
+            accounts=_accounts(rest.get("accounts", _ALL)),
             mode=_one_of("mode", rest.get("mode", "records"), ("records", "sync")),
             typed=_one_of("typed", rest.get("typed", "false").lower(), ("true", "false")) == "true",
             start=rest.get("start"),
@@ -137,6 +142,7 @@ class Options:
             page_size=_number("page_size", rest.get("page_size", "1000")),
             partitions=_number("partitions", rest["partitions"]) if "partitions" in rest else None,
             deletions=_one_of("deletions", rest.get("deletions", "exact"), ("exact", "reported")),
+            every=_duration("every", rest.get("every", "15m")),
             references=references(places),
         )
         for entity in options.entities:
@@ -146,11 +152,24 @@ class Options:
         return options
 
 
-def names(given: str | Iterable[str]) -> tuple[str, ...]:
+def _entities(text: str) -> tuple[str, ...]:
     """Return names that are separated by commas; ``all`` is none of them."""
-    each = given.split(",") if isinstance(given, str) else [str(name) for name in given]
-    found = tuple(name.strip() for name in each if name.strip())
-    return () if found == ("all",) else found
+    found = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not found:
+        raise ConfigError("entities: the list is empty; leave it out to mean all of them")
+    return () if found == (_ALL,) else found
+
+
+def _accounts(text: str) -> tuple[str, ...]:
+    """Return realm ids that are separated by commas; ``all`` is none of them."""
+    return () if text.strip() == _ALL else tuple(named_companies(text.split(",")))
+
+
+def _duration(name: str, text: str) -> timedelta:
+    found = re.fullmatch(r"([1-9]\d{0,4})([smhd])", text.strip())
+    if found is None:
+        raise ConfigError(f"{name}: '{text}' is no duration such as 30s, 15m, 2h or 1d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def _number(name: str, text: str) -> int:

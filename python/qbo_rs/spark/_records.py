@@ -36,11 +36,15 @@ BATCH = 8192
 
 Read = dict[str, Any]
 """The answer of the core about a company: runs with files, and deletions."""
+Span = tuple[str, str]
+"""The first instant of a stretch of time, and the first one after it."""
 
 
-def read_range(options: Options, entities: Sequence[str], companies: Sequence[Company]) -> Iterator[pa.RecordBatch]:
-    """Read the records that were last changed in the range of the options."""
-    windows = [window.to_dict() for window in range_of(options)]
+def read_range(
+    options: Options, entities: Sequence[str], companies: Sequence[Company], span: Span
+) -> Iterator[pa.RecordBatch]:
+    """Read the records that were last changed in a stretch of time, by months: several are read at a time."""
+    windows = [window.to_dict() for window in chunk_range(*span, "month", tz=options.tz)]
 
     def extract(company: Company, folder: str) -> Read:
         arguments = {"entities": list(entities), "windows": windows, "page_size": str(options.page_size), "out": folder}
@@ -50,12 +54,13 @@ def read_range(options: Options, entities: Sequence[str], companies: Sequence[Co
     return _read_all(options, companies, extract)
 
 
-def range_of(options: Options) -> list[Any]:
-    """Return the months of the range of the options; several are read at a time."""
+def span_of_range(options: Options) -> Span:
+    """Return the instants of the range of the options: words such as `today` mean another one in each task."""
     if options.start is None or options.end is None:
         missing = "start" if options.start is None else "end"
         raise ConfigError(f"{missing}: not given; a frame needs start and end")
-    return chunk_range(options.start, options.end, "month", tz=options.tz)
+    months = chunk_range(options.start, options.end, "month", tz=options.tz)
+    return format_instant(months[0].start), format_instant(months[-1].end)
 
 
 def read_changes(
@@ -77,15 +82,22 @@ def read_changes(
             "out": folder,
         }
         read: Read = core("changes", arguments, options.references.settings(company.realm_id))
-        if not is_first and options.deletions == "exact":
-            _check_deletions(company, read, start)
+        if not is_first:
+            _check_deletions(company, read, start, is_exact=options.deletions == "exact")
         return read
 
     return _read_all(options, companies, changes)
 
 
-def _check_deletions(company: Company, read: Read, start: str) -> None:
+def _check_deletions(company: Company, read: Read, start: str, *, is_exact: bool) -> None:
     unknown = read["deletions_unknown"]
+    runs = [RunReport.from_dict(run) for run in read["runs"]]
+    lacking = {run.entity for run in runs if run.unavailable}
+    unreported = [entity for entity in read["deletions_unreported"] if entity not in lacking]
+    if not is_exact:
+        if unknown or unreported:
+            LOG.info("company %s: deletions of %s are not known", company.realm_id, ", ".join(unknown + unreported))
+        return
     if unknown:
         gone = ", ".join(unknown)
         reason = (
@@ -94,8 +106,13 @@ def _check_deletions(company: Company, read: Read, start: str) -> None:
             "the option deletions to reported"
         )
         raise ConfigError(reason)
-    if read["deletions_unreported"]:
-        LOG.warning("QuickBooks reports no deletions of %s", ", ".join(read["deletions_unreported"]))
+    if unreported:
+        gone = ", ".join(unreported)
+        reason = (
+            f"company {company.realm_id}: QuickBooks does not report which {gone} were deleted; leave these entities "
+            "out, or set the option deletions to reported"
+        )
+        raise ConfigError(reason)
 
 
 def _read_all(

@@ -33,6 +33,7 @@ def sync_companies(
         "accounts": [company.realm_id for company in companies],
         "page_size": str(options.page_size),
         "no_wait": not is_repeated,
+        "planned": True,
     }
     try:
         accounts = lineage.run(sync, entities, arguments, **options.references.settings())["accounts"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -17,37 +19,49 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from qbo_rs._plan import Company
+    from qbo_rs._plan import Company, Plan
+    from qbo_rs.spark._records import Span
 
+LOG = logging.getLogger("qbo_rs.spark")
 #: A change may become visible late (qbo-facts 3.9).
 LOOK_BACK = timedelta(minutes=5)
 #: A stream stays behind the driver's clock as long as a read does (`QBO_LAG_S`), and as long for clocks that differ.
 LAGS = 2
-_UNTIL, _FIRST = "until", "first"
+_UNTIL, _FIRST, _COMPANIES = "until", "first", "companies"
 
 
 class Bucket(InputPartition):
     """The companies of one task. It is pickled, and holds no secret."""
 
-    def __init__(self, companies: Sequence[Company], entities: Sequence[str]) -> None:
-        """Make the partition of a bucket."""
+    def __init__(self, companies: Sequence[Company], entities: Sequence[str], span: Span | None) -> None:
+        """Make the partition of a bucket: the span of its records, or None for a sync."""
         super().__init__(None)
         self.companies = tuple(companies)
         self.entities = tuple(entities)
+        self.span = span
 
 
-class Slice(Bucket):
-    """A bucket, and the time that a micro-batch of a stream reads of it."""
+class Slice(InputPartition):
+    """Companies of a bucket, and the time that a micro-batch of a stream reads of them."""
 
-    def __init__(self, bucket: Bucket, span: tuple[datetime, datetime], *, is_first: bool) -> None:
-        """Make the partition of a bucket and a micro-batch."""
-        super().__init__(bucket.companies, bucket.entities)
+    def __init__(
+        self,
+        companies: Sequence[Company],
+        entities: Sequence[str],
+        span: tuple[datetime, datetime],
+        *,
+        is_first: bool,
+    ) -> None:
+        """Make the partition of companies and a micro-batch."""
+        super().__init__(None)
+        self.companies = tuple(companies)
+        self.entities = tuple(entities)
         self.span = span
         self.is_first = is_first
 
 
 class QboDataSource(DataSource):
-    """QuickBooks for ``spark.read.format("qbo")`` and ``spark.readStream.format("qbo")``."""
+    """QuickBooks for ``spark.read.format("qbo")`` and ``spark.readStream.format("qbo")``; see :func:`register`."""
 
     @classmethod
     def name(cls) -> str:
@@ -80,21 +94,25 @@ class QboReader(DataSourceReader):
 
     def partitions(self) -> Sequence[Bucket]:
         """Divide the companies among tasks; QuickBooks gets no request."""
-        from qbo_rs.spark._task import check
+        from qbo_rs.spark._task import plan_of, span_of
 
-        check(self.options)
-        return _buckets(self.options)
+        span = span_of(self.options)
+        planned = plan_of(self.options)
+        return [Bucket(companies, planned.entities, span) for companies in planned.buckets]
 
     def read(self, partition: Bucket) -> Iterator[pa.RecordBatch]:
         """Return the batches of a task."""
         # Here, and not above: the process may be the fork of one that has read nothing yet.
         from qbo_rs.spark._task import run
 
-        return run(self.options, partition.entities, partition.companies)
+        return run(self.options, partition.entities, partition.companies, partition.span)
 
 
 class QboStreamReader(DataSourceStreamReader):
     """Reads changes and deletions. Its offsets are instants: micro-batches are stretches of time.
+
+    An offset also names the companies that were read up to it. A company that the offset before does not name is read
+    from the option `start`: it was connected later, or has come back.
 
     A micro-batch that is repeated may hold newer versions than the first time, since QuickBooks has the last one only.
     No change is lost, and the last state is right.
@@ -104,28 +122,52 @@ class QboStreamReader(DataSourceStreamReader):
         """Make the reader of a stream."""
         if options.mode == "sync":
             raise ConfigError("mode: a stream hands out records; repeat qbo_rs.spark.sync to keep tables in step")
+        if options.start is not None and not options.start.strip()[:1].isdigit():
+            raise ConfigError(
+                f"start: '{options.start}' means another instant each time it is read; write a date or an instant"
+            )
         self.options = options
+        self._latest: dict[str, str] = {}
+        # Companies that the end of a micro-batch names and that it did not read.
+        self._unread: set[str] = set()
 
     def initialOffset(self) -> dict[str, str]:  # noqa: N802 - Spark's name
         """Return the option start, or the present."""
-        start = self.options.start
-        begin = (
-            _present(self.options) if start is None else chunk_range(start, _FAR, "36500d", tz=self.options.tz)[0].start
-        )
-        return {_UNTIL: format_instant(begin), _FIRST: "true"}
+        start = _start(self.options)
+        return {_UNTIL: format_instant(_present(self.options) if start is None else start), _FIRST: "true"}
 
     def latestOffset(self, *_: Any) -> dict[str, str]:  # noqa: N802 - Spark's name
-        """Return the end of the time that can be read. Spark 4.2 passes a start and a limit, earlier ones nothing."""
-        return {_UNTIL: format_instant(_present(self.options))}
+        """Return the last multiple of the option every that can be read, and the companies of that time.
+
+        Spark asks without a pause; the answer is another one after a step. Spark 4.2 passes a start and a limit,
+        earlier ones nothing.
+        """
+        until = format_instant(_present(self.options))
+        if self._latest.get(_UNTIL) != until:
+            buckets = self._plan().buckets
+            known = {company.realm_id for companies in buckets for company in companies}
+            self._latest = {_UNTIL: until, _COMPANIES: ",".join(sorted(known - self._unread))}
+        return dict(self._latest)
 
     def partitions(self, start: dict[str, str], end: dict[str, str]) -> Sequence[Slice]:
         """Divide the companies among tasks; QuickBooks gets no request."""
-        is_first = _FIRST in start
+        before, named = _companies(start), _companies(end)
         begin, until = parse_instant(start[_UNTIL]), parse_instant(end[_UNTIL])
-        if until <= begin:
-            return []
-        span = (begin if is_first else begin - LOOK_BACK, until)
-        return [Slice(bucket, span, is_first=is_first) for bucket in _buckets(self.options)]
+        since = begin if _FIRST in start else _start(self.options) or begin
+        if before - named:
+            text = "the stream goes on without %s; a company that comes back is read from the option start"
+            LOG.warning(text, ", ".join(sorted(before - named)))
+        planned = self._plan()
+        slices = []
+        for bucket in planned.buckets:
+            old = [company for company in bucket if company.realm_id in named & before]
+            new = [company for company in bucket if company.realm_id in named - before]
+            if old and begin < until:
+                slices.append(Slice(old, planned.entities, (begin - LOOK_BACK, until), is_first=False))
+            if new and since < until:
+                slices.append(Slice(new, planned.entities, (since, until), is_first=True))
+        self._note_unread(named, {company.realm_id for bucket in planned.buckets for company in bucket})
+        return slices
 
     def read(self, partition: Slice) -> Iterator[pa.RecordBatch]:
         """Return the batches of a task."""
@@ -137,17 +179,69 @@ class QboStreamReader(DataSourceStreamReader):
     def commit(self, end: dict[str, str]) -> None:
         """Do nothing: the offsets of Spark are all that is kept."""
 
+    def _note_unread(self, named: frozenset[str], known: set[str]) -> None:
+        """Note the companies of a micro-batch that were forgotten since it was begun: the next offset is without them.
+
+        So they are read from the start when they come back, although the offset of this one names them.
+        """
+        unread = named - known
+        if unread:
+            LOG.warning("the stream goes on without %s, which the token store does not hold", ", ".join(sorted(unread)))
+            self._latest = {}
+        self._unread = (self._unread & named) | unread
+
+    def _plan(self) -> Plan:
+        """Return the plan of a micro-batch, without entities of which an exact stream could not tell the deletions.
+
+        Raises:
+            ConfigError: Such an entity was named.
+
+        """
+        from qbo_rs.spark._task import plan_of
+
+        planned = plan_of(self.options)
+        unreported = planned.deletions_unreported
+        if self.options.deletions != "exact" or not unreported:
+            return planned
+        if self.options.entities:
+            gone = ", ".join(unreported)
+            raise ConfigError(
+                f"entities: QuickBooks reports no deletions of {gone}; leave these entities out, or set the option "
+                "deletions to reported"
+            )
+        entities = tuple(entity for entity in planned.entities if entity not in unreported)
+        return replace(planned, entities=entities)
+
 
 #: An end that no range has.
 _FAR = "9999-01-01"
 
 
+def _start(options: Options) -> datetime | None:
+    if options.start is None:
+        return None
+    return chunk_range(options.start, _FAR, "36500d", tz=options.tz)[0].start
+
+
 def _present(options: Options) -> datetime:
-    return (datetime.now(timezone.utc) - LAGS * options.references.lag()).replace(microsecond=0)
+    """Return the last end of a micro-batch that can be read."""
+    present = datetime.now(timezone.utc) - LAGS * options.references.lag()
+    epoch = datetime.fromtimestamp(0, timezone.utc)
+    return epoch + (present - epoch) // options.every * options.every
 
 
-def _buckets(options: Options) -> list[Bucket]:
-    from qbo_rs.spark._task import plan_of
+def _companies(offset: dict[str, str]) -> frozenset[str]:
+    """Return the companies that were read up to an offset.
 
-    planned = plan_of(options)
-    return [Bucket(companies, planned.entities) for companies in planned.buckets]
+    Raises:
+        ConfigError: The offset does not say it.
+
+    """
+    if _FIRST in offset:
+        return frozenset()
+    if _COMPANIES not in offset:
+        raise ConfigError(
+            f"the offset {offset.get(_UNTIL)} names no companies, as those of earlier versions; begin a new stream, "
+            "with a new checkpoint"
+        )
+    return frozenset(filter(None, offset[_COMPANIES].split(",")))

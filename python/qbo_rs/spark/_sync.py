@@ -45,7 +45,7 @@ def sync(
     Args:
         spark: A session of Spark or Sail.
         entities: Names from :func:`qbo_rs.entities`; ``all``: every entity.
-        accounts: Realm ids; ``all``: every company of the token store.
+        accounts: Realm ids; ``all``: every company of the token store. An empty list is refused.
         partitions: Tasks; None: one for each 32 companies, as many as a process syncs at a time.
         strict: Raise an error at the end if a company is not in step or a record was set aside. No task fails, and
             nothing is repeated.
@@ -56,10 +56,13 @@ def sync(
     Returns:
         A frame with a row for each company, and one for each of its entities: ``realm_id, entity, status, rows,
         inserted, updated, deleted, rejected, requests, seconds, window_from, window_until, error``. The row of a
-        company has no entity; ``requests`` and ``seconds`` are its own. ``status`` is that of :func:`qbo_rs.sync`.
+        company has no entity; ``requests`` and ``seconds``, which its sync took, are its own. ``status`` is that of
+        :func:`qbo_rs.sync`; a company that was forgotten since the driver planned has failed. A task that Spark repeats
+        reports its own sync alone: what a killed attempt had committed is in none of the counts.
 
     Raises:
-        ConfigError: An option is unusable, no company is known, or the database cannot be reached.
+        ConfigError: An option is unusable, no company or not every one of ``accounts`` is known, or the database cannot
+            be reached. By the Data Source API, some servers pass it on as an error of Spark.
         SyncFailedError: With ``strict``: a company is not in step, or a record was set aside.
 
     Example:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qbo_rs._plan import plan
-from qbo_rs.spark._records import range_of, read_range
+from qbo_rs.spark._records import Span, read_range, span_of_range
 from qbo_rs.spark._report import is_repeated_task, sync_companies
 
 if TYPE_CHECKING:
@@ -17,24 +17,27 @@ if TYPE_CHECKING:
     from qbo_rs.spark._options import Options
 
 
-def run(options: Options, entities: Sequence[str], companies: Sequence[Company]) -> Iterator[pa.RecordBatch]:
-    """Return the batches of a task."""
-    if options.mode == "sync":
+def run(
+    options: Options, entities: Sequence[str], companies: Sequence[Company], span: Span | None
+) -> Iterator[pa.RecordBatch]:
+    """Return the batches of a task. Records are those of the span that the driver has found."""
+    if span is None:
         return sync_companies(options, entities, companies, is_repeated=is_repeated_task())
-    return read_range(options, entities, companies)
+    return read_range(options, entities, companies, span)
 
 
 def plan_of(options: Options) -> Plan:
     """Divide the companies of a frame among tasks; QuickBooks gets no request."""
-    return plan(options.entities, options.accounts, options.partitions, options.references.settings())
+    settings = options.references.settings()
+    reads_records = options.mode == "records"
+    return plan(options.entities, options.accounts, options.partitions, settings, reads_records=reads_records)
 
 
-def check(options: Options) -> None:
-    """Raise an error about options that every task would raise.
+def span_of(options: Options) -> Span | None:
+    """Return the time of a frame's records, and None for a sync. The driver says it, so that all tasks read the same.
 
     Raises:
         ConfigError: The range is missing or unusable.
 
     """
-    if options.mode == "records":
-        range_of(options)
+    return span_of_range(options) if options.mode == "records" else None

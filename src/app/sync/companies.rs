@@ -39,16 +39,24 @@ impl Syncer {
     /// # Errors
     /// [`Error::Config`] with the first of them; those of [`Self::connections`].
     pub(in crate::app) async fn check_companies(&self, realm_ids: &[String]) -> Result<()> {
-        let Some(unknown) = self.unknown_company(realm_ids).await? else {
-            return Ok(());
-        };
+        match self.unknown_company(realm_ids).await? {
+            Some(unknown) => Err(self.no_such_company(&unknown).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the error of a company that has no connection and cannot get one from the settings.
+    ///
+    /// # Errors
+    /// Those of [`Self::connections`].
+    pub(super) async fn no_such_company(&self, unknown: &str) -> Result<Error> {
         let (place, stored) = (self.backend.place(), self.connections().await?.into_iter());
         let stored: Vec<String> = stored.map(|company| company.realm_id).collect();
         let others = match stored.is_empty() {
             true => "nor any other".to_owned(),
             false => format!("it holds {}", named(&stored)),
         };
-        Err(Error::config(
+        Ok(Error::config(
             "account",
             format!("{place} holds no company {unknown}; {others}"),
         ))

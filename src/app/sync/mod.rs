@@ -104,6 +104,10 @@ pub struct SyncRequest {
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub no_wait: bool,
+    /// The companies are those of a plan: one that was forgotten since then has failed, and the others go on
+    #[cfg_attr(feature = "cli", arg(skip))]
+    #[serde(default)]
+    pub planned: bool,
 }
 
 impl SyncRequest {
@@ -131,6 +135,7 @@ impl SyncRequest {
 setters!(SyncRequest {
     page_size: PageSize,
     no_wait: bool,
+    planned: bool,
 });
 
 /// The work of a sync in one company.
@@ -166,6 +171,9 @@ impl App {
     pub async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
         select_or_all(&request.scope.entities)?;
         let syncer = Syncer::open(self).await?;
+        if request.planned {
+            return syncer.sync_planned(request).await;
+        }
         syncer.check_companies(&request.scope.accounts).await?;
         syncer.sync(request).await
     }

@@ -1,11 +1,13 @@
-//! The plan of a sync that many machines share: its companies, and how far each is behind.
+//! The plan of a sync or a read that many machines share: its companies, and how far each is behind.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{SyncRequest, SyncScope, Syncer};
+use super::outcome::log_sync;
+use super::{Loss, SyncRequest, SyncScope, Syncer};
 use crate::app::company::company_config;
 use crate::app::{App, select_or_all};
+use crate::domain::{CompanyStatus, CompanySync, SyncReport, select_readable};
 use crate::error::Result;
 use crate::store::{HowFar, how_far};
 
@@ -17,6 +19,10 @@ pub struct SyncPlanRequest {
     /// The entities and companies.
     #[serde(flatten)]
     pub scope: SyncScope,
+    /// Whether the plan is for reading records of a range and not for a sync: all entities are those of which a range
+    /// can be read, and another one that is named is refused.
+    #[serde(default)]
+    pub reads_records: bool,
 }
 
 /// The companies of a sync.
@@ -26,6 +32,8 @@ pub struct SyncPlan {
     pub accounts: Vec<PlannedCompany>,
     /// The entities, by the names of this package.
     pub entities: Vec<&'static str>,
+    /// Those of them whose deletions QuickBooks reports of no company.
+    pub deletions_unreported: Vec<&'static str>,
 }
 
 /// One company of a sync.
@@ -44,10 +52,16 @@ impl App {
     /// it is the company of the settings.
     ///
     /// # Errors
-    /// Settings, no company, and errors of the database.
+    /// Settings, no company, a company that is not known, and errors of the database.
     pub async fn plan_sync(&self, request: &SyncPlanRequest) -> Result<SyncPlan> {
-        let entities = select_or_all(&request.scope.entities)?;
+        let entities = match (&request.scope.entities[..], request.reads_records) {
+            ([], true) => select_readable(&["all"])?,
+            (names, true) => select_readable(names)?,
+            (_, false) => select_or_all(&request.scope.entities)?,
+        };
         let names: Vec<&'static str> = entities.iter().map(|entity| entity.name).collect();
+        let unreported = entities.iter().filter(|entity| !entity.supports_cdc());
+        let deletions_unreported = unreported.map(|entity| entity.name).collect();
         if !self.settings.has_database() {
             let new = |realm_id| PlannedCompany {
                 realm_id,
@@ -61,9 +75,11 @@ impl App {
             return Ok(SyncPlan {
                 accounts: realm_ids.into_iter().map(new).collect(),
                 entities: names,
+                deletions_unreported,
             });
         }
         let syncer = Syncer::open(self).await?;
+        syncer.check_companies(&request.scope.accounts).await?;
         let scope = request.scope.clone();
         let scope = SyncRequest {
             scope,
@@ -79,6 +95,44 @@ impl App {
         Ok(SyncPlan {
             accounts: known.map(planned).collect(),
             entities: names,
+            deletions_unreported,
         })
+    }
+}
+
+impl Syncer {
+    /// Syncs the companies of a plan. One that was forgotten since then has failed, and the others go on.
+    ///
+    /// # Errors
+    /// Those of [`Self::sync`].
+    pub(super) async fn sync_planned(&self, request: &SyncRequest) -> Result<SyncReport> {
+        let mut known = request.clone();
+        let mut failed = Vec::new();
+        // As many as were forgotten in the meantime: hardly ever one.
+        while let Some(unknown) = self.unknown_company(&known.scope.accounts).await? {
+            known.scope.accounts.retain(|realm_id| *realm_id != unknown);
+            let loss = Loss::from(&self.no_such_company(&unknown).await?);
+            let company = CompanySync {
+                realm_id: unknown,
+                schema: String::new(),
+                status: CompanyStatus::Failed,
+                error: Some(loss.reason),
+                failure: Some(loss.kind),
+                requests: 0,
+                duration_ms: 0,
+                entities: Vec::new(),
+            };
+            log_sync(&company);
+            failed.push(company);
+        }
+        let is_nobody_left = known.scope.accounts.is_empty() && !failed.is_empty();
+        let mut accounts = match is_nobody_left {
+            // A request without companies is one for all of them.
+            true => Vec::new(),
+            false => self.sync(&known).await?.accounts,
+        };
+        accounts.extend(failed);
+        accounts.sort_by(|a, b| a.realm_id.cmp(&b.realm_id));
+        Ok(SyncReport { accounts })
     }
 }

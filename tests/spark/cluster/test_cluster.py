@@ -218,7 +218,7 @@ def test_a_stream_of_spark_follows_changes_and_deletions(cluster, places, qbo, t
     lag = tmp_path / "lag_s"
     lag.write_text("1")
     options = {name.replace("setting_", "setting."): place for name, place in places.items()}
-    options["setting.lag_s"] = f"file:{lag}"
+    options |= {"setting.lag_s": f"file:{lag}", "every": "1s"}
     table = {}
 
     def merge(frame, _batch):
