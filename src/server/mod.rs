@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -37,6 +38,16 @@ use crate::quickbooks::Pace;
 
 /// The time that workers get to return their jobs when the service stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Serves pages to the user of this machine until `stop` completes, within the time limits of the service: no other
+/// program can hold all connections by saying nothing.
+pub(crate) async fn serve_pages(
+    listener: TcpListener,
+    pages: Router,
+    stop: impl Future<Output = ()>,
+) {
+    connections::serve(listener, pages, None, &Counters::default(), stop).await;
+}
 
 /// The options of a [`Server`].
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! Connections that faults can break.
 
+use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,45 +9,38 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::connect_info::Connected;
+use axum::extract::Request;
 use axum::response::Response;
-use axum::serve::IncomingStream;
 use futures_util::{StreamExt as _, stream};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::bomb;
 use crate::faults::Delivery;
 
-/// A listener whose connections can be broken.
-pub(super) struct Listener(pub TcpListener);
+/// The time for the head of a request, and for the pause between two. Longer than clients keep connections that they
+/// do not use, so that none is closed under a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
 
-impl axum::serve::Listener for Listener {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        loop {
-            match self.0.accept().await {
-                Ok((stream, address)) => {
-                    // Otherwise small answers would wait for the client's acknowledgement.
-                    let _ = stream.set_nodelay(true);
-                    return (
-                        Connection {
-                            stream,
-                            handle: ConnectionHandle::default(),
-                        },
-                        address,
-                    );
-                }
-                // Most likely the process has too many open files, which passes.
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+/// Waits for the next connection.
+pub(super) async fn accept(listener: &TcpListener) -> Connection {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Otherwise small answers would wait for the client's acknowledgement.
+                let _ = stream.set_nodelay(true);
+                return Connection {
+                    stream,
+                    handle: ConnectionHandle::default(),
+                };
             }
+            // Most likely the process has too many open files, which passes.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
     }
 }
 
@@ -55,12 +48,6 @@ impl axum::serve::Listener for Listener {
 #[derive(Debug, Clone, Default)]
 pub(super) struct ConnectionHandle {
     is_reset: Arc<AtomicBool>,
-}
-
-impl Connected<IncomingStream<'_, Listener>> for ConnectionHandle {
-    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        stream.io().handle.clone()
-    }
 }
 
 /// The number of bytes between two pauses of a slow delivery.
@@ -120,6 +107,25 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Answers the requests of the connection until it ends, each with `answer`.
+    pub(super) async fn converse<F>(self, answer: impl Fn(ConnectionHandle, Request) -> F)
+    where
+        F: Future<Output = Response>,
+    {
+        let handle = self.handle.clone();
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let answered = answer(handle.clone(), request.map(Body::new));
+            async move { Ok::<_, Infallible>(answered.await) }
+        });
+        // `axum::serve` has no time limit for heads.
+        let mut server = http1::Builder::new();
+        server
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT);
+        // A broken connection affects no other.
+        let _ = server.serve_connection(TokioIo::new(self), service).await;
+    }
+
     /// Closes the connection if its handle was told to reset it.
     fn check_reset(&self) -> io::Result<()> {
         if !self.handle.is_reset.load(Ordering::Relaxed) {
@@ -170,5 +176,36 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// The clock jumps to the next time limit whenever nothing else happens.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_says_nothing_or_half_a_head_is_left() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let connection = accept(&listener).await;
+                let answer = connection.converse(|_, _| async { Response::new("whole".into()) });
+                tokio::spawn(answer);
+            }
+        });
+        let request = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+        for (said, answered) in [("", ""), (&request[..20], ""), (request, "whole")] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(said.as_bytes()).await.unwrap();
+            let mut text = String::new();
+            let ended = stream.read_to_string(&mut text);
+            let ended = tokio::time::timeout(Duration::from_secs(600), ended).await;
+            assert!(ended.is_ok(), "{said:?}");
+            assert!(text.ends_with(answered), "{text}");
+        }
     }
 }

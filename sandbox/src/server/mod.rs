@@ -10,42 +10,41 @@ mod service;
 mod tokens;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Request, State as Shared};
+use axum::extract::Request;
 use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use self::connection::{ConnectionHandle, Listener};
+use self::connection::ConnectionHandle;
 use self::endpoint::Endpoint;
 use self::request::ReceivedRequest;
 use crate::answer::Answer;
 use crate::control;
 use crate::faults::{Delivery, Effects, Replacement};
+use crate::paths::MAX_COMMAND_BYTES;
 use crate::state::State;
 
 /// Requests with a larger body are refused.
 const MAX_REQUEST_BYTES: usize = 16 << 20;
-/// The same for control commands, one of which takes a whole company.
-const MAX_COMMAND_BYTES: usize = 1 << 30;
+/// The time for the body of a request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Serves requests until the future is dropped. Errors of single connections do not end it.
 pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
-    let router = Router::new().fallback(handle).with_state(state);
-    let _ = axum::serve(
-        Listener(listener),
-        router.into_make_service_with_connect_info::<ConnectionHandle>(),
-    )
-    .await;
+    loop {
+        let connection = connection::accept(&listener).await;
+        let state = state.clone();
+        tokio::spawn(
+            connection
+                .converse(move |handle, request| self::handle(state.clone(), handle, request)),
+        );
+    }
 }
 
-async fn handle(
-    Shared(state): Shared<Arc<State>>,
-    ConnectInfo(connection): ConnectInfo<ConnectionHandle>,
-    request: Request,
-) -> Response {
+async fn handle(state: Arc<State>, connection: ConnectionHandle, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let max_bytes = match control::command_in_path(head.uri.path()) {
         Some(_) => match control::refusal_of_caller(&head.method, &head.headers) {
@@ -54,8 +53,11 @@ async fn handle(
         },
         None => MAX_REQUEST_BYTES,
     };
-    let Ok(body) = axum::body::to_bytes(body, max_bytes).await else {
-        return send_unchanged(&state, Answer::empty(413));
+    let body = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, max_bytes)).await;
+    let body = match body {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return send_unchanged(&state, Answer::empty(413)),
+        Err(_) => return send_unchanged(&state, Answer::empty(408)),
     };
     let request = ReceivedRequest {
         method: head.method,

@@ -1,6 +1,5 @@
 //! The page that Intuit sends the browser back to, on this machine.
 
-use std::future::IntoFuture;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result};
 use crate::quickbooks::oauth::Callback;
+use crate::server;
 
 /// Time for the browser to take its answer. A connection that says nothing does not hold up the login.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
@@ -53,8 +53,9 @@ pub(super) async fn wait(
     let (stop, stopped) = oneshot::channel::<()>();
     let stop = Arc::new(Mutex::new(Some(stop)));
     let router = Router::new().route(path, get(answer)).with_state(questions);
-    let serve = axum::serve(listener, router).with_graceful_shutdown(async { _ = stopped.await });
-    let mut serve = pin!(serve.into_future());
+    let mut serve = pin!(server::serve_pages(listener, router, async {
+        _ = stopped.await
+    }));
     let decide = async {
         while let Some((query, reply)) = asked.recv().await {
             let outcome = read(&query);
@@ -77,7 +78,7 @@ pub(super) async fn wait(
         Err(Error::Cancelled)
     };
     let decided = tokio::select! {
-        served = &mut serve => return served.map_err(failed).and(Err(Error::Cancelled)),
+        () = &mut serve => return Err(Error::Cancelled),
         decided = decide => decided,
     };
     let _ = tokio::time::timeout(TIME_TO_ANSWER, serve).await;
@@ -99,4 +100,41 @@ async fn answer(
         StatusCode::OK,
         Html(format!("<!doctype html><title>qbo-rs</title><p>{safe}</p>")),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// The clock jumps to the next time limit whenever nothing else happens.
+    #[tokio::test(start_paused = true)]
+    async fn a_program_that_says_nothing_holds_no_connection_of_a_login() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let read = |query: &str| (query == "over").then_some(Err(Error::Cancelled));
+        let login = wait(listener, "/callback", read);
+        let clients = async {
+            for said in ["", "GET /callback?x HTTP/1.1\r\nhost: x\r\n"] {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                stream.write_all(said.as_bytes()).await.unwrap();
+                let mut rest = Vec::new();
+                let ended = stream.read_to_end(&mut rest);
+                let ended = tokio::time::timeout(Duration::from_secs(120), ended).await;
+                assert!(ended.is_ok(), "{said:?}");
+            }
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = "GET /callback?over HTTP/1.1\r\nhost: x\r\n\r\n";
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let (decided, answer) = tokio::join!(login, clients);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(matches!(decided, Err(Error::Cancelled)));
+    }
 }
