@@ -168,7 +168,7 @@ impl App {
         let mut plans = Vec::with_capacity(entities.len());
         for entity in entities {
             let landed = match request.resume {
-                true => sink.landed(source.realm_id(), &entity, &request.windows),
+                true => sink.landed(source.realm_id(), &entity, &request.windows)?,
                 false => Vec::new(),
             };
             let done: Vec<Window> = landed.iter().map(WindowReport::window).collect();
@@ -209,7 +209,7 @@ impl App {
         let mut intents = Vec::with_capacity(entities.len());
         for entity in entities {
             let landed: Vec<Window> = match request.resume {
-                true => sink.landed(&realm_id, &entity, &request.windows),
+                true => sink.landed(&realm_id, &entity, &request.windows)?,
                 false => Vec::new(),
             }
             .iter()

@@ -15,8 +15,8 @@ pub(crate) use self::draft::{Draft, remove_leftover_directories, remove_leftover
 pub(crate) use self::draft::{hidden_prefix, hold_directory, remove_leftovers_in};
 pub(crate) use self::lock::Lock;
 pub(crate) use self::private::{
-    Exposure, exposure, make_private_directory, openness, own_directory, private, refusal,
-    shared_mode, stranger, user_id,
+    Exposure, exposure, is_ours_to_follow, make_private_directory, openness, own_directory,
+    private, refusal, shared_mode, stranger, user_id,
 };
 pub(crate) use self::process::{ME, Process, is_running};
 #[cfg(feature = "cli")]

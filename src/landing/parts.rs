@@ -11,8 +11,8 @@ use tracing::{debug, warn};
 use super::layout::{LandingFile, find_files};
 use crate::domain::{Report, Window, WindowReport};
 use crate::durable::{
-    directory_of, hidden_prefix, hold_directory, make_private_directory,
-    remove_leftover_directories,
+    directory_of, hidden_prefix, hold_directory, is_ours_to_follow, make_private_directory,
+    openness, remove_leftover_directories,
 };
 use crate::error::{Error, Result};
 
@@ -62,6 +62,25 @@ impl Parts {
     /// Returns the directory of the windows that an extract before this one has completed.
     pub(super) fn kept(&self) -> &Path {
         &self.kept
+    }
+
+    /// Checks that nobody else could have put windows where those of an extract before this one are, which this
+    /// one takes for its own.
+    ///
+    /// # Errors
+    /// [`Error::Landing`] if a directory, a file or a link of another user is there.
+    pub(super) fn check(&self) -> Result<()> {
+        let reason = match is_link(&self.kept) && !is_ours_to_follow(&self.kept) {
+            true => Some("it is a link of another user".to_owned()),
+            false => openness(&self.kept),
+        };
+        match reason {
+            None => Ok(()),
+            Some(reason) => Err(Error::landing(
+                &self.kept,
+                format!("{reason}; remove it, or name a file in a directory of your own"),
+            )),
+        }
     }
 
     /// Makes the hidden directory, once, and removes those that killed processes have left.
@@ -146,6 +165,10 @@ impl Parts {
             }
         }
     }
+}
+
+fn is_link(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink())
 }
 
 /// Removes a directory and those above it, up to `last`, as far as they are empty.

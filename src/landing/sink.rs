@@ -82,7 +82,8 @@ impl LandingSink {
     ///
     /// # Errors
     /// [`Error::Config`] if it does not hold landing lines, or those of another company, or is one of Parquet,
-    /// which holds one entity, for several; [`Error::Landing`] if nothing can be written beside it.
+    /// which holds one entity, for several; [`Error::Landing`] if nothing can be written beside it, or another user's
+    /// windows are there.
     pub fn prepare(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
         let (path, parts) = match &self.target {
             Target::SingleFile(path, parts) => (path, parts),
@@ -103,6 +104,7 @@ impl LandingSink {
         if path.exists() {
             check(path, realm_id, entities.first())?;
         }
+        parts.check()?;
         // A place that cannot be written to is told before the first request.
         parts.hold().map_err(|e| Error::landing(path, e))
     }
@@ -110,20 +112,26 @@ impl LandingSink {
     /// Returns reports of the windows that an earlier extract has completed: in the directory, or, if
     /// the target is one file, of one that was not completed. A file that cannot be read is left out, as
     /// is one whose window reached into the present when it was read.
+    ///
+    /// # Errors
+    /// [`Error::Landing`] if another user may have put windows beside the one file.
     pub fn landed(
         &self,
         realm_id: &str,
         entity: &EntitySpec,
         windows: &[Window],
-    ) -> Vec<WindowReport> {
+    ) -> Result<Vec<WindowReport>> {
         let directory = match &self.target {
             Target::Directory(directory) => directory,
-            Target::SingleFile(_, parts) => parts.kept(),
+            Target::SingleFile(_, parts) => {
+                parts.check()?;
+                parts.kept()
+            }
         };
         let files = windows
             .iter()
             .map(|w| LandingFile::below(directory, realm_id, entity.name, *w));
-        files.filter_map(|file| report_of(&file)).collect()
+        Ok(files.filter_map(|file| report_of(&file)).collect())
     }
 
     /// Ends an extract. If the target is one file and no window failed, merges the windows into it,

@@ -1054,6 +1054,76 @@ fn a_lock_of_another_user_is_refused_and_not_waited_for() {
     }
 }
 
+/// Runs as root only, which alone can give files to others.
+#[cfg(target_os = "linux")]
+#[test]
+fn windows_that_another_user_has_put_beside_a_file_are_refused() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
+    let home = tempfile::tempdir().unwrap();
+    if home.path().metadata().unwrap().uid() != 0 {
+        return tell_untested("windows of another user", NEEDS_ROOT);
+    }
+    let for_all = PermissionsExt::from_mode(0o1777);
+    std::fs::set_permissions(home.path(), for_all).unwrap();
+    let sandbox = small_sandbox();
+    let environment = sandbox.environment();
+    let realm = environment.iter().find(|(name, _)| *name == "QBO_REALM_ID");
+    let (out, parts) = (
+        home.path().join("books.jsonl"),
+        home.path().join("books.jsonl.parts"),
+    );
+    let folder = parts.join(&realm.unwrap().1).join("items");
+    let forged = folder.join("20240101T000000Z_20260101T000000Z.jsonl.zst");
+    let line = landed("items", "forged", 1, "{}", r#""payload":{"Id":"forged"}"#);
+    let extract = |flag: &str| {
+        let out = out.to_str().unwrap();
+        let range = [
+            "--start",
+            "2024-01-01",
+            "--end",
+            "2026-01-01",
+            "--chunk",
+            "2000d",
+        ];
+        let line = [&["extract", "items", "--out", out, flag], &range[..]].concat();
+        let ended = command(&sandbox, None, home.path(), &line)
+            .output()
+            .unwrap();
+        (ended.status.code(), text(&ended))
+    };
+    let refused = |flag: &str| {
+        let (code, said) = extract(flag);
+        assert!(matches!(code, Some(1 | 2)), "{code:?} {said}");
+        assert!(said.contains("books.jsonl.parts"), "{said}");
+        assert!(
+            said.contains("4321") || said.contains("another user"),
+            "{said}"
+        );
+        assert!(!out.exists());
+    };
+    std::fs::create_dir_all(&folder).unwrap();
+    let lines = zstd::encode_all(line.as_bytes(), 1).unwrap();
+    std::fs::write(&forged, lines).unwrap();
+    chown(&parts, Some(4321), Some(4321)).unwrap();
+    for flag in ["--resume", "--json"] {
+        refused(flag);
+    }
+    let link = home.path().join("elsewhere");
+    std::fs::rename(&parts, &link).unwrap();
+    chown(&link, Some(0), Some(0)).unwrap();
+    symlink(&link, &parts).unwrap();
+    lchown(&parts, Some(4321), Some(4321)).unwrap();
+    refused("--resume");
+    std::fs::remove_file(&parts).unwrap();
+    std::fs::write(&parts, "").unwrap();
+    chown(&parts, Some(4321), Some(4321)).unwrap();
+    refused("--resume");
+    std::fs::remove_file(&parts).unwrap();
+    let (code, said) = extract("--resume");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!std::fs::read_to_string(&out).unwrap().contains("forged"));
+}
+
 /// Returns a file system of 300 KB at `place`; `None` if this user may not mount one.
 fn small_disk(place: &Path) -> Option<impl Drop> {
     struct Mounted(std::path::PathBuf);
