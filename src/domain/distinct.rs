@@ -22,11 +22,7 @@ impl DistinctIds {
     /// their own keys. Of the others, two would have one key by chance in one of 100,000 windows of ten
     /// million; the counts would not add up then, and the window would fail.
     fn key(&self, id: &str) -> u64 {
-        // "007" and "7" are different ids, so only the canonical form becomes a number.
-        let number = match id.starts_with(['0', '+']) && id != "0" {
-            true => None,
-            false => id.parse().ok().filter(|number| number & IS_HASH == 0),
-        };
+        let number = number_of(id).filter(|number| number & IS_HASH == 0);
         number.unwrap_or_else(|| self.hasher.hash_one(id) | IS_HASH)
     }
 
@@ -79,9 +75,76 @@ impl DistinctIds {
     }
 }
 
+/// Ids of many records, and whether one is among them. A number is known by itself. Of any other id the key has 16
+/// bytes: two of a billion would have one key by chance in one of 10^20 sets.
+#[derive(Debug, Default)]
+pub(crate) struct KnownIds {
+    numbers: HashSet<u64, RandomState>,
+    others: HashSet<u128, RandomState>,
+    halves: [RandomState; 2],
+}
+
+impl KnownIds {
+    fn key(&self, id: &str) -> u128 {
+        let [high, low] = self
+            .halves
+            .each_ref()
+            .map(|half| u128::from(half.hash_one(id)));
+        (high << 64) | low
+    }
+
+    /// Adds an id.
+    pub(crate) fn insert(&mut self, id: &str) {
+        match number_of(id) {
+            Some(number) => _ = self.numbers.insert(number),
+            None => _ = self.others.insert(self.key(id)),
+        }
+    }
+
+    /// Returns true if an id was added.
+    pub(crate) fn contains(&self, id: &str) -> bool {
+        match number_of(id) {
+            Some(number) => self.numbers.contains(&number),
+            None => !self.others.is_empty() && self.others.contains(&self.key(id)),
+        }
+    }
+}
+
+/// Returns the number that an id is. "007" and "7" are different ids, so only the canonical form is one.
+fn number_of(id: &str) -> Option<u64> {
+    match id.starts_with(['0', '+']) && id != "0" {
+        true => None,
+        false => id.parse().ok(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn known_ids_are_numbers_or_short_keys() {
+        let mut known = KnownIds::default();
+        let all = [
+            "7",
+            "18446744073709551615",
+            "0",
+            "08",
+            "+9",
+            "18446744073709551616",
+            "x:7",
+            "",
+        ];
+        for id in all {
+            assert!(!known.contains(id), "{id}");
+            known.insert(id);
+            assert!(known.contains(id), "{id}");
+        }
+        for other in ["8", "9", "07", "+7", "x:8", " "] {
+            assert!(!known.contains(other), "{other}");
+        }
+        assert_eq!((known.numbers.len(), known.others.len()), (3, 5));
+    }
 
     #[test]
     fn only_canonical_numbers_are_numbers() {

@@ -58,7 +58,7 @@ pub use books_verdict::BooksVerdict;
 pub(crate) use books_verdict::{Compared, counts};
 pub use content::Content;
 pub use cost::{CallCost, RunCost};
-pub(crate) use distinct::DistinctIds;
+pub(crate) use distinct::{DistinctIds, KnownIds};
 pub(crate) use division::Divider;
 pub use drift::DriftKind;
 pub(crate) use drift::{DriftWatch, unknown_row};

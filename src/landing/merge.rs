@@ -13,7 +13,7 @@ use super::line::LandingLine;
 use super::reader::{LandingReader, open};
 use super::spool::{Key, Names, Spool, SpoolWriter};
 use super::writer::LandingWriter;
-use crate::domain::{EntitySpec, Mask, Window};
+use crate::domain::{EntitySpec, KnownIds, Mask, Window};
 use crate::durable::{Lock, directory_of, remove_leftovers_in, resolved};
 use crate::error::{Error, Result};
 
@@ -117,6 +117,9 @@ enum Piece<'p> {
     New(&'p Path),
 }
 
+/// Company and entity.
+type Owner = (Arc<str>, Arc<str>);
+
 /// Company, entity and id of a record.
 type RecordKey = (Arc<str>, Arc<str>, Box<str>);
 
@@ -126,34 +129,47 @@ type Claim = (Window, DateTime<Utc>);
 /// The records of window files, as far as the lines of earlier windows depend on them.
 #[derive(Debug, Default)]
 struct NewRecords {
-    /// Records that came.
-    read: HashSet<RecordKey>,
+    /// Records that came, of entities of which earlier windows are cut.
+    read: HashMap<Owner, KnownIds>,
     /// Records that are only known to be there, and the windows that have them.
     rejected: HashMap<RecordKey, Claim>,
 }
 
 impl NewRecords {
-    /// Reads the records of files. All that came are only needed where earlier windows are cut, and take
-    /// memory; else those are enough that were also set aside, because they moved meanwhile.
-    fn of(parts: &[LandingFile], needs_all: bool) -> Result<Self> {
+    /// Reads the records of files. All that came are only needed of an entity of which earlier windows are `cut`, and
+    /// take memory; else it is enough to know those that were also set aside, because they moved meanwhile.
+    fn of(parts: &[LandingFile], cut: &HashSet<Owner>) -> Result<Self> {
         let mut records = Self::default();
+        let is_cut = |key: &RecordKey| cut.contains(&owner_of(key));
         each_record(parts, |key, claim| match claim {
             // One without an id is not known to be another one.
             Some(claim) if !key.2.is_empty() => _ = records.rejected.insert(key, claim),
-            None if needs_all => _ = records.read.insert(key),
+            None if is_cut(&key) => {
+                let known = records.read.entry(owner_of(&key)).or_default();
+                known.insert(&key.2);
+            }
             _ => {}
         })?;
-        if !needs_all && !records.rejected.is_empty() {
+        if records.rejected.keys().any(|key| !is_cut(key)) {
             each_record(parts, |key, claim| {
-                if claim.is_none() && records.rejected.contains_key(&key) {
-                    records.read.insert(key);
+                if claim.is_none() {
+                    records.rejected.remove(&key);
                 }
             })?;
         }
         let Self { read, rejected } = &mut records;
-        rejected.retain(|record, _| !read.contains(record));
+        rejected.retain(|key, _| !is_known(read, key));
         Ok(records)
     }
+}
+
+fn is_known(read: &HashMap<Owner, KnownIds>, key: &RecordKey) -> bool {
+    let known = read.get(&owner_of(key));
+    known.is_some_and(|known| known.contains(&key.2))
+}
+
+fn owner_of((realm_id, entity, _): &RecordKey) -> Owner {
+    (realm_id.clone(), entity.clone())
 }
 
 /// Passes each line's record, and its window if it was set aside.
@@ -192,9 +208,12 @@ fn rest_of(earlier: &Spool, parts: &[LandingFile], path: &Path) -> Result<Option
     if touched.is_empty() {
         return Ok(None);
     }
-    let is_cut = touched.iter().any(|(_, left)| !left.is_empty());
-    let new = NewRecords::of(parts, is_cut)?;
-    if !is_cut && new.rejected.is_empty() {
+    let cut = touched.iter().filter(|(_, left)| !left.is_empty());
+    let cut: HashSet<Owner> = cut
+        .map(|((realm_id, entity, _), _)| (realm_id.clone(), entity.clone()))
+        .collect();
+    let new = NewRecords::of(parts, &cut)?;
+    if cut.is_empty() && new.rejected.is_empty() {
         return Ok(None);
     }
     let mut rest = SpoolWriter::create(path, directory_of(path))?;
@@ -230,7 +249,7 @@ fn claim_of(
     (record, left): (&RecordKey, &[Window]),
     new: &NewRecords,
 ) -> Option<(Window, Option<DateTime<Utc>>)> {
-    if new.read.contains(record) {
+    if is_known(&new.read, record) {
         return None;
     }
     match (new.rejected.get(record), line.payload) {
@@ -430,5 +449,35 @@ mod tests {
             "7 record 2025-05-01 2026-01-01 -",
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn only_ids_of_entities_whose_windows_are_cut_are_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let march = ("2025-03-01", "2025-04-01");
+        let mut parts = Vec::new();
+        for entity in ["items", "bills"] {
+            let window = Window::parse(march.0, march.1).unwrap();
+            let file = LandingFile::below(directory.path(), "9", entity, window);
+            std::fs::create_dir_all(file.path.parent().unwrap()).unwrap();
+            let records = [
+                ("1", "2025-03-05", true),
+                ("2", "2025-03-06", false),
+                ("x:3", "2025-03-07", true),
+            ];
+            let lines = lines(march, None, &records).replace("items", entity);
+            // The second one moved meanwhile.
+            let lines = lines
+                + &self::lines(march, None, &[("2", "2025-03-08", true)]).replace("items", entity);
+            std::fs::write(&file.path, zstd::encode_all(lines.as_bytes(), 1).unwrap()).unwrap();
+            parts.push(file);
+        }
+        let items: Owner = ("9".into(), "items".into());
+        let new = NewRecords::of(&parts, &HashSet::from([items.clone()])).unwrap();
+        assert_eq!(new.read.keys().collect::<Vec<_>>(), [&items]);
+        for (id, is_there) in [("1", true), ("2", true), ("x:3", true), ("3", false)] {
+            assert_eq!(new.read[&items].contains(id), is_there, "{id}");
+        }
+        assert!(new.rejected.is_empty());
     }
 }
