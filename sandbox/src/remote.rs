@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::control::MAX_COMMAND_BYTES;
-use crate::paths::CONTROL_PREFIX;
+use crate::paths::{CONTROL_PREFIX, MAX_COMMAND_BYTES};
 
 /// Bytes of the list of commands, by which a server says that it is a sandbox.
 const MAX_LIST_BYTES: usize = 1 << 20;

@@ -173,19 +173,15 @@ fn is_landing_name(path: &Path) -> bool {
         .any(|ending| plain.ends_with(ending))
 }
 
-/// The folders between a directory and its window files: that of the company and that of the entity.
-const FOLDERS: usize = 2;
-
-/// Finds all window files below a directory, of which the company's or the entity's is one, too, in the order
-/// of their paths. Temporary files of unfinished windows are ignored, and so is what lies deeper. No link to a
-/// directory is followed: two of them that lead back to their own would be an endless number of paths.
+/// Finds all window files below a directory, in the order of their paths. Temporary files of unfinished windows are
+/// ignored. No link to a directory is followed: two of them that lead back to their own would be an endless number of paths.
 ///
 /// # Errors
 /// [`Error::Landing`] if a directory cannot be read.
 pub fn find_files(directory: &Path) -> Result<Vec<LandingFile>> {
     let (mut found, mut links, mut first_link) = (Vec::new(), 0, None::<PathBuf>);
-    let mut pending = vec![(directory.to_owned(), 0)];
-    while let Some((directory, depth)) = pending.pop() {
+    let mut pending = vec![directory.to_owned()];
+    while let Some(directory) = pending.pop() {
         let failed = |e| Error::landing(&directory, e);
         for entry in std::fs::read_dir(&directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -196,10 +192,10 @@ pub fn find_files(directory: &Path) -> Result<Vec<LandingFile>> {
                 if first_link.as_ref().is_none_or(|first| path < *first) {
                     first_link = Some(path);
                 }
-            } else if !kind.is_dir() {
+            } else if kind.is_dir() {
+                pending.push(path);
+            } else {
                 found.extend(LandingFile::parse(&path));
-            } else if depth < FOLDERS {
-                pending.push((path, depth + 1));
             }
         }
     }
@@ -281,13 +277,12 @@ mod tests {
     /// A directory may be a stranger's archive, unpacked.
     #[cfg(unix)]
     #[test]
-    fn no_link_to_a_directory_is_followed_and_no_level_is_looked_at_that_the_layout_does_not_have()
-    {
+    fn no_link_to_a_directory_is_followed() {
         use std::os::unix::fs::symlink;
         let directory = tempfile::tempdir().unwrap();
         let above = directory.path();
         let name = "20250101T000000Z_20250102T000000Z.jsonl";
-        let folders = ["9/items", "9/items/x", "old/9/items", "elsewhere/8/items"];
+        let folders = ["9/items", "old/9/items", "elsewhere/8/items"];
         for folder in folders.map(|folder| above.join("landing").join(folder)) {
             std::fs::create_dir_all(&folder).unwrap();
             std::fs::write(folder.join(name), "").unwrap();
@@ -310,14 +305,14 @@ mod tests {
             let names = files.into_iter().map(|file| (file.realm_id, file.entity));
             names.collect()
         };
-        let both = [("9", "items"), ("9", "items")]
+        let all = [("9", "items"), ("9", "items"), ("9", "items")]
             .map(|(realm_id, entity)| (realm_id.to_owned(), entity.to_owned()));
-        assert_eq!(found(&landing), both);
+        assert_eq!(found(&landing), all);
         // The named directory itself may be a link, and may be that of a company or an entity.
         symlink(&landing, above.join("link")).unwrap();
-        assert_eq!(found(&above.join("link")), both);
+        assert_eq!(found(&above.join("link")), all);
         for folder in ["old", "old/9", "old/9/items"] {
-            assert_eq!(found(&landing.join(folder)), both[..1], "{folder}");
+            assert_eq!(found(&landing.join(folder)), all[..1], "{folder}");
         }
     }
 }

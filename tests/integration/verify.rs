@@ -443,15 +443,19 @@ async fn a_later_version_than_that_of_quickbooks_is_found_and_repaired() {
         "jsonb_set(payload || '{{\"DocNumber\": \"by hand\"}}', '{{MetaData,LastUpdatedTime}}', {later})"
     );
     database
-        .execute(&format!(
+        .client
+        .batch_execute(&format!(
             "{changed} || '{{\"SyncToken\": \"7\"}}' WHERE id = '40'"
         ))
-        .await;
+        .await
+        .unwrap();
     database
-        .execute(&format!(
+        .client
+        .batch_execute(&format!(
             "UPDATE raw.qb_invoices SET payload = {time} WHERE id = '41'"
         ))
-        .await;
+        .await
+        .unwrap();
     // No read replaces a newer row, whoever made it.
     assert_complete(&app.backfill(&range).await.unwrap());
     let kept = "SELECT count(*) FROM raw.qb_invoices WHERE payload ->> 'DocNumber' = 'by hand'";

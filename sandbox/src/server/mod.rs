@@ -24,6 +24,7 @@ use self::request::ReceivedRequest;
 use crate::answer::Answer;
 use crate::control;
 use crate::faults::{Delivery, Effects, Replacement};
+use crate::paths::MAX_COMMAND_BYTES;
 use crate::state::State;
 
 /// Requests with a larger body are refused.
