@@ -14,6 +14,7 @@ from qbo_rs._tables import raising
 from qbo_rs._types import format_instant
 from qbo_rs._verbs import status
 from qbo_rs.exceptions import ConfigError
+from qbo_rs.lake._mask import check_masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -71,10 +72,11 @@ def source_of(entity: str, schema: str | None, settings: Mapping[str, Any], *, w
     """Copy the rows into a temporary file: a snapshot of Postgres is not kept open for a slow store.
 
     Raises:
-        ConfigError: The entity was never loaded into the schema.
+        ConfigError: The entity was never loaded into the schema, or a value is in clear that is to be masked.
 
     """
     ledger = committed(entity, schema, settings)
+    checker = check_masked(ledger.entity, settings)
     with scratch("lake") as folder:
         path = folder / "rows.arrow"
         rows = table(entity, schema=ledger.schema, with_deleted=with_deleted, **settings)
@@ -83,6 +85,7 @@ def source_of(entity: str, schema: str | None, settings: Mapping[str, Any], *, w
             columns = reader.schema.remove_metadata()
             with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, columns, options=options) as writer:
                 for batch in reader:
+                    checker.check(batch)
                     writer.write_batch(batch.replace_schema_metadata(None).cast(columns))
         yield Source(ledger, path)
 
