@@ -13,14 +13,16 @@ from deltalake.exceptions import CommitFailedError
 
 from qbo_rs import __version__, _core
 from qbo_rs._empty import schema_of
+from qbo_rs._tables import check_entity
 from qbo_rs._types import format_instant
 from qbo_rs.exceptions import ConfigError, RetriableError
-from qbo_rs.lake._address import hiding_keys, shown, without_keys
+from qbo_rs.lake._address import address_of, hiding_keys, shown, without_keys
 from qbo_rs.lake._difference import GONE, difference
 from qbo_rs.lake._private import make_directory_of
 from qbo_rs.lake._source import check_holds, committed, source_of
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from typing_extensions import Unpack
@@ -57,7 +59,7 @@ class Written:
 
 
 def write_delta(
-    uri: str,
+    uri: str | os.PathLike[str],
     entity: str,
     *,
     schema: str | None = None,
@@ -72,7 +74,7 @@ def write_delta(
     has overtaken begins anew, and one with older rows than the table's is refused.
 
     Args:
-        uri: Address of the table; it is made if it is not there.
+        uri: Address of the table, as text or as a path; it is made if it is not there.
         entity: Name from :func:`qbo_rs.entities`.
         schema: Schema of the raw tables, one company each; None: that of the company of the settings, else ``raw``.
         with_deleted: Keep deleted records as rows, whose ``deleted_at`` says when.
@@ -97,6 +99,8 @@ def write_delta(
             deltalake.DeltaTable("lake/invoices", version=written.version).to_pyarrow_table()
 
     """
+    check_entity(entity)
+    uri = address_of(uri)
     options = dict(storage_options or {})
     columns = schema_of(entity).remove_metadata()
     # Nothing is made for what cannot be read.

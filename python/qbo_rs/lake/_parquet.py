@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 from qbo_rs._tables import check_entity
 from qbo_rs._types import format_instant, parse_instant
 from qbo_rs.exceptions import ConfigError
-from qbo_rs.lake._address import hiding_keys, shown
+from qbo_rs.lake._address import address_of, hiding_keys, shown
 from qbo_rs.lake._manifest import MANIFEST, Directory
 from qbo_rs.lake._source import check_holds, source_of
 
 if TYPE_CHECKING:
+    import os
     from datetime import datetime
 
     from pyarrow import fs
@@ -41,7 +42,7 @@ class Snapshot:
 
 
 def write_parquet(
-    uri: str,
+    uri: str | os.PathLike[str],
     entity: str,
     *,
     schema: str | None = None,
@@ -81,6 +82,7 @@ def write_parquet(
 
     """
     check_entity(entity)
+    uri = address_of(uri, filesystem)
     with hiding_keys(uri):
         directory = Directory(uri, filesystem)
         with source_of(entity, schema, settings, with_deleted=with_deleted) as source:
@@ -99,7 +101,7 @@ def write_parquet(
         return _snapshot(directory, directory.publish(about, [file], known))
 
 
-def read_manifest(uri: str, *, filesystem: fs.FileSystem | None = None) -> Snapshot:
+def read_manifest(uri: str | os.PathLike[str], *, filesystem: fs.FileSystem | None = None) -> Snapshot:
     """Return the last complete snapshot.
 
     Args:
@@ -118,6 +120,7 @@ def read_manifest(uri: str, *, filesystem: fs.FileSystem | None = None) -> Snaps
             invoices = polars.read_parquet(list(files))
 
     """
+    uri = address_of(uri, filesystem)
     with hiding_keys(uri):
         directory = Directory(uri, filesystem)
         known = directory.read()
