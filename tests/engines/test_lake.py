@@ -763,3 +763,21 @@ def test_delta_and_parquet_on_an_s3_server(synced, s3):
     snapshot = qbo_rs.lake.write_parquet("s3://books/parquet", "invoices", filesystem=store)
     assert qbo_rs.lake.read_manifest("s3://books/parquet", filesystem=store) == snapshot
     assert pq.read_table(list(snapshot.files), filesystem=store).num_rows == snapshot.rows == 152
+
+
+@pytest.mark.usefixtures("synced")
+def test_a_role_that_only_reads_writes_a_lake(uri, database, monkeypatch):
+    reader = f"reader_{database.url.rpartition('/')[2]}"
+    database.execute(f"CREATE ROLE {reader} LOGIN PASSWORD 'reads'")
+    try:
+        database.execute(f"GRANT USAGE ON SCHEMA qbo, raw TO {reader}")
+        database.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA qbo, raw TO {reader}")
+        parts = {"pg_host": database.settings["pg_host"], "pg_port": str(database.settings["pg_port"])}
+        for name in ("DATABASE_URL", "QBO_REFRESH_TOKEN"):
+            monkeypatch.delenv(name)
+        settings = {**parts, "pg_db": database.settings["pg_db"], "pg_user": reader, "pg_password": "reads"}
+        assert qbo_rs.lake.write_delta(uri, "invoices", **settings).inserted == 150
+        assert qbo_rs.lake.write_parquet(f"{uri}-parquet", "invoices", **settings).rows == 150
+    finally:
+        database.execute(f"DROP OWNED BY {reader}")
+        database.execute(f"DROP ROLE {reader}")
