@@ -110,6 +110,8 @@ def share(number: int, of: int, **settings: Unpack[Settings]) -> list[str]:
     Example:
         ::
 
+            import os
+
             from qbo_rs import buckets
 
             accounts = buckets.share(int(os.environ["JOB_COMPLETION_INDEX"]), 8)

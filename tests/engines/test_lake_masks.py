@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 import qbo_rs
 import qbo_rs.lake
 from qbo_rs._empty import schema_of
-from qbo_rs.lake._mask import check_masked
+from qbo_rs.lake._mask import checker_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,7 +104,7 @@ GROUP = [{"GroupLineDetail": {"Line": [{"Description": "card"}]}}]
 def test_what_is_left_of_a_masked_property_is_found(mask, entity, values):
     given = {name: json.dumps(value) if isinstance(value, (list, dict)) else value for name, value in values.items()}
     with pytest.raises(qbo_rs.ConfigError, match="in clear") as caught:
-        check_masked(entity, {"mask": mask}).check(batch(entity, **given))
+        checker_of(entity, {"mask": mask}).check(batch(entity, **given))
     assert "card" not in str(caught.value)
 
 
@@ -128,7 +128,7 @@ def test_what_is_left_of_a_masked_property_is_found(mask, entity, values):
 )
 def test_what_is_not_masked_or_masked_already_is_taken(mask, entity, values):
     given = {name: json.dumps(value) if isinstance(value, (list, dict)) else value for name, value in values.items()}
-    check_masked(entity, {"mask": mask}).check(batch(entity, **given))
+    checker_of(entity, {"mask": mask}).check(batch(entity, **given))
 
 
 @pytest.mark.parametrize(
@@ -137,4 +137,4 @@ def test_what_is_not_masked_or_masked_already_is_taken(mask, entity, values):
 )
 def test_a_mask_that_masks_nothing_is_refused(mask):
     with pytest.raises(qbo_rs.ConfigError, match="QBO_MASK: "):
-        check_masked("customers", {"mask": mask})
+        checker_of("customers", {"mask": mask})

@@ -38,7 +38,7 @@ class Rule:
     """A masked property of an entity."""
 
     text: str
-    """As the setting has it."""
+    """The words of the setting."""
     path: tuple[str, ...]
     is_hash: bool
     custom: str | None = None
@@ -47,7 +47,7 @@ class Rule:
     """Kind of the recurring templates that it is about; None: all records. Other kinds than transactions have none."""
 
 
-def check_masked(entity: str, settings: Mapping[str, Any]) -> Checker:
+def checker_of(entity: str, settings: Mapping[str, Any]) -> Checker:
     """Return what looks at the rows of an entity, by `QBO_MASK`.
 
     Raises:

@@ -14,7 +14,7 @@ from qbo_rs._tables import raising
 from qbo_rs._types import format_instant
 from qbo_rs._verbs import status
 from qbo_rs.exceptions import ConfigError
-from qbo_rs.lake._mask import check_masked
+from qbo_rs.lake._mask import checker_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Committed:
-    """What the ledger says of an entity."""
+    """The first range of an entity that the ledger has without a gap."""
 
     schema: str
     """The schema that was named, or that of the company of the settings."""
@@ -76,7 +76,7 @@ def source_of(entity: str, schema: str | None, settings: Mapping[str, Any], *, w
 
     """
     ledger = committed(entity, schema, settings)
-    checker = check_masked(ledger.entity, settings)
+    checker = checker_of(ledger.entity, settings)
     with scratch("lake") as folder:
         path = folder / "rows.arrow"
         rows = table(entity, schema=ledger.schema, with_deleted=with_deleted, **settings)
@@ -91,7 +91,7 @@ def source_of(entity: str, schema: str | None, settings: Mapping[str, Any], *, w
 
 
 def committed(entity: str, schema: str | None, settings: Mapping[str, Any]) -> Committed:
-    """Return what the ledger says. Without a schema it is that of the company of the settings, as for `table`.
+    """Return what is committed. Without a schema it is that of the company of the settings, as for `table`.
 
     Raises:
         ConfigError: The entity was never loaded into the schema.
