@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _core
 from qbo_rs._extras import needing
+from qbo_rs.exceptions import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,9 +40,11 @@ def check_entity(entity: str) -> None:
     """Refuse a name that is none of an entity. A mistyped one is told by the call, and not where its rows are used.
 
     Raises:
-        ConfigError: The entity is unknown; the nearest name is in the text.
+        ConfigError: The entity is unknown; the nearest name is in the text. Or it is no text, such as a list of names.
 
     """
+    if not isinstance(entity, str):
+        raise ConfigError(f"entity: it is of the type {type(entity).__name__}; give the name of one entity, as text")
     _core.check_shape(entity, FLAT)
 
 

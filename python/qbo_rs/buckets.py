@@ -12,17 +12,28 @@ from __future__ import annotations
 import json
 import sys
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qbo_rs import lineage
 from qbo_rs._company import named_companies
+from qbo_rs._keywords import check_keywords
+from qbo_rs._plan import core
 from qbo_rs._plan import plan as plan_all
 from qbo_rs._verbs import _names, sync
+from qbo_rs.exceptions import ConfigError, QboError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_USAGE = "usage: python -m qbo_rs.buckets NUMBER OF [ENTITY ...]; NUMBER is below OF\n"
+    from typing_extensions import Unpack
+
+    from qbo_rs._settings import Settings
+
+_USAGE = "usage: python -m qbo_rs.buckets NUMBER OF [ENTITY ...]; NUMBER counts from 0 and is below OF\n"
+_HELP = """
+Sync the companies of bucket NUMBER of OF; without ENTITY, all entities. The report is one JSON object on stdout.
+Exit code 0: all are in step; 1: something failed; 2: an argument or a setting is wrong, and nothing was read.
+"""
 
 
 def plan(
@@ -30,29 +41,53 @@ def plan(
     *,
     entity: str | Iterable[str] | None = None,
     accounts: str | Iterable[str] | None = None,
+    **settings: Unpack[Settings],
 ) -> list[list[str]]:
     """Divide companies into buckets of about the same cost, by how far each is in step.
 
     Args:
-        count: Buckets at most; None: one for each 32 companies, as many as a process syncs at a time.
+        count: Buckets at most, from 1; None: one for each 32 companies, as many as a process syncs at a time.
         entity: Entities that will be synced; None: all.
         accounts: Realm ids; None: every company of the token store. An empty list is refused.
+        **settings: Override the environment.
 
     Returns:
         The realm ids of each bucket, for ``accounts`` of :func:`qbo_rs.sync`.
 
     Raises:
-        ConfigError: No company is known, one of ``accounts`` is not, or the database cannot be reached.
+        ConfigError: An argument is unusable, a company is not connected, or the database cannot be reached.
 
     Example:
-        >>> [qbo_rs.sync(accounts=bucket) for bucket in qbo_rs.buckets.plan(4)]
+        ::
+
+            from qbo_rs import buckets
+
+            for accounts in buckets.plan(8, entity=["customers", "invoices"]):
+                ...
 
     """
-    planned = plan_all(_names(entity), named_companies(accounts), count, {})
-    return [[company.realm_id for company in bucket] for bucket in planned.buckets]
+    check_keywords(settings, ("count", "entity", "accounts"))
+    if count is not None:
+        _check_whole("count", count, 1)
+    entities, named = _names(entity), named_companies(accounts)
+    given = {name: str(value) for name, value in settings.items() if value is not None}
+    # A sync needs it, so its absence is told before what else is missing.
+    core("database", {}, given)
+    return [_realm_ids([bucket]) for bucket in plan_all(entities, named, count, given).buckets]
 
 
-def share(number: int, of: int) -> list[str]:
+def _realm_ids(buckets: Iterable[Any]) -> list[str]:
+    return [company.realm_id for bucket in buckets for company in bucket]
+
+
+def _check_whole(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{name}: {value!r} is no whole number; int() makes one of a text")
+    if value < least:
+        raise ConfigError(f"{name}: {value} is too small; the smallest is {least}")
+
+
+def share(number: int, of: int, **settings: Unpack[Settings]) -> list[str]:
     """Return the companies of one of ``of`` buckets, the same whichever process asks and whenever.
 
     A realm id alone decides, so that processes that start at different times never take the same company, or leave one
@@ -61,21 +96,46 @@ def share(number: int, of: int) -> list[str]:
     Args:
         number: Number of the bucket, from 0.
         of: Number of buckets.
+        **settings: Override the environment.
+
+    Raises:
+        ConfigError: There is no such bucket, no company is known, or the database cannot be reached.
+
+    Example:
+        ::
+
+            import os
+
+            from qbo_rs import buckets
+
+            accounts = buckets.share(int(os.environ["JOB_COMPLETION_INDEX"]), 8)
 
     """
-    every = [realm_id for bucket in plan() for realm_id in bucket]
+    check_keywords(settings, ("number", "of"))
+    _check_whole("of", of, 1)
+    _check_whole("number", number, 0)
+    if number >= of:
+        raise ConfigError(f"number: {number} is not below of, which is {of}; buckets are counted from 0")
+    every = [realm_id for bucket in plan(**settings) for realm_id in bucket]
     return sorted(realm_id for realm_id in every if zlib.crc32(realm_id.encode()) % of == number)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Sync a share; print the report of :func:`qbo_rs.sync` as JSON, and return 1 if anything failed."""
+    """Sync a share and print the report of :func:`qbo_rs.sync` as JSON; return the exit code."""
+    if any(argument in ("-h", "--help") for argument in arguments):
+        sys.stdout.write(_USAGE + _HELP)
+        return 0
     numbers = [int(text) for text in arguments[:2] if text.isdecimal()]
     if len(numbers) != 2 or numbers[0] >= numbers[1]:  # noqa: PLR2004 - NUMBER and OF
         sys.stderr.write(_USAGE)
         return 2
-    accounts = share(*numbers)
-    # A share may be empty, and the sync refuses an empty list.
-    report = lineage.run(sync, arguments[2:], accounts=accounts) if accounts else None
+    try:
+        accounts = share(*numbers)
+        # No company at all would mean every company.
+        report = lineage.run(sync, arguments[2:], accounts=accounts) if accounts else None
+    except QboError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2 if isinstance(error, ConfigError) else 1
     sys.stdout.write(json.dumps({"accounts": []} if report is None else report.to_dict()) + "\n")
     return 0 if report is None or report.ok else 1
 

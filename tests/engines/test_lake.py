@@ -22,7 +22,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from fsspec.implementations.dirfs import DirFileSystem
 from pyarrow import fs
@@ -291,6 +291,117 @@ def test_writers_that_add_the_same_columns_at_once_begin_anew(tmp_path, monkeypa
         assert_equal(uri)
 
 
+@pytest.mark.usefixtures("one_company")
+def test_a_table_of_another_entity_is_refused_and_gets_no_commit(qbo, uri, monkeypatch):
+    qbo_rs.sync(["customers", "invoices", "terms", "change_orders"])
+    assert qbo_rs.table("change_orders").to_arrow().num_rows == 0
+    qbo_rs.lake.write_delta(uri, "invoices")
+    terms = f"{uri}-terms"
+    create = DeltaTable.create
+    with monkeypatch.context() as earlier:
+        # An earlier version gave its tables no name.
+        earlier.setattr(DeltaTable, "create", lambda *args, **options: create(*args, **options | {"name": None}))
+        qbo_rs.lake.write_delta(terms, "terms")
+    for place, held_there, entity in (
+        (uri, "invoices", "customers"),
+        (uri, "invoices", "change_orders"),
+        (terms, "terms", "invoices"),
+        (terms, "terms", "change_orders"),
+    ):
+        before = DeltaTable(place)
+        with pytest.raises(
+            qbo_rs.ConfigError, match=f"uri: it holds {held_there}, not {entity}; give each a directory of its own"
+        ):
+            qbo_rs.lake.write_delta(place, entity)
+        after = DeltaTable(place)
+        assert (after.version(), after.schema()) == (before.version(), before.schema())
+    # Not even a company that has no row there yet, as its only commit says.
+    other = list(qbo.companies)[1]
+    keys = {"realm_id": other, "refresh_token": qbo.companies[other]}
+    [account] = qbo_rs.sync(["customers", "invoices"], accounts=[other], **keys).accounts
+    for place in (uri, terms):
+        with pytest.raises(qbo_rs.ConfigError, match="uri: it holds .*, not customers; give each a directory"):
+            qbo_rs.lake.write_delta(place, "customers", schema=account.schema)
+    # The table was not damaged: another company, and a whole partition, can be written.
+    assert qbo_rs.lake.write_delta(uri, "invoices", schema=account.schema).inserted == 150
+    DeltaTable(uri).delete()
+    assert qbo_rs.lake.write_delta(uri, "invoices").inserted == 150
+
+
+@pytest.mark.usefixtures("synced")
+def test_a_table_with_columns_of_something_else_is_refused_and_gets_no_commit(uri, tmp_path):
+    qbo_rs.lake.write_delta(uri, "invoices")
+    # As an earlier version left it after a write of customers.
+    extra = pa.schema([("given_name", pa.string())])
+    DeltaTable(uri).alter.add_columns(Schema.from_arrow(extra).fields)
+    with pytest.raises(qbo_rs.ConfigError, match=r"columns that are none of invoices, such as given_name; .*restore"):
+        qbo_rs.lake.write_delta(uri, "invoices")
+    assert DeltaTable(uri).version() == 2
+    DeltaTable(uri).restore(1)
+    assert qbo_rs.lake.write_delta(uri, "invoices").inserted == 0
+    assert_equal(uri)
+    foreign = str(tmp_path / "foreign")
+    write_deltalake(foreign, pa.table({"name": ["a"]}))
+    with pytest.raises(qbo_rs.ConfigError, match="uri: the table has no column realm_id"):
+        qbo_rs.lake.write_delta(foreign, "invoices")
+    assert DeltaTable(foreign).version() == 0
+
+
+@pytest.mark.usefixtures("connected")
+def test_the_company_of_the_settings_is_written_as_table_reads_it(uri, qbo, monkeypatch):
+    qbo_rs.sync("invoices")
+    first, second, third = qbo.companies
+    qbo_rs.lake.write_delta(uri, "invoices", realm_id=second)
+    assert set(held(uri)["realm_id"]) == {second}
+    assert qbo_rs.lake.write_parquet(f"{uri}-2", "invoices", realm_id=second).rows == 150
+    assert set(pl.read_parquet(f"{uri}-2/*.parquet")["realm_id"]) == {second}
+    monkeypatch.setenv("QBO_REALM_ID", third)
+    qbo_rs.lake.write_delta(uri, "invoices")
+    assert set(held(uri)["realm_id"]) == {second, third}
+    # A schema that is named says which company is meant, as for `table`.
+    qbo_rs.lake.write_delta(uri, "invoices", schema="raw")
+    assert set(held(uri)["realm_id"]) == {first, second, third}
+    for write in (qbo_rs.lake.write_delta, qbo_rs.lake.write_parquet):
+        with pytest.raises(qbo_rs.ConfigError, match="no schema holds company 555"):
+            write(f"{uri}-555", "invoices", realm_id="555")
+    assert not Path(f"{uri}-555").exists()
+
+
+@pytest.mark.usefixtures("one_company")
+def test_a_time_before_the_first_committed_range_is_not_promised(uri):
+    qbo_rs.backfill("invoices", "2025-01-01", "2025-06-01", "month").raise_for_failures()
+    january, june = (datetime(2025, month, 1, tzinfo=timezone.utc) for month in (1, 6))
+    written = qbo_rs.lake.write_delta(uri, "invoices")
+    assert (written.start, written.until) == (january, june)
+    assert DeltaTable(uri).history()[0]["start"] == "2025-01-01T00:00:00Z"
+    files = f"{uri}-parquet"
+    snapshot = qbo_rs.lake.write_parquet(files, "invoices")
+    assert (snapshot.start, snapshot.until) == (january, june)
+    # What follows the range is in the rows; what came before it joins the promise once it is committed.
+    qbo_rs.backfill("invoices", "2020-01-01", "2025-01-01", "year").raise_for_failures()
+    written = qbo_rs.lake.write_delta(uri, "invoices")
+    assert (written.start.year, written.until) == (2020, june)
+    # An earlier version said no start.
+    path = Path(files, "manifest.json")
+    known = json.loads(path.read_text())
+    del known["start"], known["digest"]
+    known["files"] = [each["name"] for each in known["files"]]
+    path.write_text(json.dumps(known))
+    assert qbo_rs.lake.read_manifest(files).start is None
+    assert qbo_rs.lake.write_parquet(files, "invoices").start == written.start
+
+
+@pytest.mark.usefixtures("synced")
+def test_after_a_sync_the_instant_is_some_minutes_before_its_end(uri):
+    written = qbo_rs.lake.write_delta(uri, "invoices")
+    [state] = qbo_rs.status("invoices").entities
+    assert state.last_sync is not None
+    assert state.last_sync.attempted_at is not None
+    # The next sync reads these minutes again: what was written in them can become visible late.
+    assert timedelta(minutes=5) < state.last_sync.attempted_at - written.until < timedelta(minutes=7)
+    assert written.start == datetime(2000, 1, 1, tzinfo=timezone.utc)
+
+
 KEY, SECRET = "AKIAEXAMPLEEXAMPLE", "sEcReT0fA"
 
 
@@ -389,6 +500,7 @@ def test_values_survive_to_the_last_digit(uri):
 def test_an_entity_that_was_never_loaded_is_told(uri):
     with pytest.raises(qbo_rs.ConfigError, match="entity: 'invoices' was never loaded into the schema 'raw'"):
         qbo_rs.lake.write_delta(uri, "invoices")
+    assert not Path(uri).exists()
 
 
 @pytest.mark.parametrize("write", [qbo_rs.lake.write_parquet, qbo_rs.lake.write_delta])
@@ -651,3 +763,21 @@ def test_delta_and_parquet_on_an_s3_server(synced, s3):
     snapshot = qbo_rs.lake.write_parquet("s3://books/parquet", "invoices", filesystem=store)
     assert qbo_rs.lake.read_manifest("s3://books/parquet", filesystem=store) == snapshot
     assert pq.read_table(list(snapshot.files), filesystem=store).num_rows == snapshot.rows == 152
+
+
+@pytest.mark.usefixtures("synced")
+def test_a_role_that_only_reads_writes_a_lake(uri, database, monkeypatch):
+    reader = f"reader_{database.url.rpartition('/')[2]}"
+    database.execute(f"CREATE ROLE {reader} LOGIN PASSWORD 'reads'")
+    try:
+        database.execute(f"GRANT USAGE ON SCHEMA qbo, raw TO {reader}")
+        database.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA qbo, raw TO {reader}")
+        parts = {"pg_host": database.settings["pg_host"], "pg_port": str(database.settings["pg_port"])}
+        for name in ("DATABASE_URL", "QBO_REFRESH_TOKEN"):
+            monkeypatch.delenv(name)
+        settings = {**parts, "pg_db": database.settings["pg_db"], "pg_user": reader, "pg_password": "reads"}
+        assert qbo_rs.lake.write_delta(uri, "invoices", **settings).inserted == 150
+        assert qbo_rs.lake.write_parquet(f"{uri}-parquet", "invoices", **settings).rows == 150
+    finally:
+        database.execute(f"DROP OWNED BY {reader}")
+        database.execute(f"DROP ROLE {reader}")

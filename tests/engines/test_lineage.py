@@ -320,3 +320,24 @@ def test_a_database_is_named_without_user_and_password(address, expected, monkey
     assert (parts.namespace, parts.name) == ("postgres://other:5432", "theirs")
     # The core refuses a part beside the whole address of the environment, and writes nowhere.
     assert database_of({"pg_db": "theirs"}).name == ""
+
+
+@pytest.mark.usefixtures("one_company")
+def test_the_command_prints_its_object_without_a_place_for_events():
+    for arguments in (("sync", "terms"), ("sync", "terms", "--json")):
+        done = command(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert [account["status"] for account in json.loads(done.stdout)["accounts"]] == ["ok"]
+    assert command("status").returncode == 2
+
+
+@pytest.mark.parametrize("verb", [qbo_rs.verify, qbo_rs.status, qbo_rs.sync_async, qbo_rs.records])
+def test_a_verb_without_events_is_refused_before_anything_is_sent(receiver, verb, monkeypatch):
+    for _ in range(2):
+        with pytest.raises(
+            qbo_rs.ConfigError, match="has no events; those with events are backfill, extract, upsert, "
+        ):
+            qbo_rs.lineage.run(verb, "terms", START, END)
+        assert receiver.events == []
+        # Nor without a place for events: what runs on one machine runs on all.
+        monkeypatch.delenv("OPENLINEAGE_URL", raising=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -13,6 +14,11 @@ DOCUMENTS = sorted(
 )
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+#: Modules that `import qbo_rs` does not bring.
+MODULES = {path.stem for path in (ROOT / "python/qbo_rs").iterdir() if re.fullmatch(r"[a-z]+(\.py)?", path.name)}
 
 
 def anchors(document):
@@ -44,3 +50,25 @@ def test_documents_name_the_oldest_postgres_that_is_tried():
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+@pytest.mark.parametrize(
+    "document",
+    [each for each in DOCUMENTS if PYTHON.search(each.read_text())],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_examples_in_python_can_be_parsed_and_import_what_they_use(document):
+    imported = set()
+    for example in PYTHON.findall(document.read_text()):
+        tree = compile(example, str(document), "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                imported |= {each.name for each in node.names}
+        used = {
+            f"qbo_rs.{node.attr}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and (node.value.id, node.attr in MODULES) == ("qbo_rs", True)
+        }
+        assert used <= imported, f"not imported: {used - imported}"

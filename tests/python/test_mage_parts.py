@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import functools
 import json
 import os
 import re
@@ -748,6 +749,7 @@ def test_a_text_file_of_many_windows_is_copied_a_few_times(tmp_path, in_company,
     copies = []
     extract = _verbs.extract
 
+    @functools.wraps(extract)
     def counted(entity, windows, **keywords):
         copies.append(len(windows))
         return extract(entity, windows, **keywords)

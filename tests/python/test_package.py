@@ -96,9 +96,21 @@ def test_a_module_without_its_package_says_how_to_install_it(code, package, inst
 
 def test_events_without_their_client_end_the_command_before_it_runs():
     code = "import runpy; sys.argv = ['lineage', 'sync']; runpy.run_module('qbo_rs.lineage', run_name='__main__')"
-    ended = without("openlineage", code, OPENLINEAGE_URL="http://127.0.0.1:1")
     reason = "error: openlineage is not installed, and qbo_rs.lineage needs it: pip install 'qbo-rs[lineage]'\n"
-    assert (ended.returncode, ended.stderr, ended.stdout) == (2, reason, "")
+    for place in ("http://127.0.0.1:1", ""):
+        ended = without("openlineage", code, OPENLINEAGE_URL=place)
+        assert (ended.returncode, ended.stderr, ended.stdout) == (2, reason, "")
+
+
+def test_the_command_with_events_helps_without_their_client():
+    code = "import runpy; sys.argv = ['lineage', *{!r}]; runpy.run_module('qbo_rs.lineage', run_name='__main__')"
+    for arguments, expected in (
+        (["--help"], "usage: python -m qbo_rs.lineage COMMAND"),
+        (["sync", "--help"], "--account"),
+    ):
+        shown = without("openlineage", code.format(arguments))
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert expected in shown.stdout
 
 
 def test_events_without_their_client_are_told_once_in_a_run():

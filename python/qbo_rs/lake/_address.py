@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -18,8 +20,33 @@ if TYPE_CHECKING:
 #: A single letter is a drive of Windows.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/*")
 _MARKS = re.compile(r"[?#]")
+#: Names that Hadoop has for S3.
+_OF_HADOOP = ("s3a", "s3n")
 #: Options in addresses of pyarrow that are no secrets, and whose values are words of many texts.
 _KNOWN_OPTIONS = {"region", "scheme", "endpoint_override", "allow_bucket_creation", "allow_bucket_deletion"}
+
+
+def address_of(uri: str | os.PathLike[str], filesystem: fs.FileSystem | None = None) -> str:
+    """Return an address as text; a path on this machine from its root, unless it is one in a given file system.
+
+    Raises:
+        ConfigError: It is neither text nor a path, or Hadoop's name of a store.
+
+    """
+    if not isinstance(uri, (str, os.PathLike)):
+        raise ConfigError(f"uri: it is of the type {type(uri).__name__}; give one address, as text or as a path")
+    text = os.fsdecode(uri)
+    if not text:
+        raise ConfigError("uri: it is empty; give the address of a directory")
+    if filesystem is not None:
+        return text
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return str(Path(text).expanduser().absolute())
+    name = scheme[0].partition(":")[0]
+    if name.lower() in _OF_HADOOP:
+        raise ConfigError(f"uri: {name} is Hadoop's name of a store that is s3 here; write s3://bucket/folder")
+    return text
 
 
 def shown(uri: str) -> str:

@@ -54,7 +54,7 @@ def difference(source: Source, target: DeltaTable) -> Difference:
                 writer.write_batch(pa.RecordBatch.from_arrays([*changed.columns, gone], schema=schema))
                 rows += changed.num_rows
             left = held.left()
-            writer.write_batch(_gone(left, source.realm_id, schema))
+            writer.write_batch(_gone(left, source.ledger.realm_id, schema))
     return Difference(path, held.unknown, rows - held.unknown, len(left), held.rows)
 
 
@@ -72,7 +72,7 @@ class _Held:
         with source.batches() as batches:
             schema = batches.schema
         there = target.to_pyarrow_dataset()
-        company = ds.field("realm_id") == source.realm_id
+        company = ds.field("realm_id") == source.ledger.realm_id
         columns = {each.name: _column(each, there) for each in schema}
         with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, schema) as writer:
             for batch in there.scanner(columns=columns, filter=company).to_batches():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from qbo_rs._private import make_private_directory, open_private
 from qbo_rs._scratch import ENDING, scratch
 from qbo_rs.exceptions import ConfigError, LandingError, RetriableError
-from qbo_rs.lake._address import hiding_keys, shown
+from qbo_rs.lake._address import address_of, hiding_keys, shown
 from qbo_rs.lake._manifest import MANIFEST, Directory
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ class FileSet:
     """Bytes of all together."""
 
 
-def write_files(source: str | os.PathLike[str], uri: str, *, filesystem: fs.FileSystem | None = None) -> FileSet:
+def write_files(
+    source: str | os.PathLike[str], uri: str | os.PathLike[str], *, filesystem: fs.FileSystem | None = None
+) -> FileSet:
     """Put the files of an extract on an object store, then the manifest that names them.
 
     The files replace the set that is there: a reader has all of the old set or all of the new one, whenever the write
@@ -75,7 +77,8 @@ def write_files(source: str | os.PathLike[str], uri: str, *, filesystem: fs.File
             qbo_rs.lake.write_files("landing", "s3://books/landing")
 
     """
-    found = list(_landing_files(Path(source)))
+    uri = address_of(uri, filesystem)
+    found = list(_landing_files(Path(source).expanduser()))
     if not found:
         raise ConfigError(f"source: there is no landing file in '{os.fspath(source)}'")
     with hiding_keys(uri):
@@ -88,7 +91,9 @@ def write_files(source: str | os.PathLike[str], uri: str, *, filesystem: fs.File
         return _set(directory.publish(_HOLDS, files, known))
 
 
-def read_files(uri: str, directory: str | os.PathLike[str], *, filesystem: fs.FileSystem | None = None) -> FileSet:
+def read_files(
+    uri: str | os.PathLike[str], directory: str | os.PathLike[str], *, filesystem: fs.FileSystem | None = None
+) -> FileSet:
     """Bring the files of a store into a local directory, from which :func:`qbo_rs.upsert` loads them.
 
     A file gets its name when all files are here and have the size and SHA-256 of the manifest. Those of the same
@@ -116,6 +121,7 @@ def read_files(uri: str, directory: str | os.PathLike[str], *, filesystem: fs.Fi
             qbo_rs.upsert("landing").raise_for_failures()
 
     """
+    uri = address_of(uri, filesystem)
     with hiding_keys(uri):
         store = Directory(uri, filesystem)
         for _ in range(_ATTEMPTS):
@@ -124,7 +130,7 @@ def read_files(uri: str, directory: str | os.PathLike[str], *, filesystem: fs.Fi
                 raise FileNotFoundError(f"{shown(uri)}: there is no {MANIFEST}")
             _check(known)
             _check_paths(store, known)
-            if _bring(store, known, Path(directory)):
+            if _bring(store, known, Path(directory).expanduser()):
                 return _set(known)
     raise RetriableError(f"{_ATTEMPTS} reads of {shown(uri)} were overtaken by writes", recovery="retry")
 

@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 from qbo_rs._tables import check_entity
 from qbo_rs._types import format_instant, parse_instant
 from qbo_rs.exceptions import ConfigError
-from qbo_rs.lake._address import hiding_keys, shown
+from qbo_rs.lake._address import address_of, hiding_keys, shown
 from qbo_rs.lake._manifest import MANIFEST, Directory
-from qbo_rs.lake._source import source_of
+from qbo_rs.lake._source import check_holds, source_of
 
 if TYPE_CHECKING:
+    import os
     from datetime import datetime
 
     from pyarrow import fs
@@ -34,14 +35,17 @@ class Snapshot:
     rows: int
     """Rows of all files together."""
     until: datetime
-    """Instant where the first gap of the ledger begins, UTC: every insert and edit before it is in the files."""
+    """End of the first committed range, UTC: every insert and edit from ``start`` to it is in the files."""
+    start: datetime | None = None
+    """Begin of that range, UTC: records that were last changed before it may be missing. None: an earlier version of
+    this package has written the manifest."""
 
 
 def write_parquet(
-    uri: str,
+    uri: str | os.PathLike[str],
     entity: str,
     *,
-    schema: str = "raw",
+    schema: str | None = None,
     with_deleted: bool = False,
     filesystem: fs.FileSystem | None = None,
     **settings: Unpack[Settings],
@@ -54,7 +58,7 @@ def write_parquet(
     Args:
         uri: Address of a directory: a path, or one that pyarrow knows, such as ``s3://bucket/invoices``.
         entity: Name from :func:`qbo_rs.entities`.
-        schema: Schema of the raw tables; one company each.
+        schema: Schema of the raw tables, one company each; None: that of the company of the settings, else ``raw``.
         with_deleted: Keep deleted records as rows, whose ``deleted_at`` says when.
         filesystem: A file system of pyarrow for ``uri``, for stores that need options.
         **settings: Override the environment.
@@ -78,6 +82,7 @@ def write_parquet(
 
     """
     check_entity(entity)
+    uri = address_of(uri, filesystem)
     with hiding_keys(uri):
         directory = Directory(uri, filesystem)
         with source_of(entity, schema, settings, with_deleted=with_deleted) as source:
@@ -87,15 +92,16 @@ def write_parquet(
             known = directory.read()
             _check(directory, known, source)
         about = {
-            "entity": source.entity,
-            "realm_id": source.realm_id,
-            "until": format_instant(source.until),
+            "entity": source.ledger.entity,
+            "realm_id": source.ledger.realm_id,
+            "start": format_instant(source.ledger.start),
+            "until": format_instant(source.ledger.until),
             "rows": rows,
         }
         return _snapshot(directory, directory.publish(about, [file], known))
 
 
-def read_manifest(uri: str, *, filesystem: fs.FileSystem | None = None) -> Snapshot:
+def read_manifest(uri: str | os.PathLike[str], *, filesystem: fs.FileSystem | None = None) -> Snapshot:
     """Return the last complete snapshot.
 
     Args:
@@ -114,6 +120,7 @@ def read_manifest(uri: str, *, filesystem: fs.FileSystem | None = None) -> Snaps
             invoices = polars.read_parquet(list(files))
 
     """
+    uri = address_of(uri, filesystem)
     with hiding_keys(uri):
         directory = Directory(uri, filesystem)
         known = directory.read()
@@ -134,10 +141,8 @@ def _check(directory: Directory, known: Manifest | None, source: Source | None) 
         raise directory.unreadable(f"it lacks {', '.join(sorted(missing))}")
     if source is None:
         return
-    if (known.about["entity"], known.about["realm_id"]) != (source.entity, source.realm_id):
-        there = f"{known.about['entity']} of company {known.about['realm_id']}"
-        here = f"{source.entity} of company {source.realm_id}"
-        raise ConfigError(f"uri: it holds {there}, not {here}; give each a directory of its own")
+    there, here = known.about, source.ledger
+    check_holds(f"{there['entity']} of company {there['realm_id']}", f"{here.entity} of company {here.realm_id}")
     source.check_follows(parse_instant(known.about["until"]))
 
 
@@ -156,4 +161,6 @@ def _write_rows(directory: Directory, source: Source) -> tuple[int, NamedFile]:
 
 def _snapshot(directory: Directory, manifest: Manifest) -> Snapshot:
     files = tuple(directory.path(each.name) for each in manifest.files)
-    return Snapshot(files, manifest.about["rows"], parse_instant(manifest.about["until"]))
+    about = manifest.about
+    start = parse_instant(about["start"]) if "start" in about else None
+    return Snapshot(files, about["rows"], parse_instant(about["until"]), start)

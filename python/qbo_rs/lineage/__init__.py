@@ -1,7 +1,7 @@
 """OpenLineage events of runs: START, and COMPLETE, FAIL or ABORT, with rows and columns of every table.
 
 ``pip install 'qbo-rs[lineage]'``. Events go to where OpenLineage's own variables say, such as ``OPENLINEAGE_URL``, and
-nowhere else: without one of them, :func:`run` calls the verb and does nothing besides. A receiver that does not answer
+nowhere else: without one of them, :func:`run` calls the verb and sends nothing. A receiver that does not answer
 never fails a run; the log says so.
 
 * :func:`run` calls a verb of :mod:`qbo_rs`.

@@ -1,7 +1,7 @@
 """The command with events: ``python -m qbo_rs.lineage backfill invoices --start 2025 --end 2026``.
 
 The command runs as a process of its own with the same arguments and ``--json``. Its object goes to stdout, everything
-else to stderr, and the exit code is the command's.
+else to stderr, and the exit code is the command's. It is the same without a place for events, which then go nowhere.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _COMMANDS = ("backfill", "extract", "load", "sync")
+_HELP = ("-h", "--help")
+_HELP_TEXT = f"""\
+usage: python -m qbo_rs.lineage COMMAND ...
+
+Run `qbo-rs COMMAND ... --json` and tell OpenLineage of it. COMMAND is one of {", ".join(_COMMANDS)};
+its arguments are those of `qbo-rs COMMAND --help`, without --env-file and --every.
+"""
 _JSON = "--json"
 _ENV_FILE = "QBO_ENV_FILE"
 _STOPPED = (130, 143, -signal.SIGINT, -signal.SIGTERM)
@@ -31,15 +38,18 @@ _USAGE = 2
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command and send its events; return its exit code."""
+    if arguments and arguments[0] in _HELP:
+        sys.stdout.write(_HELP_TEXT)
+        return 0
     if not arguments or arguments[0] not in _COMMANDS:
         sys.stderr.write(f"error: the commands with events are {', '.join(_COMMANDS)}\n")
         return _USAGE
-    if not is_configured():
+    if any(argument in _HELP for argument in arguments):
         os.execv(sys.executable, _command(arguments))  # noqa: S606 - the command of this package
     flags = _flags(arguments)
     refused = [f"--{flag}" for flag in ("every", "env-file") if flag in flags]
     refused += [_ENV_FILE] if os.environ.get(_ENV_FILE) else []
-    if refused:
+    if refused and is_configured():
         sys.stderr.write(f"error: {refused[0]} does not go with events; docs/lineage.md says what to do instead\n")
         return _USAGE
     try:
@@ -49,6 +59,8 @@ def main(arguments: Sequence[str]) -> int:
         # Whoever calls this command wants events: without any, success would not be true.
         sys.stderr.write(f"error: {error}\n")
         return _USAGE
+    if not is_configured():
+        os.execv(sys.executable, _command(_with_json(arguments)))  # noqa: S606 - likewise
     settings = {name: flags[name.replace("_", "-")] for _, name in _core.settings() if name.replace("_", "-") in flags}
     return _tell(arguments, flags, settings)
 
@@ -57,8 +69,7 @@ def _tell(arguments: Sequence[str], flags: dict[str, str], settings: dict[str, s
     names = [] if arguments[0] == "load" else _entities(arguments[1:])
     teller = Teller(arguments[0], names, database_of(settings), settings)
     teller.start()
-    given = arguments if _JSON in arguments else [*arguments, _JSON]
-    with subprocess.Popen(_command(given), stdout=subprocess.PIPE, text=True) as command:  # noqa: S603 - likewise
+    with subprocess.Popen(_command(_with_json(arguments)), stdout=subprocess.PIPE, text=True) as command:  # noqa: S603 - likewise
         # Ctrl-C reaches the command, too, which ends in order; a plain kill is passed on.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: command.terminate())
@@ -82,6 +93,10 @@ def _outcome(output: str, verb: str, schema: str, code: int) -> Outcome:
 
 def _command(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "qbo_rs", *arguments]
+
+
+def _with_json(arguments: Sequence[str]) -> Sequence[str]:
+    return arguments if _JSON in arguments else [*arguments, _JSON]
 
 
 def _flags(arguments: Sequence[str]) -> dict[str, str]:

@@ -24,9 +24,6 @@ use crate::faults::FAULTS;
 use crate::paths::CONTROL_PREFIX;
 use crate::state::State;
 
-/// Bytes of a command or its answer, one of which holds a whole company.
-pub(crate) const MAX_COMMAND_BYTES: usize = 256 << 20;
-
 /// The reason why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {

@@ -49,7 +49,7 @@ async fn handle(state: Arc<State>, connection: ConnectionHandle, request: Reques
     let max_bytes = match control::command_in_path(head.uri.path()) {
         Some(_) => match control::refusal_of_caller(&head.method, &head.headers) {
             Some(refusal) => return send_unchanged(&state, refusal),
-            None => control::MAX_COMMAND_BYTES,
+            None => MAX_COMMAND_BYTES,
         },
         None => MAX_REQUEST_BYTES,
     };

@@ -1,0 +1,140 @@
+"""Lakes write no value of a masked property in clear."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+import qbo_rs
+import qbo_rs.lake
+from qbo_rs._empty import schema_of
+from qbo_rs.lake._mask import checker_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = "a key of these tests, which nobody else may know"
+HASH = f"hmac:{'0' * 8}:{'a' * 64}"
+# A mask is on properties: the name of a customer is in several.
+MASK = (
+    "Customer.DisplayName,Customer.FullyQualifiedName:hash,Customer.PrimaryEmailAddr,Customer.CompanyName,"
+    "Customer.PrintOnCheckName,Customer.BillAddr"
+)
+
+
+def content(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def rows(place: str) -> list[dict]:
+    return DeltaTable(place).to_pyarrow_table().to_pylist()
+
+
+@pytest.mark.usefixtures("one_company")
+def test_a_lake_writes_no_value_in_clear_that_is_masked(tmp_path, monkeypatch):
+    qbo_rs.sync(["customers", "invoices"])
+    names = {row["display_name"] for row in qbo_rs.table("customers").to_arrow().to_pylist()}
+    assert len(names) == 40
+    delta, parquet = tmp_path / "delta", tmp_path / "parquet"
+    refused = r"QBO_MASK: Postgres has values of 'Customer\..*' in clear, .* `qbo-rs backfill customers --start START"
+    for write, place in ((qbo_rs.lake.write_delta, delta), (qbo_rs.lake.write_parquet, parquet)):
+        with pytest.raises(qbo_rs.ConfigError, match=refused) as caught:
+            write(str(place), "customers", mask=MASK, mask_key=KEY)
+        assert not any(name in str(caught.value) for name in names)
+    monkeypatch.setenv("QBO_MASK", MASK)
+    monkeypatch.setenv("QBO_MASK_KEY", KEY)
+    with pytest.raises(qbo_rs.ConfigError, match=refused):
+        qbo_rs.lake.write_delta(str(delta), "customers")
+    assert rows(str(delta)) == []
+    assert not list(parquet.glob("*.parquet"))
+    # Rules of other entities are not in the way.
+    assert qbo_rs.lake.write_delta(str(tmp_path / "invoices"), "invoices").inserted == 150
+
+    # What the error advises.
+    qbo_rs.backfill("customers", "2020-01-01", "2027-01-01", "year").raise_for_failures()
+    assert qbo_rs.lake.write_delta(str(delta), "customers").inserted == 40
+    assert qbo_rs.lake.write_parquet(str(parquet), "customers").rows == 40
+    for row in rows(str(delta)):
+        assert row["display_name"] is None
+        assert row["fully_qualified_name"].startswith("hmac:")
+    for folder in (delta, parquet):
+        found = content(folder)
+        assert not any(name.encode() in found for name in names)
+    # Another action for the same property is a row of before, too.
+    with pytest.raises(qbo_rs.ConfigError, match=r"'Customer\.FullyQualifiedName' in clear"):
+        qbo_rs.lake.write_delta(str(delta), "customers", mask="Customer.FullyQualifiedName")
+
+
+def batch(entity: str, **values: object) -> pa.RecordBatch:
+    schema = schema_of(entity)
+    arrays = [pa.array([values.get(field.name)], field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+GROUP = [{"GroupLineDetail": {"Line": [{"Description": "card"}]}}]
+
+
+@pytest.mark.parametrize(
+    ("mask", "entity", "values"),
+    [
+        ("Customer.Balance", "customers", {"balance": 0}),
+        ("Customer.DisplayName:hash", "customers", {"display_name": "hmac:1234"}),
+        ("Customer.PrimaryEmailAddr.Address", "customers", {"primary_email_addr_address": "a"}),
+        ("Customer.PrimaryEmailAddr.Address", "customers", {"extra": {"PrimaryEmailAddr": "a"}}),
+        ("Customer.PrimaryEmailAddr", "customers", {"primary_email_addr_address": "a"}),
+        ("Customer.BillAddr", "customers", {"bill_addr_city": "a"}),
+        ("Customer.Notes", "customers", {"extra": {"notes": "a"}}),
+        ("Customer.CustomField[Card]", "customers", {"custom_field": [{"Name": "Card", "StringValue": "a"}]}),
+        ("Customer.CustomField[Card]:hash", "customers", {"custom_field": [{"name": "Card", "StringValue": "a"}]}),
+        ("Invoice.Line.Description", "invoices", {"line": [{"Description": "card"}]}),
+        ("Invoice.Line.Description", "invoices", {"line": GROUP}),
+        ("Invoice.Line", "invoices", {"line": []}),
+        ("Invoice.PrivateNote", "recurring_transactions", {"template_type": "Invoice", "private_note": "a"}),
+        (
+            "RecurringTransaction.Invoice.PrivateNote",
+            "recurring_transactions",
+            {"template_type": "Invoice", "private_note": "a"},
+        ),
+    ],
+)
+def test_what_is_left_of_a_masked_property_is_found(mask, entity, values):
+    given = {name: json.dumps(value) if isinstance(value, (list, dict)) else value for name, value in values.items()}
+    with pytest.raises(qbo_rs.ConfigError, match="in clear") as caught:
+        checker_of(entity, {"mask": mask}).check(batch(entity, **given))
+    assert "card" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mask", "entity", "values"),
+    [
+        ("Customer.DisplayName", "customers", {"given_name": "a"}),
+        ("Customer.DisplayName:hash", "customers", {"display_name": HASH}),
+        ("Vendor.DisplayName", "customers", {"display_name": "a"}),
+        (
+            "Customer.CustomField[Card]",
+            "customers",
+            {"custom_field": [{"Name": "Card"}, {"Name": "Other", "StringValue": "a"}]},
+        ),
+        ("Customer.CustomField[Card]:hash", "customers", {"custom_field": [{"Name": "Card", "StringValue": HASH}]}),
+        ("Invoice.Line.Description", "invoices", {"line": [{"Amount": 1, "SalesItemLineDetail": {"Description": 1}}]}),
+        ("Bill.PrivateNote", "recurring_transactions", {"template_type": "Invoice", "private_note": "a"}),
+        ("Customer.DisplayName", "recurring_transactions", {"template_type": "Invoice", "private_note": "a"}),
+        ("", "customers", {"display_name": "a"}),
+    ],
+)
+def test_what_is_not_masked_or_masked_already_is_taken(mask, entity, values):
+    given = {name: json.dumps(value) if isinstance(value, (list, dict)) else value for name, value in values.items()}
+    checker_of(entity, {"mask": mask}).check(batch(entity, **given))
+
+
+@pytest.mark.parametrize(
+    "mask",
+    ["Customer.DispName", "Customer.BillAddr.Cty", "customers.DisplayName", "DisplayName", "Customer.Notes:hide"],
+)
+def test_a_mask_that_masks_nothing_is_refused(mask):
+    with pytest.raises(qbo_rs.ConfigError, match="QBO_MASK: "):
+        checker_of("customers", {"mask": mask})
