@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from qbo_rs import lineage
 from qbo_rs._company import named_companies
+from qbo_rs._plan import need_database
 from qbo_rs._plan import plan as plan_all
 from qbo_rs._verbs import _names, sync
 
@@ -48,7 +49,9 @@ def plan(
         >>> [qbo_rs.sync(accounts=bucket) for bucket in qbo_rs.buckets.plan(4)]
 
     """
-    planned = plan_all(_names(entity), named_companies(accounts), count, {})
+    companies = named_companies(accounts)
+    need_database({})
+    planned = plan_all(_names(entity), companies, count, {})
     return [[company.realm_id for company in bucket] for bucket in planned.buckets]
 
 
