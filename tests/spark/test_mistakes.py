@@ -57,7 +57,14 @@ def test_a_setting_may_be_in_a_variable_of_any_name_and_in_a_file_beside_the_tas
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("start", "2025-12-01"), ("end", "zzz"), ("typed", "true"), ("tz", "Nowhere/Land"), ("deletions", "reported")],
+    [
+        ("start", "2025-12-01"),
+        ("end", "zzz"),
+        ("typed", "true"),
+        ("tz", "Nowhere/Land"),
+        ("deletions", "reported"),
+        ("every", "30s"),
+    ],
 )
 @pytest.mark.parametrize("call", ["sync", "mode", "frame"])
 def test_a_sync_refuses_options_of_frames(name, value, call):
@@ -71,9 +78,10 @@ def test_a_sync_refuses_options_of_frames(name, value, call):
 
 
 def test_frames_refuse_options_of_streams_and_streams_those_of_frames():
-    reader = QboDataSource({**RANGE, "deletions": "reported"}).reader(None)
-    with pytest.raises(qbo_rs.ConfigError, match="deletions: a frame has no deletions"):
-        reader.partitions()
+    for name, value in (("deletions", "reported"), ("every", "30s")):
+        reader = QboDataSource({**RANGE, name: value}).reader(None)
+        with pytest.raises(qbo_rs.ConfigError, match=f"{name}: a frame has no {name}"):
+            reader.partitions()
     with pytest.raises(qbo_rs.ConfigError, match="end: a stream has no end"):
         QboDataSource(RANGE).streamReader(None)
 
@@ -142,6 +150,20 @@ def test_a_mistake_is_told_by_the_driver_with_the_name_of_the_option(option, val
         QboDataSource({**RANGE, option: value}).schema()
     with pytest.raises(qbo_rs.ConfigError, match=words):
         qbo_rs.spark.sync(None, **{"entities": "items", option: value})
+
+
+@pytest.mark.usefixtures("connected")
+@pytest.mark.parametrize("via", ["source", "mapInArrow"])
+def test_a_company_that_nobody_knows_is_told_by_the_driver_as_an_option(spark, qbo, via):
+    words = r"accounts: the table qbo\.accounts holds no company 123; it holds "
+    with pytest.raises(Exception, match=words):
+        qbo_rs.spark.sync(spark, "items", accounts="123", via=via)
+    before = requests(qbo)
+    with pytest.raises(qbo_rs.ConfigError, match="^" + words):
+        QboDataSource({**RANGE, "accounts": "123"}).reader(None).partitions()
+    with pytest.raises(qbo_rs.ConfigError, match="^entities: .* no queries about change_orders"):
+        QboDataSource({**RANGE, "entities": "change_orders"}).reader(None).partitions()
+    assert requests(qbo) == before
 
 
 def test_the_core_names_a_company_by_the_option_accounts(monkeypatch):

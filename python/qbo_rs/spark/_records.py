@@ -18,6 +18,7 @@ from qbo_rs._scratch import scratch
 from qbo_rs._types import RunReport, format_instant, parse_instant
 from qbo_rs._verbs import chunk_range
 from qbo_rs.exceptions import ConfigError, IncompleteError
+from qbo_rs.spark._options import Options
 from qbo_rs.spark._schema import INSTANT, RAW, schema_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qbo_rs._plan import Company
-    from qbo_rs.spark._options import Options
 
 LOG = logging.getLogger("qbo_rs.spark")
 #: Companies of a task that are read at a time, and whose files are kept at a time.
@@ -58,8 +58,9 @@ def read_range(
 
 def span_of_range(options: Options) -> Span:
     """Return the instants of the range of the options: words such as `today` mean another one in each task."""
-    if options.deletions != "exact":
-        raise ConfigError("deletions: a frame has no deletions; it is an option of streams")
+    for name in ("deletions", "every"):
+        if getattr(options, name) != getattr(Options(), name):
+            raise ConfigError(f"{name}: a frame has no {name}; it is an option of streams")
     if options.end is None:
         engine = "an engine without streams, such as Sail, reads a stream as a frame"
         raise ConfigError(f"end: not given; a frame needs start and end; {engine}")
