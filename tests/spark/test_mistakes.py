@@ -12,7 +12,6 @@ from waiting import until
 import qbo_rs
 import qbo_rs.buckets
 import qbo_rs.spark
-from qbo_rs.spark import _task
 from qbo_rs.spark._options import References, references
 from qbo_rs.spark._source import QboDataSource
 
@@ -164,16 +163,6 @@ def test_a_company_that_nobody_knows_is_told_by_the_driver_as_an_option(spark, q
     with pytest.raises(qbo_rs.ConfigError, match="^entities: .* no queries about change_orders"):
         QboDataSource({**RANGE, "entities": "change_orders"}).reader(None).partitions()
     assert requests(qbo) == before
-
-
-def test_the_core_names_a_company_by_the_option_accounts(monkeypatch):
-    def refuse(*_):
-        raise qbo_rs.ConfigError("account: the table qbo.accounts holds no company 123; it holds 1")
-
-    monkeypatch.setattr(_task, "plan", refuse)
-    reader = QboDataSource({**RANGE, "accounts": "123"}).reader(None)
-    with pytest.raises(qbo_rs.ConfigError, match=r"^accounts: the table qbo\.accounts holds no company 123"):
-        reader.partitions()
 
 
 @pytest.fixture
