@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import heapq
 import json
+import os
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _core
 from qbo_rs._types import parse_instant
+from qbo_rs.exceptions import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -89,3 +91,18 @@ def divide(costs: Sequence[tuple[float, Company]], count: int) -> tuple[tuple[Co
         buckets[number].append(company)
         heapq.heappush(filled, (load + cost, number))
     return tuple(tuple(bucket) for bucket in buckets)
+
+
+def need_database(settings: Mapping[str, str]) -> None:
+    """Raise the error of a sync without a database, before its companies are looked for: they would be in a file.
+
+    Raises:
+        ConfigError: Neither the settings nor the environment name a database.
+
+    """
+    keywords = {keyword: name for name, keyword in _core.settings()}
+    for keyword in ("database_url", "pg_host"):
+        if settings.get(keyword, os.environ.get(keywords[keyword], "")).strip():
+            return
+    reason = "not set, nor is DATABASE_URL: no database; write DATABASE_URL=postgresql://user:password@host/database"
+    raise ConfigError(f"{keywords['pg_host']}: {reason}")

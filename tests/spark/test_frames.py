@@ -222,10 +222,11 @@ def test_no_secret_is_in_options_plans_partitions_or_readers(spark, connected, q
     options = {"entities": "invoices", "start": START, "end": END, "setting.client_secret": "env:QBO_CLIENT_SECRET"}
     source = QboDataSource(options)
     reader = source.reader(None)
-    stream = source.streamReader(None)
+    del options["end"]
+    stream = QboDataSource(options).streamReader(None)
     slices = stream.partitions(stream.initialOffset(), stream.latestOffset())
     pickles = [pickle.dumps(each) for each in (source.options, reader, stream, reader.partitions(), slices)]
-    spark.read.format("qbo").options(**options).load().explain(extended=True)
+    spark.read.format("qbo").options(end=END, **options).load().explain(extended=True)
     shown = [capfd.readouterr().out.encode(), *pickles]
     assert not [secret for secret in secrets for text in shown if secret.encode() in text]
 

@@ -166,10 +166,10 @@ def test_a_company_that_was_forgotten_after_the_plan_is_a_row_and_the_others_are
 @pytest.mark.usefixtures("connected")
 def test_a_company_that_nobody_knows_is_told_by_the_driver(spark, qbo):
     before = requests(qbo)
-    with pytest.raises(qbo_rs.ConfigError, match="holds no company typo; it holds"):
-        qbo_rs.spark.sync(spark, "items", accounts=[*qbo.companies, "typo"], via="mapInArrow")
-    with pytest.raises(Exception, match="holds no company typo; it holds"):
-        qbo_rs.spark.sync(spark, "items", accounts=[*qbo.companies, "typo"])
+    with pytest.raises(qbo_rs.ConfigError, match="holds no company 4711; it holds"):
+        qbo_rs.spark.sync(spark, "items", accounts=[*qbo.companies, "4711"], via="mapInArrow")
+    with pytest.raises(Exception, match="holds no company 4711; it holds"):
+        qbo_rs.spark.sync(spark, "items", accounts=[*qbo.companies, "4711"])
     assert requests(qbo) == before
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from qbo_rs._tables import check_entity
 from qbo_rs.exceptions import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 #: What an option begins with that says where a setting is found.
 SETTING = "setting."
@@ -24,6 +25,18 @@ _LAG, _LAG_VARIABLE, _DEFAULT_LAG_S = "lag_s", "QBO_LAG_S", "30"
 _ENVIRONMENT, _FILE = "env:", "file:"
 _ALL = "all"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+#: What can be the name of a variable, and what nobody but a variable is called: a secret has other characters.
+_VARIABLE, _PLAIN_VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII), re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+#: What no path has, and addresses and keys have.
+_NO_PATH = re.compile(r"://|[\x00-\x1f\x7f]")
+#: How many lags a frame that ends now and a stream stay behind the driver's clock: one as each read does
+#: (`QBO_LAG_S`), and one for clocks that differ.
+LAGS = 2
+_REALM, _TOKEN = "realm_id", "refresh_token"
+#: The options of a sync.
+_OF_A_SYNC = {"accounts", "entities", "mode", "page_size", "partitions"}
+#: Records in a page of QuickBooks at most.
+_PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -56,18 +69,37 @@ class References:
         except (ValueError, OverflowError):
             raise ConfigError(f"{_LAG}: '{text}' is not a number of seconds") from None
 
+    def present(self) -> datetime:
+        """Return the last instant that every machine can read, by the clock of this one.
+
+        Raises:
+            ConfigError: The setting is no number.
+
+        """
+        return (datetime.now(timezone.utc) - LAGS * self.lag()).replace(microsecond=0)
+
 
 def _read(keyword: str, place: str) -> str:
     if place.startswith(_ENVIRONMENT):
         name = place.removeprefix(_ENVIRONMENT)
-        if name not in os.environ:
-            raise ConfigError(f"{keyword}: the variable {name} is not set on this machine")
-        return os.environ[name]
-    path = Path(place.removeprefix(_FILE))
+        if name in os.environ:
+            return os.environ[name]
+        # Some secrets could be the name of a variable, but none that anybody gives to one.
+        named = f"the variable {name}" if _PLAIN_VARIABLE.fullmatch(name) else f"the variable of {SETTING}{keyword}"
+        raise ConfigError(f"{keyword}: {named} is not set on this machine")
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return Path(place.removeprefix(_FILE)).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{keyword}: {path} cannot be read on this machine: {type(error).__name__}") from None
+        # A secret could be the name of a file.
+        named = f"the file of {SETTING}{keyword}"
+        raise ConfigError(f"{keyword}: {named} cannot be read on this machine: {type(error).__name__}") from None
+
+
+def _is_place(text: str) -> bool:
+    if text.startswith(_ENVIRONMENT):
+        return _VARIABLE.fullmatch(text.removeprefix(_ENVIRONMENT)) is not None
+    path = text.removeprefix(_FILE)
+    return path not in ("", text) and not _NO_PATH.search(path)
 
 
 def references(given: Mapping[str, str]) -> References:
@@ -75,16 +107,21 @@ def references(given: Mapping[str, str]) -> References:
 
     Raises:
         ConfigError: A setting is unknown, or something else than a place was given. The message does not repeat it: it
-            may be a secret.
+            may be a secret. Or a company is named otherwise than by the option accounts.
 
     """
     check_keywords(given, ())
     keywords = dict(_core.settings())
     for keyword, place in given.items():
-        if not str(place).startswith((_ENVIRONMENT, _FILE)):
+        if not _is_place(str(place)):
             reason = "options are shown in plans and in the UI of Spark; name the place: 'env:NAME' or 'file:PATH'"
             raise ConfigError(f"{keyword}: {reason}")
-    return References({keywords.get(name, name): str(place) for name, place in given.items()})
+    places = {keywords.get(name, name): str(place) for name, place in given.items()}
+    if _REALM in places and _TOKEN not in places:
+        raise ConfigError(
+            f"{_REALM}: it says whose token setting.refresh_token is, and chooses no company; use the option accounts"
+        )
+    return References(places)
 
 
 @dataclass(frozen=True)
@@ -102,7 +139,7 @@ class Options:
     start: str | None = None
     """First instant."""
     end: str | None = None
-    """First instant after the range; not of a stream."""
+    """First instant after the range, or a word such as ``now``; not of a stream."""
     tz: str = "UTC"
     """Zone of dates."""
     page_size: int = 1000
@@ -131,10 +168,14 @@ class Options:
         for name in rest:
             if name not in known:
                 raise ConfigError(f"{name}: no such option; there are {', '.join(known)} and {SETTING}KEYWORD")
+        mode = _one_of("mode", rest.get("mode", "records"), ("records", "sync"))
+        for name in rest:
+            if mode == "sync" and name not in _OF_A_SYNC:
+                raise ConfigError(f"{name}: a sync has no {name}; it is an option of frames and streams")
         options = cls(
             entities=_entities(rest.get("entities", _ALL)),
             accounts=_accounts(rest.get("accounts", _ALL)),
-            mode=_one_of("mode", rest.get("mode", "records"), ("records", "sync")),
+            mode=mode,
             typed=_one_of("typed", rest.get("typed", "false").lower(), ("true", "false")) == "true",
             start=rest.get("start"),
             end=rest.get("end"),
@@ -145,11 +186,33 @@ class Options:
             every=_duration("every", rest.get("every", "15m")),
             references=references(places),
         )
-        for entity in options.entities:
-            check_entity(entity)
+        if options.page_size > _PAGE:
+            raise ConfigError(f"page_size: '{options.page_size}' is not between 1 and {_PAGE}")
+        for realm_id in options.accounts:
+            if not (realm_id.isascii() and realm_id.isdecimal()):
+                raise ConfigError(f"accounts: '{realm_id}' is not a company id, which is digits")
+        with naming_options():
+            for entity in options.entities:
+                check_entity(entity)
         if options.typed and len(options.entities) != 1:
             raise ConfigError("typed: the columns are those of one entity; name it with the option entities")
         return options
+
+
+@contextmanager
+def naming_options() -> Iterator[None]:
+    """Raise errors about the arguments of the core by the names of the options: it takes them one by one."""
+    try:
+        yield
+    except ConfigError as error:
+        argument, _, reason = str(error).partition(": ")
+        if argument not in _OPTION_OF:
+            raise
+        raise ConfigError(f"{_OPTION_OF[argument]}: {reason}") from None
+
+
+#: The names of options whose values the core takes by other names.
+_OPTION_OF = {"account": "accounts", "entity": "entities"}
 
 
 def _entities(text: str) -> tuple[str, ...]:

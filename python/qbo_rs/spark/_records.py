@@ -18,6 +18,7 @@ from qbo_rs._scratch import scratch
 from qbo_rs._types import RunReport, format_instant, parse_instant
 from qbo_rs._verbs import chunk_range
 from qbo_rs.exceptions import ConfigError, IncompleteError
+from qbo_rs.spark._options import Options
 from qbo_rs.spark._schema import INSTANT, RAW, schema_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qbo_rs._plan import Company
-    from qbo_rs.spark._options import Options
 
 LOG = logging.getLogger("qbo_rs.spark")
 #: Companies of a task that are read at a time, and whose files are kept at a time.
@@ -44,6 +44,8 @@ def read_range(
     options: Options, entities: Sequence[str], companies: Sequence[Company], span: Span
 ) -> Iterator[pa.RecordBatch]:
     """Read the records that were last changed in a stretch of time, by months: several are read at a time."""
+    if span[0] == span[1]:
+        return iter(())
     windows = [window.to_dict() for window in chunk_range(*span, "month", tz=options.tz)]
 
     def extract(company: Company, folder: str) -> Read:
@@ -56,11 +58,23 @@ def read_range(
 
 def span_of_range(options: Options) -> Span:
     """Return the instants of the range of the options: words such as `today` mean another one in each task."""
-    if options.start is None or options.end is None:
-        missing = "start" if options.start is None else "end"
-        raise ConfigError(f"{missing}: not given; a frame needs start and end")
+    for name in ("deletions", "every"):
+        if getattr(options, name) != getattr(Options(), name):
+            raise ConfigError(f"{name}: a frame has no {name}; it is an option of streams")
+    if options.end is None:
+        engine = "an engine without streams, such as Sail, reads a stream as a frame"
+        raise ConfigError(f"end: not given; a frame needs start and end; {engine}")
+    if options.start is None:
+        raise ConfigError("start: not given; a frame needs start and end")
     months = chunk_range(options.start, options.end, "month", tz=options.tz)
-    return format_instant(months[0].start), format_instant(months[-1].end)
+    start, end = months[0].start, months[-1].end
+    if not options.end.strip()[:1].isdigit():
+        # A word such as `now` means whatever can be read.
+        present = options.references.present()
+        if present < end:
+            end = max(start, present)
+            LOG.info("the frame ends at %s", format_instant(end))
+    return format_instant(start), format_instant(end)
 
 
 def read_changes(
@@ -165,8 +179,8 @@ def _check(run: RunReport) -> None:
         if window.read_until is not None and window.status == "done":
             until = format_instant(window.read_until)
             message = (
-                f"company {run.realm_id}, {run.entity}: QuickBooks could be read up to {until} only; end the "
-                "range there, or set the clock of this machine"
+                f"company {run.realm_id}, {run.entity}: QuickBooks could be read up to {until} only; let a frame end "
+                "'now', or set the clock of this machine if it is ahead"
             )
             raise IncompleteError(message, report=run)
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("qbo_rs.spark")
 #: A change may become visible late (qbo-facts 3.9).
 LOOK_BACK = timedelta(minutes=5)
-#: A stream stays behind the driver's clock as long as a read does (`QBO_LAG_S`), and as long for clocks that differ.
-LAGS = 2
 _UNTIL, _FIRST, _COMPANIES = "until", "first", "companies"
 
 
@@ -82,7 +80,10 @@ class QboDataSource(DataSource):
     def streamReader(self, schema: Any) -> QboStreamReader:  # noqa: N802 - Spark's name
         """Return the reader of a stream."""
         del schema
-        return QboStreamReader(Options.of(self.options))
+        options = Options.of(self.options)
+        if options.end is not None:
+            raise ConfigError("end: a stream has no end; it is an option of frames")
+        return QboStreamReader(options)
 
 
 class QboReader(DataSourceReader):
@@ -225,7 +226,7 @@ def _start(options: Options) -> datetime | None:
 
 def _present(options: Options) -> datetime:
     """Return the last end of a micro-batch that can be read."""
-    present = datetime.now(timezone.utc) - LAGS * options.references.lag()
+    present = options.references.present()
     epoch = datetime.fromtimestamp(0, timezone.utc)
     return epoch + (present - epoch) // options.every * options.every
 

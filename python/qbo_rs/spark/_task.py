@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from qbo_rs._plan import plan
+from qbo_rs._plan import need_database, plan
+from qbo_rs.exceptions import ConfigError
+from qbo_rs.spark._options import naming_options
 from qbo_rs.spark._records import Span, read_range, span_of_range
 from qbo_rs.spark._report import is_repeated_task, sync_companies
 
@@ -30,7 +33,16 @@ def plan_of(options: Options) -> Plan:
     """Divide the companies of a frame among tasks; QuickBooks gets no request."""
     settings = options.references.settings()
     reads_records = options.mode == "records"
-    return plan(options.entities, options.accounts, options.partitions, settings, reads_records=reads_records)
+    if not reads_records:
+        need_database(settings)
+    try:
+        with naming_options():
+            return plan(options.entities, options.accounts, options.partitions, settings, reads_records=reads_records)
+    except ConfigError as error:
+        # The core advises a login, whose token would be in a file of the driver.
+        if str(error).startswith("QBO_REALM_ID: ") and "QBO_REALM_ID" not in os.environ:
+            need_database(settings)
+        raise
 
 
 def span_of(options: Options) -> Span | None:
