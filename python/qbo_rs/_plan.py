@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import heapq
 import json
-import os
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _core
 from qbo_rs._types import parse_instant
-from qbo_rs.exceptions import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -97,12 +95,7 @@ def need_database(settings: Mapping[str, str]) -> None:
     """Raise the error of a sync without a database, before its companies are looked for: they would be in a file.
 
     Raises:
-        ConfigError: Neither the settings nor the environment name a database.
+        ConfigError: Neither the settings nor the environment name a database, or they name one that is unusable.
 
     """
-    keywords = {keyword: name for name, keyword in _core.settings()}
-    for keyword in ("database_url", "pg_host"):
-        if settings.get(keyword, os.environ.get(keywords[keyword], "")).strip():
-            return
-    reason = "not set, nor is DATABASE_URL: no database; write DATABASE_URL=postgresql://user:password@host/database"
-    raise ConfigError(f"{keywords['pg_host']}: {reason}")
+    core("database", {}, settings)
