@@ -89,13 +89,3 @@ def divide(costs: Sequence[tuple[float, Company]], count: int) -> tuple[tuple[Co
         buckets[number].append(company)
         heapq.heappush(filled, (load + cost, number))
     return tuple(tuple(bucket) for bucket in buckets)
-
-
-def need_database(settings: Mapping[str, str]) -> None:
-    """Raise the error of a sync without a database, before its companies are looked for: they would be in a file.
-
-    Raises:
-        ConfigError: Neither the settings nor the environment name a database, or they name one that is unusable.
-
-    """
-    core("database", {}, settings)

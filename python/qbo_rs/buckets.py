@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from qbo_rs import lineage
 from qbo_rs._company import named_companies
 from qbo_rs._keywords import check_keywords
-from qbo_rs._plan import need_database
+from qbo_rs._plan import core
 from qbo_rs._plan import plan as plan_all
 from qbo_rs._verbs import _names, sync
 from qbo_rs.exceptions import ConfigError, QboError
@@ -71,7 +71,8 @@ def plan(
         _check_whole("count", count, 1)
     entities, named = _names(entity), named_companies(accounts)
     given = {name: str(value) for name, value in settings.items() if value is not None}
-    need_database(given)
+    # A sync needs it, so its absence is told before what else is missing.
+    core("database", {}, given)
     return [_realm_ids([bucket]) for bucket in plan_all(entities, named, count, given).buckets]
 
 

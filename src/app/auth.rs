@@ -12,11 +12,10 @@ use super::{App, company_schema};
 use crate::config::{OAuthConfig, QboConfig, StoreLocation};
 use crate::domain::ConnectionState;
 use crate::error::{Error, Result};
-use crate::port::{Connection, Secret, Source as _};
+use crate::port::{Connection, Source as _};
 use crate::postgres::rights;
 use crate::quickbooks::oauth::{
-    Authorizer, Callback, Consent, EXPIRY_WARNING, Refusal, TokenAnswer, TokenEndpoint,
-    earlier_end, expiry_warning,
+    Authorizer, Callback, Consent, EXPIRY_WARNING, earlier_end, expiry_warning,
 };
 use crate::quickbooks::{Includes, Traffic};
 use crate::store::StateBackend;
@@ -228,49 +227,6 @@ impl App {
         .await
     }
 
-    /// Exchanges the code with which QuickBooks has sent a user back for tokens of a company, and
-    /// stores them.
-    ///
-    /// # Errors
-    /// A refused code; tokens of another company, if this one has a connection; those of the store.
-    pub(super) async fn exchange(
-        &self,
-        realm_id: &str,
-        code: &Secret,
-        redirect_uri: &str,
-    ) -> Result<Connection> {
-        let oauth = self.settings.oauth()?;
-        let authorizer = self.authorizer(&oauth, realm_id).await?;
-        let endpoint = token_endpoint(&oauth, &self.progress)?;
-        let (code, redirect_uri) = (code.clone(), redirect_uri.to_owned());
-        let (app, realm_id) = (self.clone(), realm_id.to_owned());
-        unbroken(async move {
-            let store = async {
-                let answer = exchanged(&endpoint, &code, &redirect_uri).await?;
-                authorizer.store_tokens(&answer).await
-            };
-            app.replace(&authorizer, &realm_id, store).await
-        })
-        .await
-    }
-
-    /// Stores a refresh token that another tool obtained, such as Intuit's OAuth playground.
-    ///
-    /// # Errors
-    /// Settings; a refused token; one of another company, if this one has a connection; those of the store.
-    pub async fn import_token(&self, token: &Secret) -> Result<(String, Connection)> {
-        let oauth = self.settings.oauth()?;
-        let realm_id = self.required_realm()?;
-        let authorizer = self.authorizer(&oauth, &realm_id).await?;
-        let (app, token) = (self.clone(), token.clone());
-        unbroken(async move {
-            let store = authorizer.import(&token);
-            let connection = app.replace(&authorizer, &realm_id, store).await?;
-            Ok((realm_id, connection))
-        })
-        .await
-    }
-
     /// Asks QuickBooks once for the company of a stored connection, since a token endpoint does not say of
     /// which company a token is. It is no trial of the network: nothing is waited for and tried again.
     ///
@@ -424,31 +380,19 @@ impl App {
         Ok(keys)
     }
 
-    async fn authorizer(&self, oauth: &OAuthConfig, realm_id: &str) -> Result<Authorizer> {
+    pub(super) async fn authorizer(
+        &self,
+        oauth: &OAuthConfig,
+        realm_id: &str,
+    ) -> Result<Authorizer> {
         let backend = StateBackend::open(&self.settings, &oauth.token_store, CONNECTIONS).await?;
         let endpoint = token_endpoint(oauth, &self.progress)?;
         authorizer(&backend, oauth, realm_id, endpoint).await
     }
 
-    fn required_realm(&self) -> Result<String> {
+    pub(super) fn required_realm(&self) -> Result<String> {
         self.settings
             .realm_id()?
             .ok_or_else(|| Error::config("QBO_REALM_ID", "not set"))
     }
-}
-
-/// Exchanges a code for tokens.
-async fn exchanged(
-    endpoint: &TokenEndpoint,
-    code: &Secret,
-    redirect_uri: &str,
-) -> Result<TokenAnswer> {
-    let answer = endpoint.exchange(code, redirect_uri).await;
-    answer.map_err(|refusal| match refusal {
-        Refusal::InvalidGrant { answer, trace, .. } => Error::Unauthenticated {
-            reason: format!("the token endpoint said {answer} of the code, which is good for one use and a few minutes; begin again"),
-            trace,
-        },
-        Refusal::Final { error, .. } => error,
-    })
 }

@@ -10,7 +10,6 @@ from conftest import requests
 from waiting import until
 
 import qbo_rs
-import qbo_rs.buckets
 import qbo_rs.spark
 from qbo_rs.spark._options import References, references
 from qbo_rs.spark._source import QboDataSource
@@ -194,11 +193,9 @@ def test_an_empty_file_names_no_database(bare):
 
 
 @pytest.mark.usefixtures("bare")
-def test_frames_and_buckets_of_no_company_ask_for_a_database_and_not_for_a_login():
+def test_a_frame_of_no_company_asks_for_a_database_and_not_for_a_login():
     with pytest.raises(qbo_rs.ConfigError, match=NO_DATABASE):
         QboDataSource(RANGE).reader(None).partitions()
-    with pytest.raises(qbo_rs.ConfigError, match=NO_DATABASE):
-        qbo_rs.buckets.plan(2)
 
 
 @pytest.mark.usefixtures("connected")

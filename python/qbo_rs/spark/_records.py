@@ -62,8 +62,10 @@ def span_of_range(options: Options) -> Span:
         if getattr(options, name) != getattr(Options(), name):
             raise ConfigError(f"{name}: a frame has no {name}; it is an option of streams")
     if options.end is None:
-        engine = "an engine without streams, such as Sail, reads a stream as a frame"
-        raise ConfigError(f"end: not given; a frame needs start and end; {engine}")
+        raise ConfigError(
+            "end: not given; a frame needs start and end; an engine without streams, such as Sail, "
+            "reads a stream as a frame"
+        )
     if options.start is None:
         raise ConfigError("start: not given; a frame needs start and end")
     months = chunk_range(options.start, options.end, "month", tz=options.tz)

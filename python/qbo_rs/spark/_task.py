@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from qbo_rs._plan import need_database, plan
+from qbo_rs._plan import core, plan
 from qbo_rs.exceptions import ConfigError
 from qbo_rs.spark._options import naming_options
 from qbo_rs.spark._records import Span, read_range, span_of_range
@@ -34,14 +34,15 @@ def plan_of(options: Options) -> Plan:
     settings = options.references.settings()
     reads_records = options.mode == "records"
     if not reads_records:
-        need_database(settings)
+        # A sync needs it, so its absence is told before what else is missing. No connection is opened.
+        core("database", {}, settings)
     try:
         with naming_options():
             return plan(options.entities, options.accounts, options.partitions, settings, reads_records=reads_records)
     except ConfigError as error:
         # The core advises a login, whose token would be in a file of the driver.
         if str(error).startswith("QBO_REALM_ID: ") and "QBO_REALM_ID" not in os.environ:
-            need_database(settings)
+            core("database", {}, settings)
         raise
 
 

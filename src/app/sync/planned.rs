@@ -32,7 +32,7 @@ pub struct SyncPlan {
     pub accounts: Vec<PlannedCompany>,
     /// The entities, by the names of this package.
     pub entities: Vec<&'static str>,
-    /// Those of them whose deletions QuickBooks reports of no company.
+    /// The entities whose deletions QuickBooks reports of no company.
     pub deletions_unreported: Vec<&'static str>,
 }
 
