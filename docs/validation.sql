@@ -83,10 +83,10 @@ SELECT count(*) FROM ledger AS odd WHERE status <> 'done' AND (window_start_utc 
 -- check: empty_table
 -- Windows that brought records, while the table has no row: it was emptied, by TRUNCATE or by `qbo-rs db archive` of every row.
 -- `qbo-rs status --validate` knows archives (qbo.archives), and calls only other empty tables wrong. Without an archive, also windows
--- that brought more records than the table has rows: no row is ever removed, so that others were lost, and those came later.
+-- that inserted more rows than the table has: no row is ever removed, so that these were lost, and others came later.
 SELECT count(*) FROM qbo.windows WHERE schema_name = :'schema' AND entity = :'entity' AND committed_at_utc IS NOT NULL
     AND rows > rejected AND (NOT EXISTS (SELECT FROM :table)
-        OR rows - rejected > (SELECT count(*) FROM :table) AND NOT EXISTS (
+        OR inserted > (SELECT count(*) FROM :table) AND NOT EXISTS (
             SELECT FROM qbo.archives WHERE schema_name = :'schema' AND entity = :'entity'));
 
 -- check: rejects

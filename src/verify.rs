@@ -9,8 +9,7 @@ use futures_util::future::try_join_all;
 use tracing::{debug, info};
 
 use crate::domain::{
-    EntitySpec, PageSize, RecordKey, Reject, VISIBLE_LATE, Window, WindowDifference, WindowReport,
-    WindowStatus,
+    EntitySpec, PageSize, RecordKey, Reject, Window, WindowDifference, WindowReport, WindowStatus,
 };
 use crate::error::Result;
 use crate::port::{Meter, Progress, RecordIndex, RunName};
@@ -32,6 +31,8 @@ pub(crate) struct Comparison {
     equal: u64,
     /// Number of records of each window, as far as it is known before they are compared.
     weights: Vec<u64>,
+    /// Instant before which QuickBooks shows every edit.
+    shown_before: DateTime<Utc>,
     /// Windows whose records have been compared, by their positions.
     compared: BTreeMap<usize, WindowDifference>,
 }
@@ -134,6 +135,7 @@ pub(crate) async fn compare_records(
     let Some(end) = windows.last().map(|window| window.end) else {
         return Ok(());
     };
+    let shown_before = comparison.shown_before;
     let mut done = HashSet::new();
     let mut pending: BTreeSet<usize> = suspects.into_iter().collect();
     while !pending.is_empty() {
@@ -142,7 +144,7 @@ pub(crate) async fn compare_records(
         for together in groups.chunks(GROUPS_AT_A_TIME) {
             let compared = together.iter().map(|group| {
                 let group = &windows[group.clone()];
-                compare_group(sides, entity, (group, end), deep, meter)
+                compare_group(sides, entity, (group, end, shown_before), deep, meter)
             });
             let compared = try_join_all(compared).await?;
             for (index, found) in together.iter().cloned().flatten().zip(compared.concat()) {
@@ -191,7 +193,8 @@ fn adjacent(indices: &BTreeSet<usize>, weights: &[u64]) -> Vec<Range<usize>> {
 }
 
 /// Compares adjacent windows. If the counts of a part are equal, its records are assumed to be equal,
-/// unless `deep` is set: then the versions and contents of every window are compared.
+/// unless `deep` is set: then the versions and contents of every window are compared. QuickBooks shows every edit
+/// from before `shown_before` to the reads.
 ///
 /// # Errors
 /// Errors of either side.
@@ -199,11 +202,14 @@ pub(crate) async fn compare(
     source: &impl RecordIndex,
     table: &impl RecordIndex,
     entity: &EntitySpec,
-    windows: &[Window],
+    (windows, shown_before): (&[Window], DateTime<Utc>),
     deep: bool,
     (meter, progress, run): (&Meter, &dyn Progress, RunName<'_>),
 ) -> Result<Comparison> {
-    let mut comparison = Comparison::default();
+    let mut comparison = Comparison {
+        shown_before,
+        ..Comparison::default()
+    };
     let table_counts = table.counts(entity, windows, meter).await?;
     comparison.weights.clone_from(&table_counts);
     let mut suspects: Vec<usize> = Vec::new();
@@ -284,7 +290,7 @@ fn announce(comparison: &Comparison, suspects: &[usize]) {
 async fn compare_group(
     (source, table): (&impl RecordIndex, &impl RecordIndex),
     entity: &EntitySpec,
-    (windows, end): (&[Window], DateTime<Utc>),
+    (windows, end, shown_before): (&[Window], DateTime<Utc>, DateTime<Utc>),
     deep: bool,
     meter: &Meter,
 ) -> Result<Vec<WindowDifference>> {
@@ -304,7 +310,7 @@ async fn compare_group(
         true => table.keys_with_content(entity, range, &ids, meter).await?,
         false => table.keys(entity, range, &ids, meter).await?,
     };
-    let mut differences = differences(windows, at_source, &in_table, shown_before(end));
+    let mut differences = differences(windows, at_source, &in_table, shown_before);
     let extra: Vec<String> = differences
         .iter()
         .flat_map(|found| found.extra.clone())
@@ -324,12 +330,6 @@ async fn compare_group(
         }
     }
     Ok(differences)
-}
-
-/// Returns the instant before which QuickBooks shows every edit to a read that reaches up to `end`. A later version of a
-/// row may be one that became visible meanwhile.
-pub(crate) fn shown_before(end: DateTime<Utc>) -> DateTime<Utc> {
-    end.min(crate::clock::now() - VISIBLE_LATE)
 }
 
 /// Compares the keys of each window.

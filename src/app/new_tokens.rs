@@ -4,7 +4,7 @@ use super::App;
 use super::company::token_endpoint;
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
-use crate::quickbooks::oauth::{Authorizer, Refusal, TokenAnswer, TokenEndpoint};
+use crate::quickbooks::oauth::{Authorizer, NewConnection, Refusal, TokenAnswer, TokenEndpoint};
 use crate::unbroken::unbroken;
 
 impl App {
@@ -60,20 +60,23 @@ impl App {
         &self,
         authorizer: &Authorizer,
         realm_id: &str,
-        store: impl Future<Output = Result<Connection>>,
+        store: impl Future<Output = Result<NewConnection>>,
     ) -> Result<Connection> {
-        let replaced = authorizer.stored().await?;
-        let connection = store.await?;
-        let Some(replaced) = replaced else {
+        let NewConnection {
+            connection,
+            replaced,
+        } = store.await?;
+        let Some(replaced) = replaced.filter(|replaced| replaced.needs_reauth.is_none()) else {
             return Ok(connection);
         };
         // An answer that says nothing about the company decides nothing: these may be the only tokens that work.
-        let Err(error @ Error::PermissionDenied { .. }) =
-            Box::pin(self.company_answers(realm_id)).await
-        else {
+        let Err(error) = Box::pin(self.company_answers(realm_id)).await else {
             return Ok(connection);
         };
-        authorizer.restore(&replaced).await?;
+        if !is_denied_by_quickbooks(&error) {
+            return Ok(connection);
+        }
+        authorizer.restore(&replaced, &connection).await?;
         Err(Error::config(
             "QBO_REALM_ID",
             format!(
@@ -81,6 +84,17 @@ impl App {
                  of company {realm_id} before is kept; connect again, and name the company of the tokens. It said: {error}"
             ),
         ))
+    }
+}
+
+/// Returns true if QuickBooks itself denies the company to the token: in a fault with a code, as no firewall or wrong
+/// address writes it, and of a token that may read the books of some company.
+fn is_denied_by_quickbooks(error: &Error) -> bool {
+    match error.last() {
+        Error::PermissionDenied { reason, trace } => {
+            trace.code.is_some() && !reason.to_lowercase().contains("scope")
+        }
+        _ => false,
     }
 }
 

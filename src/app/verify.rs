@@ -14,7 +14,7 @@ use super::request::{default_schema, owned, setters};
 use super::run::{Inner, plan, run_plans};
 use crate::domain::plan::MAX_CONCURRENCY;
 use crate::domain::{
-    Chunk, Deletion, EntitySpec, KnownReject, PageSize, Plan, Reject, Verification,
+    Chunk, Deletion, EntitySpec, KnownReject, PageSize, Plan, Reject, VISIBLE_LATE, Verification,
     VerificationReport, VerificationStatus, Window, WindowStatus, Zone, chunk_range_in,
     select_comparable,
 };
@@ -181,6 +181,9 @@ impl App {
         let horizon = source.horizon(&entity, request.range, meter).await?;
         let read_until = horizon.filter(|horizon| *horizon < request.range.end);
         let end = read_until.unwrap_or(request.range.end);
+        // QuickBooks shows every edit from before this instant to the reads that follow. A later version of a row may be one
+        // that becomes visible meanwhile.
+        let shown_before = end.min(horizon.unwrap_or(end) - VISIBLE_LATE);
         let windows = match Window::new(request.range.start, end) {
             Ok(range) => chunk_range_in(range, request.chunk, request.tz),
             // The whole range lies in the future.
@@ -192,8 +195,15 @@ impl App {
         };
         self.progress.run_started(run, windows.len());
         let (deep, observers) = (request.deep, (meter, &*self.progress, run));
-        let mut findings =
-            verify::compare(&**source, &**sink, &entity, &windows, deep, observers).await?;
+        let mut findings = verify::compare(
+            &**source,
+            &**sink,
+            &entity,
+            (&windows, shown_before),
+            deep,
+            observers,
+        )
+        .await?;
         let gone = match request.repair {
             true => mark_gone(&entity, source, sink, &findings, meter).await?,
             false => HashSet::new(),
@@ -218,7 +228,7 @@ impl App {
                 ..plan(entity, again, Vec::new(), PageSize::default())
             };
             let progress: Arc<dyn Progress> = Arc::new(Inner(self.progress.clone()));
-            let replacing = Arc::new(sink.replacing(verify::shown_before(end)));
+            let replacing = Arc::new(sink.replacing(shown_before));
             let again = run_plans(source.clone(), replacing, vec![plan], &progress).await;
             let windows_again = again.runs.into_iter().flat_map(|run| run.windows);
             let failed = windows_again.filter(|window| window.status == WindowStatus::Failed);

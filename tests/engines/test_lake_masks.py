@@ -123,6 +123,7 @@ def test_what_is_left_of_a_masked_property_is_found(mask, entity, values):
         ("Invoice.Line.Description", "invoices", {"line": [{"Amount": 1, "SalesItemLineDetail": {"Description": 1}}]}),
         ("Bill.PrivateNote", "recurring_transactions", {"template_type": "Invoice", "private_note": "a"}),
         ("Customer.DisplayName", "recurring_transactions", {"template_type": "Invoice", "private_note": "a"}),
+        ("Invoice.HomeTotalAmt", "invoices", {"home_total_amt": 1}),
         ("", "customers", {"display_name": "a"}),
     ],
 )

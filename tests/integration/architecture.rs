@@ -113,7 +113,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("views", &["domain", "error", "postgres", "terminal"]),
     ("notify", &["config", "error", "http", "language", "port"]),
     ("pipeline", &["domain", "error", "event", "port"]),
-    ("verify", &["clock", "domain", "error", "port"]),
+    ("verify", &["domain", "error", "port"]),
     (
         "app",
         &[

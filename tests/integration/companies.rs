@@ -149,7 +149,9 @@ async fn tokens_of_another_company_replace_no_connection() {
     let mut mistaken = app.clone();
     mistaken.settings.set("QBO_REALM_ID", &realms[1]).unwrap();
     let token = Secret::new(sandbox.refresh_token(&realms[0]).unwrap());
-    let refused = mistaken.import_token(&token).await.unwrap_err().to_string();
+    let refused = mistaken.import_token(&token).await;
+    let answered = mistaken.company_answers(&realms[1]).await;
+    let refused = refused.expect_err(&format!("{answered:?}")).to_string();
     let said = format!("denies company {} to the new tokens", realms[1]);
     assert!(refused.contains(&said), "{refused}");
     // Both go on, each with its own tokens.
@@ -158,10 +160,14 @@ async fn tokens_of_another_company_replace_no_connection() {
     assert!(report.is_ok(), "{report:?}");
     // Where an answer says nothing about the company, the new tokens may be the only ones that work.
     let token = Secret::new(sandbox.refresh_token(&realms[1]).unwrap());
-    sandbox
-        .control("fault", r#"{"fault": "unavailable", "times": 0}"#)
-        .unwrap();
-    mistaken.import_token(&token).await.unwrap();
+    for fault in ["unavailable", "firewall"] {
+        for on in ["query", "read"] {
+            let fault = format!(r#"{{"fault": "{fault}", "on": "{on}", "times": 0}}"#);
+            sandbox.control("fault", &fault).unwrap();
+        }
+        mistaken.import_token(&token).await.unwrap();
+        sandbox.control("clear-faults", "{}").unwrap();
+    }
     database.drop().await;
 }
 

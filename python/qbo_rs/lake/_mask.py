@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: What begins the meaning of a column that holds one property.
 _PATH = re.compile(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*")
+#: Properties of which the core computes the column where a record lacks them, from others that are not masked.
+_COMPUTED = {"HomeTotalAmt"}
 _HASH = re.compile(r"hmac:[0-9a-f]{8}:[0-9a-f]{64}")
 _TEMPLATES = "RecurringTransaction"
 _LINE, _GROUP = "Line", "GroupLineDetail"
@@ -120,7 +122,7 @@ def _columns(rule: Rule, entity: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the columns that may hold a property, each with the members that lead to it inside of the column."""
     for field in schema_of(entity):
         meaning = (field.metadata or {}).get(b"comment", b"").decode().partition(": ")[0]
-        if not _PATH.fullmatch(meaning):
+        if not _PATH.fullmatch(meaning) or meaning in _COMPUTED:
             continue
         column = tuple(meaning.split("."))
         common = min(len(column), len(rule.path))

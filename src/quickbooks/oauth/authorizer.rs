@@ -22,6 +22,7 @@
 mod candidates;
 mod connect;
 
+pub(crate) use self::connect::NewConnection;
 use std::sync::Arc;
 use std::time::Duration;
 

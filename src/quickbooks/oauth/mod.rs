@@ -12,7 +12,7 @@ mod reconnect;
 mod rescue;
 
 pub(crate) use self::answer::TokenAnswer;
-pub(crate) use self::authorizer::Authorizer;
+pub(crate) use self::authorizer::{Authorizer, NewConnection};
 pub use self::consent::{Callback, Consent};
 pub(crate) use self::endpoint::{Refusal, TokenEndpoint};
 pub(crate) use self::lifetime::{EXPIRY_WARNING, earlier_end, expires_at, expiry_warning};

@@ -61,10 +61,10 @@ impl PostgresSink {
         let statement = MARK_DELETED.replace("{table}", &table);
         let marked = self.db.alone(async |connection| {
             // Nobody takes the schema or the turn between the look at them and the commit.
-            connection.batch(HOLD_BINDING).await?;
             if turn.is_some() {
                 connection.rows(HOLD_TURNS, params![self.schema]).await?;
             }
+            connection.batch(HOLD_BINDING).await?;
             connection.rows(&statement, params).await
         });
         let rows = marked.await?;

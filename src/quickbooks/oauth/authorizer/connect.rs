@@ -2,17 +2,26 @@
 
 use super::Authorizer;
 use crate::error::{Error, Result, Trace};
-use crate::port::{Connection, Secret};
+use crate::port::{Connection, Secret, TokenLease};
 use crate::quickbooks::oauth::answer::TokenAnswer;
 use crate::quickbooks::oauth::endpoint::Refusal;
 use crate::quickbooks::oauth::lifetime::fingerprint;
+
+/// A connection that was stored.
+#[derive(Debug)]
+pub(crate) struct NewConnection {
+    /// The connection.
+    pub connection: Connection,
+    /// The one in whose place it is.
+    pub replaced: Option<Connection>,
+}
 
 impl Authorizer {
     /// Stores the tokens of a new connection in place of the stored ones.
     ///
     /// # Errors
     /// If there is no refresh token among them, or they cannot be stored.
-    pub(crate) async fn store_tokens(&self, answer: &TokenAnswer) -> Result<Connection> {
+    pub(crate) async fn store_tokens(&self, answer: &TokenAnswer) -> Result<NewConnection> {
         let lease = self.lock().await?;
         let refresh_token = answer
             .refresh_token
@@ -23,28 +32,37 @@ impl Authorizer {
                 trace: Trace::default(),
             })?;
         let connection = self.build_connection(refresh_token, None, answer);
-        let saved = self.save(&*lease, &connection).await;
+        let stored = self.put(&*lease, connection).await;
         lease.release().await;
-        saved.map(|()| connection)
+        stored
     }
 
-    /// Returns the stored connection, if there is one.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub(crate) async fn stored(&self) -> Result<Option<Connection>> {
-        self.store.load().await
+    /// Stores a connection, and returns it with the one that it replaces. One that cannot be read is none.
+    async fn put(&self, lease: &dyn TokenLease, connection: Connection) -> Result<NewConnection> {
+        let replaced = lease.load().await.ok().flatten();
+        self.save(lease, &connection).await?;
+        Ok(NewConnection {
+            connection,
+            replaced,
+        })
     }
 
-    /// Stores a connection again that another one has replaced.
+    /// Stores the connection again that a new one has replaced, unless others have stored another one since.
     ///
     /// # Errors
     /// If the store fails.
-    pub(crate) async fn restore(&self, connection: &Connection) -> Result<()> {
+    pub(crate) async fn restore(&self, replaced: &Connection, new: &Connection) -> Result<()> {
         let lease = self.lock().await?;
-        let saved = self.save(&*lease, connection).await;
+        let restored = async {
+            let stored = lease.load().await?;
+            match stored.is_some_and(|stored| stored.refresh_token == new.refresh_token) {
+                true => self.save(&*lease, replaced).await,
+                false => Ok(()),
+            }
+        };
+        let outcome = restored.await;
         lease.release().await;
-        saved
+        outcome
     }
 
     /// Imports a refresh token that was obtained elsewhere: checks it by a refresh and stores the new
@@ -52,7 +70,7 @@ impl Authorizer {
     ///
     /// # Errors
     /// If the token is refused or cannot be stored.
-    pub(crate) async fn import(&self, token: &Secret) -> Result<Connection> {
+    pub(crate) async fn import(&self, token: &Secret) -> Result<NewConnection> {
         let lease = self.lock().await?;
         let imported = async {
             let answer = self.endpoint.refresh(token).await.map_err(|refusal| match refusal {
@@ -67,7 +85,7 @@ impl Authorizer {
             let refresh_token = answer.refresh_token.clone();
             let refresh_token = refresh_token.unwrap_or_else(|| token.clone());
             let connection = self.build_connection(refresh_token, None, &answer);
-            self.save(&*lease, &connection).await.map(|()| connection)
+            self.put(&*lease, connection).await
         };
         let outcome = imported.await;
         lease.release().await;
