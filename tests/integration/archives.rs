@@ -364,14 +364,14 @@ async fn what_was_never_loaded_is_left_out_of_an_archive_and_named_if_it_is_all(
     let app = app(&sandbox, &database);
     let directory = tempfile::tempdir().unwrap();
     assert!(archive_old(&app, "items", &directory.path().join("old.jsonl")).await > 0);
-    let none = ArchiveRequest::new(["bills"], before(), &directory.path().join("none.jsonl"));
+    let none = ArchiveRequest::new(["bills"], before(), directory.path().join("none.jsonl"));
     let refused = app.archive(&none).await.unwrap_err().to_string();
     assert!(
         refused.contains("nothing of bills has been loaded into 'raw'"),
         "{refused}"
     );
     let later = "2026-01-01T00:00:00Z".parse().unwrap();
-    let all = ArchiveRequest::new(["all"], later, &directory.path().join("all.jsonl"));
+    let all = ArchiveRequest::new(["all"], later, directory.path().join("all.jsonl"));
     let moved = app.archive(&all).await.unwrap();
     assert_eq!(moved.len(), 1, "{moved:?}");
     assert_eq!((&*moved[0].entity, moved[0].rows > 0), ("items", true));
