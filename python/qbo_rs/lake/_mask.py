@@ -68,10 +68,11 @@ class Checker:
     def __init__(self, entity: str, rules: list[Rule]) -> None:
         """Find the columns of each rule."""
         self._entity = entity
-        self._columns = [(rule, list(_columns(rule, entity))) for rule in rules]
-        for rule, columns in self._columns:
+        found = [(rule, list(_columns(rule, entity))) for rule in rules]
+        for rule, columns in found:
             if not columns and rule.template is None:
                 raise ConfigError(f"QBO_MASK: '{rule.text}' names no property of {entity}")
+        self._columns = [(rule, [] if ".".join(rule.path) in _COMPUTED else columns) for rule, columns in found]
 
     def check(self, batch: pa.RecordBatch) -> None:
         """Refuse rows in which something is left that is to be masked.
@@ -122,7 +123,7 @@ def _columns(rule: Rule, entity: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the columns that may hold a property, each with the members that lead to it inside of the column."""
     for field in schema_of(entity):
         meaning = (field.metadata or {}).get(b"comment", b"").decode().partition(": ")[0]
-        if not _PATH.fullmatch(meaning) or meaning in _COMPUTED:
+        if not _PATH.fullmatch(meaning):
             continue
         column = tuple(meaning.split("."))
         common = min(len(column), len(rule.path))
