@@ -237,6 +237,7 @@ def test_the_messages_of_the_page_are_those_that_one_sees(newcomer, taken_port):
     taken = f"qbo-rs auth login --redirect-uri http://localhost:{taken_port}/callback"
     newest = "$(qbo-rs sandbox control refresh-token | grep -o 'RT1[^\"]*')"
     january = "--start 2025-01-01 --end 2025-02-01"
+    load_items = f"qbo-rs backfill items {january}"
     wrong = {
         "QBO_CLIENT_SECRET: not set": "unset QBO_ENV_FILE QBO_CLIENT_ID QBO_CLIENT_SECRET; qbo-rs auth status",
         "invalid_client": f"QBO_CLIENT_SECRET=wrong {login}",
@@ -246,9 +247,7 @@ def test_the_messages_of_the_page_are_those_that_one_sees(newcomer, taken_port):
         "is not http on this machine": "qbo-rs auth login --redirect-uri https://books.example.com/callback",
         "cannot listen at": taken,
         "cannot connect to Postgres": "DATABASE_URL=postgresql://qbo:x@localhost:1/books qbo-rs sync",
-        "holds company": f"{login} && qbo-rs load_items && QBO_REALM_ID=77 qbo-rs load_items".replace(
-            "load_items", f"backfill items {january}"
-        ),
+        "holds company": f"{login} && {load_items} && QBO_REALM_ID=77 QBO_REFRESH_TOKEN=x {load_items}",
         "encrypted with another key": f"{login} && QBO_CLIENT_SECRET=renewed qbo-rs sync items",
         # Last, since it leaves a wrong company in the store.
         "code 3100": f"{login} && QBO_REALM_ID=77 QBO_REFRESH_TOKEN={newest} qbo-rs extract items {january}",

@@ -127,7 +127,7 @@ def test_every_text_of_an_exception_has_its_spanish():
         left += [
             f"{place}: {clause!r} in {spanish}"
             for clause in clauses
-            if " " in clause.strip() and clause in spanish and not clause.strip().startswith("qbo-rs ")
+            if " " in clause.strip() and clause in spanish and not clause.strip().startswith(("qbo-rs ", "--"))
         ]
     assert found > 40, "this test has gone blind"
     assert not left, "\n".join(left)

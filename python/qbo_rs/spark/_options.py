@@ -85,14 +85,17 @@ def _read(keyword: str, place: str) -> str:
         if name in os.environ:
             return os.environ[name]
         # Some secrets could be the name of a variable, but none that anybody gives to one.
-        named = f"the variable {name}" if _PLAIN_VARIABLE.fullmatch(name) else f"the variable of {SETTING}{keyword}"
-        raise ConfigError(f"{keyword}: {named} is not set on this machine")
+        if _PLAIN_VARIABLE.fullmatch(name):
+            raise ConfigError(f"{keyword}: the variable {name} is not set on this machine")
+        raise ConfigError(f"{keyword}: the variable of {SETTING}{keyword} is not set on this machine")
     try:
         return Path(place.removeprefix(_FILE)).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         # A secret could be the name of a file.
-        named = f"the file of {SETTING}{keyword}"
-        raise ConfigError(f"{keyword}: {named} cannot be read on this machine: {type(error).__name__}") from None
+        reason = type(error).__name__
+        raise ConfigError(
+            f"{keyword}: the file of {SETTING}{keyword} cannot be read on this machine: {reason}"
+        ) from None
 
 
 def _is_place(text: str) -> bool:
