@@ -592,7 +592,7 @@ async fn lost_connections_and_blocking_transactions_only_cost_time() {
             return Ok(());
         }
         if database
-            .number("SELECT count(*) FROM pg_class WHERE relname = 'windows'")
+            .number("SELECT count(to_regclass('qbo.windows'))")
             .await
             > 0
             && database
