@@ -91,14 +91,20 @@ EXITS = """
 import sys
 from qbo_rs.mage import _blocks, extract_qbo
 
-_blocks._verbs.extract = lambda *args, **kwargs: sys.exit("enough")
+def extract(*args, **kwargs):
+    sys.exit("enough")
+
+_blocks._verbs.extract = extract
 extract_qbo_invoices = data_loader(extract_qbo('invoices'))
 """
 ABORTS = """
 import os
 from qbo_rs.mage import _blocks, extract_qbo
 
-_blocks._verbs.extract = lambda *args, **kwargs: os.abort()
+def extract(*args, **kwargs):
+    os.abort()
+
+_blocks._verbs.extract = extract
 extract_qbo_items = data_loader(extract_qbo('items'))
 """
 
