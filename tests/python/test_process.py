@@ -173,7 +173,7 @@ except KeyboardInterrupt:
         until(lambda: is_held(database))
         process.send_signal(signal.SIGINT)
         # The answers that it waits for never come.
-        output, _ = process.communicate(timeout=8)
+        output, _ = process.communicate(timeout=60)
     assert output == "interrupted\n"
     states = dict(database.query("SELECT status, count(*) FROM qbo.windows GROUP BY 1"))
     assert 0 < states["done"] < 24
@@ -199,7 +199,7 @@ def test_the_command_stops_on_signals(database, sent, code):
         until(lambda: is_held(database))
         process.send_signal(sent)
         # The answers that it waits for never come.
-        _, errors = process.communicate(timeout=3)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == code
     assert_stopped(database)
     done = re.fullmatch(

@@ -115,7 +115,7 @@ def test_ctrl_c_ends_a_read_before_and_after_the_first_batch(database, lock, met
         until(lambda: database.query(WAITING) == [(1,)])
         process.send_signal(signal.SIGINT)
         # The lock that it waits for stays.
-        out, err = process.communicate(timeout=5)
+        out, err = process.communicate(timeout=60)
     assert (out, process.returncode) == ("interrupted\n", 0), err
 
 
