@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,6 +45,13 @@ def one_company(qbo, database, monkeypatch, tmp_path):
 def connected(qbo, database, monkeypatch, tmp_path):
     """Put the settings of all companies into the environment, and their tokens into the database."""
     return connect(qbo, database, monkeypatch, tmp_path)
+
+
+def forget(realm_id: str) -> None:
+    """Forget a company, as its owner does."""
+    line = [sys.executable, "-m", "qbo_rs", "auth", "forget", "--force"]
+    environment = os.environ | {"QBO_REALM_ID": realm_id}
+    subprocess.run(line, check=True, capture_output=True, timeout=60, env=environment)
 
 
 def configure(qbo: qbo_rs.Sandbox, database: Database, monkeypatch, tmp_path) -> dict[str, str]:

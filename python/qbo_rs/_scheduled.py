@@ -1,4 +1,4 @@
-"""The call of a backfill and counts, which the operators of Airflow, Dagster and Prefect share.
+"""The calls of a backfill and a sync and their counts, which all schedulers share.
 
 Settings come from the environment of the worker, or in Airflow from a connection: arguments of operators are shown in
 user interfaces.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import lineage
-from qbo_rs._verbs import backfill
+from qbo_rs._verbs import backfill, sync
 from qbo_rs.exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -40,6 +40,17 @@ def run_backfill(
     if not entities:
         raise ConfigError("entities: not given; a backfill names its entities, or 'all'")
     return lineage.run(backfill, entities, *span, chunk, resume=resume, schema=schema, **settings)
+
+
+def run_sync(
+    entities: Iterable[str] | None,
+    accounts: str | Iterable[str] | None,
+    *,
+    progress: bool | None = None,
+    settings: Mapping[str, Any],
+) -> SyncReport:
+    """Bring companies into step. What failed is in the report, and so is a company that was forgotten since a plan."""
+    return lineage.run(sync, entities, accounts=accounts, planned=True, progress=progress, **settings)
 
 
 def counts_of_backfill(report: Report) -> dict[str, int]:

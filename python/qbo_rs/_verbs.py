@@ -533,6 +533,7 @@ def sync(
     accounts: str | Iterable[str] | None = None,
     page_size: int = 1000,
     wait: bool = True,
+    planned: bool = False,
     progress: bool | None = None,
     **settings: Unpack[Settings],
 ) -> _Call[SyncReport]:
@@ -546,6 +547,9 @@ def sync(
             is refused.
         page_size: Records in a page, 1 to 1000.
         wait: Wait for another sync that reads the company; otherwise its status is ``held``.
+        planned: The companies are those of a plan, such as ``qbo_rs.buckets.plan`` makes: one that was forgotten since
+            then is ``failed``, and the others are synced. Otherwise a company that is not known is an error, and none
+            is synced.
         progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
         **settings: Override the environment.
 
@@ -568,6 +572,7 @@ def sync(
         accounts=named_companies(accounts),
         page_size=str(page_size),
         no_wait=not wait,
+        planned=planned,
     ).showing(progress)
 
 

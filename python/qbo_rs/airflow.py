@@ -15,10 +15,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qbo_rs import _core, _scheduled, lineage
+from qbo_rs import _core, _scheduled
 from qbo_rs._company import settings_of
 from qbo_rs._extras import needing
-from qbo_rs._verbs import sync
 from qbo_rs.exceptions import QboError
 
 with needing("airflow", what="qbo_rs.airflow", install="'apache-airflow>=3'"):
@@ -108,7 +107,7 @@ class QboSyncOperator(_QboOperator):
     def copy(self, context: Mapping[str, Any], settings: dict[str, str]) -> dict[str, Any]:
         """Sync; a retry goes on after what is committed, as every sync does."""
         del context
-        report = lineage.run(sync, self.entities, accounts=self.accounts, **settings)
+        report = _scheduled.run_sync(self.entities, self.accounts, settings=settings)
         report.raise_for_failures()
         return _scheduled.counts_of_sync(report)
 

@@ -14,12 +14,12 @@ import sys
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from qbo_rs import lineage
+from qbo_rs import _scheduled
 from qbo_rs._company import named_companies
 from qbo_rs._keywords import check_keywords
 from qbo_rs._plan import core
 from qbo_rs._plan import plan as plan_all
-from qbo_rs._verbs import _names, sync
+from qbo_rs._verbs import _names
 from qbo_rs.exceptions import ConfigError, QboError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def plan(
             from qbo_rs import buckets
 
             for accounts in buckets.plan(8, entity=["customers", "invoices"]):
-                ...
+                qbo_rs.sync(["customers", "invoices"], accounts=accounts, planned=True)
 
     """
     check_keywords(settings, ("count", "entity", "accounts"))
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         accounts = share(*numbers)
         # No company at all would mean every company.
-        report = lineage.run(sync, arguments[2:], accounts=accounts) if accounts else None
+        report = _scheduled.run_sync(arguments[2:], accounts, settings={}) if accounts else None
     except QboError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2 if isinstance(error, ConfigError) else 1

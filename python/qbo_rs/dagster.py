@@ -16,11 +16,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from qbo_rs import _scheduled, lineage
+from qbo_rs import _scheduled
 from qbo_rs._company import settings_of
 from qbo_rs._extras import needing
 from qbo_rs._verbs import entities as known_entities
-from qbo_rs._verbs import status, sync
+from qbo_rs._verbs import status
 from qbo_rs.exceptions import ConfigError, QboError
 
 with needing("dagster", what="qbo_rs.dagster", install="dagster"):
@@ -107,7 +107,7 @@ def sync_assets(
 
     def companies(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         with _one_line():
-            report = lineage.run(sync, _selected(context), accounts=accounts)
+            report = _scheduled.run_sync(_selected(context), accounts, settings={})
             for name in _selected(context):
                 each = [entity for account in report.accounts for entity in account.entities if entity.entity == name]
                 if len(each) == len(report.accounts) and not any(entity.error or entity.rejected for entity in each):

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qbo_rs import _scheduled, buckets, lineage
+from qbo_rs import _scheduled, buckets
 from qbo_rs._company import settings_of
 from qbo_rs._extras import needing
-from qbo_rs._verbs import sync as sync_verb
 from qbo_rs.exceptions import QboError
 
 with needing("prefect", what="qbo_rs.prefect", install="prefect"):
@@ -55,7 +54,7 @@ def sync(entities: list[str] | None = None, accounts: list[str] | None = None) -
         QboError: Nothing was synced: a setting, the database or the token store failed.
 
     """
-    report = lineage.run(sync_verb, entities, accounts=accounts)
+    report = _scheduled.run_sync(entities, accounts, settings={})
     report.raise_for_failures()
     return _scheduled.counts_of_sync(report)
 

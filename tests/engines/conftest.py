@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from own_database import Database
 
     import qbo_rs
@@ -22,6 +24,19 @@ os.environ |= {"DAGSTER_DISABLE_TELEMETRY": "yes", "PREFECT_SERVER_ANALYTICS_ENA
 def _no_lineage_of_the_machine(monkeypatch):
     for name in [name for name in os.environ if name.startswith("OPENLINEAGE")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="module")
+def s3_address() -> Iterator[str]:
+    """Run an S3 server; return its host and port."""
+    # Here, and not above: only the environment of the lake has it.
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"{host}:{port}"
+    server.stop()
 
 
 def fail_invoices_once(qbo: qbo_rs.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from companies import forget
 from conftest import fail_invoices_once, reader_of
 
 import qbo_rs
+from qbo_rs import buckets
 
 if TYPE_CHECKING:
     from own_database import Database
@@ -67,6 +70,21 @@ def test_companies_are_synced_by_buckets_and_one_that_fails_is_told_in_one_line(
     # The others went on: nothing is left to insert.
     left = [each.inserted for account in qbo_rs.sync("customers").accounts for each in account.entities]
     assert set(left) == {0}
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_company_that_was_forgotten_after_the_plan_fails_and_the_others_are_synced(books, qbo, monkeypatch, capfd):
+    gone, *others = qbo.companies
+    plan = buckets.plan
+    # The task that divides the companies has ended by then.
+    monkeypatch.setattr(buckets, "plan", lambda *args, **kwargs: (plan(*args, **kwargs), forget(gone))[0])
+    assert books.books_buckets.test().state == "failed"
+    output = "".join(capfd.readouterr())
+    assert re.search(
+        rf"AirflowException: 1 of [12] companies are not in step, first {gone}: .* holds no company", output
+    )
+    left = {each.realm_id: each.entities[0].inserted for each in qbo_rs.sync("customers").accounts}
+    assert left == dict.fromkeys(others, 0)
 
 
 @pytest.mark.usefixtures("one_company")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 import pytest
+from companies import forget
 from conftest import fail_invoices_once, reader_of
 
 import qbo_rs
@@ -85,6 +86,19 @@ def test_companies_are_synced_and_one_that_fails_is_told_in_one_line(qbo):
     result = dg.materialize([assets], raise_on_error=False)
     [line] = failures(result)
     assert line.startswith(f"1 of 3 companies are not in step, first {broken}: ")
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_company_that_was_forgotten_after_the_plan_fails_and_the_others_are_synced(qbo):
+    assets = sync_assets(["customers"], accounts=list(qbo.companies))
+    gone, *others = qbo.companies
+    forget(gone)
+    result = dg.materialize([assets], raise_on_error=False)
+    [line] = failures(result)
+    assert line.startswith(f"1 of 3 companies are not in step, first {gone}: ")
+    assert "holds no company" in line
+    left = {each.realm_id: each.entities[0].inserted for each in qbo_rs.sync("customers").accounts}
+    assert left == dict.fromkeys(others, 0)
 
 
 def test_an_entity_that_does_not_exist_is_told_when_the_code_is_loaded():

@@ -728,24 +728,15 @@ def test_parquet_of_killed_writes_is_removed_after_a_day_and_a_file_that_is_gone
     assert names == kept | {young.name, "manifest.json"}
 
 
-@pytest.fixture(scope="module")
-def s3():
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"{host}:{port}"
-    server.stop()
-
-
-def test_delta_and_parquet_on_an_s3_server(synced, s3):
+def test_delta_and_parquet_on_an_s3_server(synced, s3_address):
     import boto3
 
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    boto3.client("s3", endpoint_url=f"http://{s3}", region_name="us-east-1", **keys).create_bucket(Bucket="books")
+    boto3.client("s3", endpoint_url=f"http://{s3_address}", region_name="us-east-1", **keys).create_bucket(
+        Bucket="books"
+    )
     options = {name.upper(): value for name, value in keys.items()} | {
-        "AWS_ENDPOINT_URL": f"http://{s3}",
+        "AWS_ENDPOINT_URL": f"http://{s3_address}",
         "AWS_ALLOW_HTTP": "true",
         "AWS_REGION": "us-east-1",
         "aws_conditional_put": "etag",
@@ -758,7 +749,7 @@ def test_delta_and_parquet_on_an_s3_server(synced, s3):
     assert_equal(uri, storage_options=options)
 
     store = fs.S3FileSystem(
-        access_key="test", secret_key="test", endpoint_override=s3, scheme="http", region="us-east-1"
+        access_key="test", secret_key="test", endpoint_override=s3_address, scheme="http", region="us-east-1"
     )
     snapshot = qbo_rs.lake.write_parquet("s3://books/parquet", "invoices", filesystem=store)
     assert qbo_rs.lake.read_manifest("s3://books/parquet", filesystem=store) == snapshot

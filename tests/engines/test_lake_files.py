@@ -34,17 +34,6 @@ def place(request, tmp_path):
     return server, f"{address}/{name}"
 
 
-@pytest.fixture(scope="module")
-def s3_address():
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"{host}:{port}"
-    server.stop()
-
-
 def on_s3(address: str) -> fs.S3FileSystem:
     keys = {"access_key": "test", "secret_key": "test", "region": "us-east-1"}
     return fs.S3FileSystem(endpoint_override=address, scheme="http", allow_bucket_creation=True, **keys)

@@ -30,8 +30,36 @@ def content(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
+def payloads(folder: Path) -> list[dict]:
+    return [json.loads(line)["payload"] for path in folder.glob("*.jsonl") for line in path.open()]
+
+
 def rows(place: str) -> list[dict]:
     return DeltaTable(place).to_pyarrow_table().to_pylist()
+
+
+@pytest.mark.usefixtures("one_company")
+def test_files_of_before_a_mask_are_sent_as_they_are_and_loaded_without_its_values(tmp_path, monkeypatch, database):
+    windows = qbo_rs.chunk_range("2024-01-01", "2026-01-01", "year")
+    extracted, store, back = (tmp_path / name for name in ("extracted", "store", "back"))
+    # Text that is not compressed, so that a value in clear is seen.
+    extracted.mkdir()
+    qbo_rs.extract("customers", windows, out=extracted / "customers.jsonl").raise_for_failures()
+    clear = content(extracted)
+    assert ["DisplayName" in payload for payload in payloads(extracted)] == [True] * 40
+    monkeypatch.setenv("QBO_MASK", "Customer.DisplayName")
+    qbo_rs.lake.write_files(extracted, store)
+    qbo_rs.lake.read_files(store, back)
+    assert content(back) == clear
+    qbo_rs.upsert(back / "customers.jsonl").raise_for_failures()
+    stored = [payload for _, payload in database.rows("raw.qb_customers")]
+    assert len(stored) == 40
+    assert not any("DisplayName" in payload for payload in stored)
+    # What the docstring advises.
+    qbo_rs.extract("customers", windows, out=tmp_path / "new" / "customers.jsonl").raise_for_failures()
+    for _ in range(2):
+        qbo_rs.lake.write_files(tmp_path / "new", store)
+    assert ["DisplayName" in payload for payload in payloads(store)] == [False] * 2 * 40
 
 
 @pytest.mark.usefixtures("one_company")

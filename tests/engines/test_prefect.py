@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from companies import forget
 from conftest import fail_invoices_once, reader_of
 from prefect import flow
 from prefect.testing.utilities import prefect_test_harness
 
 import qbo_rs
+from qbo_rs import buckets
 from qbo_rs.prefect import backfill, sync, sync_companies
 
 
@@ -36,6 +38,20 @@ def test_companies_are_synced_by_buckets_and_one_that_fails_is_told_in_one_line(
     stored = {account.realm_id: account.entities for account in qbo_rs.sync("customers").accounts}
     # The others went on: nothing is left to insert.
     assert all(each.inserted == 0 for entities in stored.values() for each in entities)
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_company_that_was_forgotten_after_the_plan_fails_and_the_others_are_synced():
+    [accounts] = buckets.plan(1)
+    gone, *others = accounts
+    forget(gone)
+    with pytest.raises(
+        qbo_rs.IncompleteError, match=f"^1 of 3 companies .* first {gone}: .* holds no company"
+    ) as error:
+        sync.with_options(retries=0)(["customers"], accounts)
+    assert error.value.report.accounts[accounts.index(gone)].status == "failed"
+    left = {each.realm_id: each.entities[0].inserted for each in qbo_rs.sync("customers").accounts}
+    assert left == dict.fromkeys(sorted(others), 0)
 
 
 @pytest.mark.usefixtures("one_company")

@@ -8,10 +8,11 @@ import subprocess
 import sys
 
 import pytest
-from companies import connect
+from companies import connect, forget
 
 import qbo_rs
-from qbo_rs import buckets
+from qbo_rs import _scheduled, buckets, mage
+from qbo_rs.mage import _host
 
 
 @pytest.fixture
@@ -60,6 +61,45 @@ def test_every_company_is_in_one_share_and_one_bucket(three):
 def test_a_mistake_is_told_and_leaves_no_company_out(call, reason):
     with pytest.raises(qbo_rs.ConfigError, match=reason):
         call()
+
+
+def test_a_company_that_was_forgotten_after_the_plan_fails_and_the_others_are_synced(three):
+    [accounts] = buckets.plan(1)
+    gone, *others = three
+    forget(gone)
+    with pytest.raises(qbo_rs.ConfigError, match=f"holds no company {gone}; it holds"):
+        qbo_rs.sync("terms", accounts=accounts)
+    for report in (
+        qbo_rs.sync("terms", accounts=accounts, planned=True),
+        _scheduled.run_sync(["terms"], accounts, settings={}),
+    ):
+        assert {each.realm_id: each.status for each in report.accounts} == {gone: "failed"} | dict.fromkeys(
+            others, "ok"
+        )
+        assert not report.ok
+    # Nobody is left of a bucket: that is not every company.
+    [alone] = _scheduled.run_sync(["terms"], [gone], settings={}).accounts
+    assert (alone.realm_id, alone.status, alone.requests) == (gone, "failed", 0)
+    assert f"holds no company {gone}" in alone.error
+
+
+def test_a_share_syncs_its_other_companies_if_one_is_forgotten_meanwhile(three, monkeypatch, capsys):
+    gone, *others = three
+    monkeypatch.setattr(buckets, "share", lambda *_: forget(gone) or three)
+    assert buckets.main(["0", "1", "terms"]) == 1
+    told = {each["realm_id"]: each["status"] for each in json.loads(capsys.readouterr().out)["accounts"]}
+    assert told == {gone: "failed"} | dict.fromkeys(others, "ok")
+
+
+def test_the_block_of_mage_syncs_the_other_companies_if_one_is_forgotten(three, monkeypatch, tmp_path):
+    monkeypatch.setattr(_host, "secret_lookup", lambda: os.environ.get)
+    monkeypatch.setattr(_host, "data_directory", lambda: str(tmp_path))
+    gone, *others = three
+    forget(gone)
+    with pytest.raises(qbo_rs.RetriableError, match=f"^1 not in step: {gone}: .* holds no company"):
+        mage.sync_qbo()(entities="terms", accounts=",".join(three))
+    left = {each.realm_id: each.entities[0].inserted for each in qbo_rs.sync("terms").accounts}
+    assert left == dict.fromkeys(others, 0)
 
 
 def test_settings_name_the_database(three, monkeypatch):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from conftest import keywords, report_of
+from conftest import COMMAND, keywords, report_of
+from service import hold_after
+from waiting import until
 
 import qbo_rs
 
@@ -38,6 +41,20 @@ def test_the_command_syncs_changes_and_deletions(run, qbo, database, tmp_path):
     # The token store has no company, and the settings name none.
     nobody = run("sync", QBO_REALM_ID=None, QBO_TOKEN_STORE=str(tmp_path / "tokens.json"))
     assert (nobody.returncode, "QBO_REALM_ID" in nobody.stderr) == (2, True)
+
+
+def test_a_sync_that_does_not_wait_ends_with_1_and_names_who_reads_the_company(run, qbo, database, environment):
+    assert run("sync", "company_info", QBO_TOKEN_STORE="postgres").returncode == 0
+    # The first one stays in its middle for as long as this test needs.
+    hold_after(qbo, 0)
+    with subprocess.Popen([COMMAND, "sync", "items"], env=environment, stderr=subprocess.DEVNULL) as first:
+        until(lambda: database.query("SELECT 1 FROM qbo.sync_turns"), "no sync has the turn")
+        second = run("sync", "items", "--no-wait", "--json", QBO_TOKEN_STORE="postgres")
+        first.kill()
+    assert second.returncode == 1, second.stderr
+    [account] = report_of(second)["accounts"]
+    assert (account["status"], account["requests"]) == ("held", 0)
+    assert account["error"].startswith("another sync of items (pid ")
 
 
 def test_a_sync_keeps_a_rotated_token_in_the_database(run, database):

@@ -209,6 +209,31 @@ def test_a_company_that_was_forgotten_within_a_micro_batch_loses_nothing_when_it
     assert living(table, realm_id, "invoices") == qbo.truth("Invoice", SINCE, UNTIL, realm=realm_id)
 
 
+@pytest.mark.usefixtures("connected")
+def test_a_sink_that_removes_the_rows_of_a_company_that_leaves_is_exact_when_it_comes_back(qbo, database, caplog):
+    realm_id, *_ = qbo.companies
+    reader = stream(start=SINCE)
+    start, kept = reader.initialOffset(), {}
+    end = reader.latestOffset(start, None)
+    merged(kept, micro_batch(reader, start, end))
+    connect_again = forget(database, realm_id)
+    start, end = end, later(reader, end)
+    merged(kept, micro_batch(reader, start, end))
+    assert f"the stream goes on without {realm_id}; remove its rows from the sink" in caplog.text
+    removed = {key: row for key, row in kept.items() if key[0] != realm_id}
+    gone = qbo.delete("Invoice", "newest", realm=realm_id)
+    qbo.edit("Invoice", "oldest", realm=realm_id)
+    connect_again()
+    start, end = end, later(reader, end)
+    rows = micro_batch(reader, start, end)
+    merged(kept, rows)
+    merged(removed, rows)
+    truth = qbo.truth("Invoice", SINCE, UNTIL, realm=realm_id)
+    assert living(removed, realm_id, "invoices") == truth
+    # The bound that is documented.
+    assert living(kept, realm_id, "invoices").keys() == truth.keys() | {gone}
+
+
 @pytest.mark.parametrize("is_by_option", [True, False])
 def test_a_stream_stays_behind_the_clock_twice_as_long_as_a_read(is_by_option, monkeypatch, tmp_path):
     (tmp_path / "lag").write_text("600")

@@ -55,6 +55,9 @@ def write_files(
     is killed. Every file is sent, also one that is there already. The set before stays for those who read it; the one
     before that is removed.
 
+    No file is looked into: what was extracted before ``QBO_MASK`` was set, or by a process without it, is sent in
+    clear. Extract it anew with the mask, and write twice, since a write keeps the set before.
+
     Args:
         source: What :func:`qbo_rs.extract` was given as ``out``: a directory, or one file. Of a directory, the landing
             files are sent; hidden files, ``.parts`` of a call that was not completed, and other files are not.

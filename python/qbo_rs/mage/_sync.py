@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qbo_rs import _verbs, lineage
+from qbo_rs import _scheduled
 from qbo_rs.exceptions import RetriableError
 from qbo_rs.mage import _tables
 from qbo_rs.mage._execution import as_block
@@ -32,13 +32,8 @@ def sync_qbo() -> Block:
     """
 
     def body(call: Execution) -> Any:
-        report = lineage.run(
-            _verbs.sync,
-            _names(call.kwargs.get("entities")),
-            accounts=_names(call.kwargs.get("accounts")),
-            progress=False,
-            **call.settings.keywords,
-        )
+        named = [_names(call.kwargs.get(name)) for name in ("entities", "accounts")]
+        report = _scheduled.run_sync(*named, progress=False, settings=call.settings.keywords)
         failures = []
         for account in report.accounts:
             # What was not attempted failed for the reason that the company gives.

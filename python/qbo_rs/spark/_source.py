@@ -113,7 +113,9 @@ class QboStreamReader(DataSourceStreamReader):
     """Reads changes and deletions. Its offsets are instants: micro-batches are stretches of time.
 
     An offset also names the companies that were read up to it. A company that the offset before does not name is read
-    from the option `start`: it was connected later, or has come back.
+    from the option `start`: it was connected later, or has come back. No offset says how far a company had been read
+    that is away, because Spark tells the source of the offset before only from 4.2 on, and not with `availableNow`; so
+    no deletion of the time between is told, and a sink has to remove the rows of a company that leaves.
 
     A micro-batch that is repeated may hold newer versions than the first time, since QuickBooks has the last one only.
     No change is lost, and the last state is right.
@@ -156,7 +158,10 @@ class QboStreamReader(DataSourceStreamReader):
         begin, until = parse_instant(start[_UNTIL]), parse_instant(end[_UNTIL])
         since = begin if _FIRST in start else _start(self.options) or begin
         if before - named:
-            text = "the stream goes on without %s; a company that comes back is read from the option start"
+            text = (
+                "the stream goes on without %s; remove its rows from the sink: a company that comes back is read from "
+                "the option start, and what is deleted meanwhile is not told"
+            )
             LOG.warning(text, ", ".join(sorted(before - named)))
         planned = self._plan()
         slices = []

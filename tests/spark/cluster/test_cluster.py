@@ -10,11 +10,12 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psycopg
 import pytest
-from companies import COMPANIES, END, START
+from companies import COMPANIES, END, START, connect
 from conftest import requests
 from waiting import until
 
@@ -25,6 +26,9 @@ ENTITIES = ["customers", "invoices", "items"]
 #: A page each; they are more than those under way, so that a sync that reads them again is seen.
 YEARS_BEFORE_THE_KILL = 14
 PAGES_UNDER_WAY = 12
+#: The limit of a company, and the request to one after which the access tokens of all expire.
+PER_MINUTE = 60
+BEFORE_THE_ROTATION = 4
 TABLES = {"qb_customers": "Customer", "qb_invoices": "Invoice", "qb_items": "Item"}
 KEYWORDS = dict(qbo_rs._core.settings())
 CONF = {
@@ -56,9 +60,17 @@ def cluster():
 
 @pytest.fixture
 def places(connected, tmp_path):
-    """Put the settings into files: the processes of the cluster are older than the test."""
+    """Return where the settings are."""
+    return put_into_files(connected, tmp_path)
+
+
+def put_into_files(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """Put settings into files, and return the options that name them.
+
+    The processes of the cluster are older than the test, so that its environment does not reach them.
+    """
     places = {}
-    for name, value in connected.items():
+    for name, value in environment.items():
         if name in KEYWORDS:
             path = tmp_path / KEYWORDS[name]
             path.write_text(value)
@@ -212,6 +224,53 @@ def test_tables_are_those_of_a_backfill_while_records_are_edited_and_workers_die
         report.raise_for_failures()
         for table in TABLES:
             assert database.rows(f"{beside}.{table}") == database.rows(f"{schema}.{table}"), (realm_id, table)
+
+
+def running_tasks(spark) -> list[int]:
+    """Return the number of tasks that each process of Spark runs now; the driver runs none."""
+    found = spark.sparkContext._jsc.sc().statusTracker().getExecutorInfos()
+    return sorted(each.numRunningTasks() for each in found)
+
+
+def test_executors_keep_the_limit_of_a_minute_together_while_refresh_tokens_rotate(
+    cluster, database, monkeypatch, tmp_path
+):
+    few = {"customers": 30, "items": 30, "invoices": 30, "others": 1}
+    # A refresh replaces the refresh token, a replaced one is refused, and two refreshes at a time end the connection.
+    with qbo_rs.sandbox(**few, companies=2, limits=False, rotate_after_s=0, grace_s=0) as strict:
+        strict.control("overlapping-refreshes", revoked=True)
+        environment = connect(strict, database, monkeypatch, tmp_path)
+        environment["QBO_REQUESTS_PER_MINUTE"] = str(PER_MINUTE)
+        # Each executor reads both companies.
+        options = {"entities": ENTITIES, "start": START, "end": END, "page_size": 10, "partitions": 1}
+        options |= put_into_files(environment, tmp_path)
+        frames = [qbo_rs.spark.frame(cluster, **options) for _ in range(2)]
+        # Once: a request that is refused with a new token, too, fails.
+        expired = {"path": next(iter(strict.companies)), "nth": BEFORE_THE_ROTATION}
+        strict.fault("change", **expired, do=[{"command": "expire-tokens"}])
+        # The workers have started by then, which is no part of the time.
+        cluster.range(0, 8, 1, 8).mapInArrow(lambda batches: batches, "id long").collect()
+        before = strict.stats()
+        begin = time.monotonic()
+        counts = [in_background(frame.count) for frame in frames]
+        until(lambda: running_tasks(cluster) == [0, 1, 1], "both executors read", 60)
+        assert [count() for count in counts] == [2 * 90] * 2
+        seconds = time.monotonic() - begin
+        after = strict.stats()
+        # Those to the company that has got more of them. Alone, each executor would need half of the time.
+        sent = (after["data_requests"] - before["data_requests"]) / len(strict.companies)
+        # Each has read 90 records by pages of 10.
+        assert sent >= 2 * 9
+        assert seconds >= (sent - 1) * 60 / PER_MINUTE, (sent, seconds)
+        # Of each company one executor has refreshed, and the other one uses its token. None was refused.
+        assert after["refreshes"] - before["refreshes"] == len(strict.companies)
+        assert after["token_requests"] - before["token_requests"] == len(strict.companies)
+        # What is stored is the newest token of each company.
+        strict.control("expire-tokens")
+        assert qbo_rs.sync("company_info").ok
+        assert strict.stats()["token_requests"] == after["token_requests"] + len(strict.companies)
+        states = {account.realm_id: account.state for account in qbo_rs.status().accounts}
+        assert states == dict.fromkeys(strict.companies, "active")
 
 
 def test_a_stream_of_spark_follows_changes_and_deletions(cluster, places, qbo, tmp_path):
