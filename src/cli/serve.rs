@@ -26,7 +26,7 @@ pub(super) struct ServeArguments {
     /// Port to listen on; 0 picks a free one
     #[arg(long, default_value_t = DEFAULT_PORT)]
     port: u16,
-    /// Number of jobs that run at the same time; a job mostly waits for QuickBooks
+    /// Number of jobs that run at the same time; a job mostly waits for QuickBooks. With 0, other processes run them
     #[arg(long, default_value_t = 8, value_name = "N")]
     workers: usize,
     /// Sync every company once per interval, such as 30s, 5m or 1h
