@@ -7,7 +7,7 @@ use super::writers::writer_of_company;
 use crate::domain::{ENTITIES, EntitySpec};
 use crate::error::Result;
 use crate::postgres::{
-    Columns, DEFAULT_SCHEMA, Db, PIN_SEARCH_PATH, Query, database_error, migrations, params,
+    Columns, DEFAULT_SCHEMA, Db, PIN_SETTINGS, Query, database_error, migrations, params,
     quote_identifier, server,
 };
 
@@ -246,7 +246,7 @@ impl Schemas {
         }
         let mut connection = self.0.connection().await?;
         let transaction = connection.transaction().await.map_err(database_error)?;
-        transaction.batch(PIN_SEARCH_PATH).await?;
+        transaction.batch(PIN_SETTINGS).await?;
         // No other process binds it meanwhile.
         migrations::lock(&*transaction).await?;
         let found = locked_use_of(&*transaction, schema, realm_id).await?;

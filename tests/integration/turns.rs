@@ -15,11 +15,12 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_postgres::Client;
 
 use crate::companies::{companies, schema_of};
 use crate::support::{
-    Database, app, assert_complete, change, connect, everything, living, request, seconds_ago,
-    slow_sandbox, small_sandbox, syncing_app, until, whole_range,
+    Database, PATIENCE, app, assert_complete, change, connect, everything, living, request,
+    seconds_ago, slow_sandbox, small_sandbox, syncing_app, until, whole_range, within,
 };
 use crate::verify::verify_request;
 
@@ -501,6 +502,51 @@ async fn no_other_company_takes_the_schema_of_one_whose_first_run_or_sync_goes_o
     other.prepare(&request).await.unwrap();
     assert_eq!(schema_of(&database, "12").await.as_deref(), Some("raw"));
     database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_for_the_lock_of_turns_sees_who_had_it_whatever_isolation_is_set() {
+    let (sandbox, mut database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    app.prepare(&PrepareRequest::new(["items"])).await.unwrap();
+    let isolation = format!(
+        "ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'",
+        database.name
+    );
+    database.client.batch_execute(&isolation).await.unwrap();
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    let watch = connect(&database.url).await;
+    let other = database.client.transaction().await.unwrap();
+    let taken = format!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('qbo.runs raw', 0));
+         INSERT INTO qbo.runs
+         (run_id, range_start_utc, range_end_utc, status, schema_name, realm_id, entity, host, pid, owner)
+         VALUES ('x', '2024-01-01Z', '2026-01-01Z', 'running', 'raw', '{realm_id}', 'items', 'elsewhere', 7, 'other')"
+    );
+    other.batch_execute(&taken).await.unwrap();
+    let request = whole_range(&["items"], "year", 1000).no_wait(true);
+    let running = tokio::spawn(async move { app.backfill(&request).await });
+    until_somebody_waits(&watch, "locktype = 'advisory'").await;
+    other.commit().await.unwrap();
+    let refused = running.await.unwrap().map(|report| report.runs.len());
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("pid 7 on elsewhere"), "{refused}");
+    database.drop().await;
+}
+
+/// Waits until somebody waits for a lock like this in the database of a client.
+async fn until_somebody_waits(watch: &Client, lock: &str) {
+    let waiting = format!(
+        "SELECT 1 FROM pg_locks WHERE NOT granted AND {lock}
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    );
+    within(PATIENCE, async || {
+        let found = watch.query(&waiting, &[]).await.unwrap();
+        (!found.is_empty())
+            .then_some(())
+            .ok_or_else(|| format!("nobody waits: {lock}"))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ use crate::durable::{Lock, directory_of, remove_leftovers_in};
 use crate::error::{Error, Result};
 use crate::landing::{LandingLine, LandingWriter, archive_exists};
 use crate::postgres::{
-    Columns, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, is_live_before, migrations,
+    Columns, END_WHEN_IDLE, PIN_SETTINGS, Query, database_error, is_live_before, migrations,
     params, server, table_name, version_of,
 };
 use crate::store::Schemas;
@@ -113,7 +113,7 @@ impl PostgresSink {
             Error::config("schema", reason)
         })?;
         let transaction = connection.transaction().await.map_err(database_error)?;
-        transaction.batch(PIN_SEARCH_PATH).await?;
+        transaction.batch(PIN_SETTINGS).await?;
         transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
         transaction.batch(END_WHEN_IDLE).await?;
         let entities = loaded(&transaction, &self.schema, entities).await?;
