@@ -549,6 +549,118 @@ async fn until_somebody_waits(watch: &Client, lock: &str) {
     .await;
 }
 
+/// Lets what happens to the binding of schemas happen in the instant in which a run or a sync takes its turn.
+async fn at_the_turn(database: &Database, table: &str, statement: &str) {
+    let trigger = format!(
+        "CREATE FUNCTION qbo.unbound() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {statement}; RETURN NULL; END $$;
+         CREATE TRIGGER unbound AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION qbo.unbound()"
+    );
+    database.client.batch_execute(&trigger).await.unwrap();
+}
+
+/// The calls that read a company for the first time, and the tables in which they take their turn.
+const FIRST_CALLS: [(&str, &str); 4] = [
+    ("backfill", "qbo.runs"),
+    ("load", "qbo.runs"),
+    ("verify --repair", "qbo.runs"),
+    ("sync", "qbo.sync_turns"),
+];
+
+/// Makes one of these calls; returns what has failed.
+async fn first_call(app: &App, call: &str, landing: &std::path::Path) -> Option<String> {
+    match call {
+        "sync" => {
+            let report = app.sync(&everything(&["items"])).await.unwrap();
+            let account = &report.accounts[0];
+            let of_entities = account.entities.iter().find_map(|it| it.error.clone());
+            account.error.clone().or(of_entities)
+        }
+        "verify --repair" => {
+            let report = app
+                .verify(&verify_request(&["items"], "year").repair(true))
+                .await;
+            let report = report.unwrap();
+            let mut windows = report.runs[0].different.iter();
+            windows.find_map(|window| window.repair_error.clone())
+        }
+        _ => {
+            let report = match call {
+                "load" => app.load(&LoadRequest::new(landing)).await,
+                _ => app.backfill(&whole_range(&["items"], "year", 1000)).await,
+            };
+            let report = report.unwrap();
+            let mut windows = report.runs[0].windows.iter();
+            windows.find_map(|window| window.error.clone())
+        }
+    }
+}
+
+/// A directory with all items.
+async fn landed_items(app: &App) -> tempfile::TempDir {
+    let landing = tempfile::tempdir().unwrap();
+    let windows = [Window::parse("2024-01-01", "2026-01-01").unwrap()];
+    let request = ExtractRequest::new(["items"], windows).out(Some(landing.path().to_owned()));
+    assert_complete(&app.extract(&request).await.unwrap());
+    landing
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_another_call_gives_back_before_the_turn_is_bound_again_unless_it_was_given_away()
+ {
+    let sandbox = small_sandbox();
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    for (call, table) in FIRST_CALLS {
+        for (statement, owner) in [
+            ("DELETE FROM qbo.schema_realms", realm_id),
+            ("UPDATE qbo.schema_realms SET realm_id = '12'", "12"),
+        ] {
+            let database = Database::create().await;
+            let app = syncing_app(&sandbox, &database);
+            let landing = landed_items(&app).await;
+            app.prepare(&PrepareRequest::new(["items"])).await.unwrap();
+            at_the_turn(&database, table, statement).await;
+            let failed = first_call(&app, call, landing.path()).await;
+            let is_ours = owner == realm_id;
+            match failed {
+                None => assert!(is_ours, "{call}: into the schema of another company"),
+                Some(error) => assert!(
+                    !is_ours && error.contains("now belongs to another company"),
+                    "{call}, {statement}: {error}"
+                ),
+            }
+            assert_eq!(
+                schema_of(&database, owner).await.as_deref(),
+                Some("raw"),
+                "{call}"
+            );
+            let rows = database.number("SELECT count(*) FROM raw.qb_items").await;
+            assert_eq!(rows, if is_ours { 40 } else { 0 }, "{call}");
+            database.drop().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_is_being_given_back_at_the_turn_is_bound_again_when_that_is_done() {
+    let (sandbox, mut database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    app.prepare(&PrepareRequest::new(["items"])).await.unwrap();
+    let watch = connect(&database.url).await;
+    let giving_back = database.client.transaction().await.unwrap();
+    // As a call that has failed does it, once it has seen that nobody reads the company.
+    let statements =
+        "LOCK TABLE qbo.windows IN SHARE ROW EXCLUSIVE MODE; DELETE FROM qbo.schema_realms";
+    giving_back.batch_execute(statements).await.unwrap();
+    let running =
+        tokio::spawn(async move { app.backfill(&whole_range(&["items"], "year", 1000)).await });
+    until_somebody_waits(&watch, "relation = 'qbo.windows'::regclass").await;
+    giving_back.commit().await.unwrap();
+    assert_complete(&running.await.unwrap().unwrap());
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    assert_eq!(schema_of(&database, realm_id).await.as_deref(), Some("raw"));
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_company_that_is_forgotten_while_it_is_synced_keeps_its_schema_until_that_ends() {
     let (sandbox, database) = (slow_sandbox(), Database::create().await);
