@@ -21,7 +21,7 @@ use super::connect::{lazy_pool, open_pool, take};
 use super::database_error;
 use crate::config::PostgresConfig;
 use crate::domain::{EntitySyncStatus, Held, JobStatus, LedgerRunStatus, LedgerWindowStatus};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 
 /// A parameter with its Postgres type; made by [`params!`].
 pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -270,7 +270,8 @@ pub(crate) trait Columns {
     /// Returns a column by its name or position.
     ///
     /// # Errors
-    /// [`Error::Database`] if there is no such column or its value has another type.
+    /// [`Error::Decode`] if there is no such column, or its value has another type or is none that we can hold, as a time
+    /// that is infinite.
     fn column<'r, T: FromSql<'r>>(&'r self, column: impl RowIndex + std::fmt::Display)
     -> Result<T>;
 
@@ -288,7 +289,17 @@ impl Columns for Row {
         &'r self,
         column: impl RowIndex + std::fmt::Display,
     ) -> Result<T> {
-        self.try_get(column).map_err(database_error)
+        self.try_get(&column).map_err(|e| {
+            let (position, columns) = (column.to_string(), self.columns());
+            let known = position.parse().ok().and_then(|at: usize| columns.get(at));
+            let name = known.map_or(&*position, |column| column.name());
+            let reason = format!(
+                "the column {name} holds a value that cannot be read; correct it in its table, where a time must not be \
+                 infinite: {}",
+                chain(&e)
+            );
+            Error::decode("Postgres", reason)
+        })
     }
 }
 
