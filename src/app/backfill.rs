@@ -142,10 +142,9 @@ impl App {
             .await?
             .into_parts();
         let realm_id = &config.realm_id;
-        let places = (&sink, &*request.schema);
-        let binding = Binding::begin(&postgres, places, (realm_id, &connection)).await?;
-        sink.prepare(realm_id, &entities).await?;
+        let mut binding = Binding::begin(&postgres, &sink, (realm_id, &connection)).await?;
         let begun = async {
+            sink.prepare(realm_id, &entities).await?;
             let mut plans = Vec::with_capacity(entities.len());
             for entity in entities {
                 plans.push(planned(request, entity, &windows, (&sink, realm_id)).await?);
@@ -157,7 +156,7 @@ impl App {
             take_turn(&sink, realm_id, &mut plans, call_of(request, all)).await?;
             Ok::<_, Error>(plans)
         };
-        let plans = binding.end(begun.await).await?;
+        let plans = binding.after(begun.await).await?;
         if !request.strict_windows {
             let spans = plans
                 .iter()
@@ -167,9 +166,8 @@ impl App {
                 .await;
         }
         let mut report = self.run(source, Arc::new(sink), plans).await;
-        if report.runs.iter().any(RunReport::is_denied) {
-            binding.give_back().await;
-        }
+        let is_denied = report.runs.iter().any(RunReport::is_denied);
+        binding.end(is_denied).await;
         report.connection = connection.report().await;
         Ok(report)
     }

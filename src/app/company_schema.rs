@@ -1,5 +1,7 @@
 //! The schema of a company: the one that a call without a schema means, and one that is given back.
 
+use std::time::Duration;
+
 use tracing::warn;
 
 use super::App;
@@ -11,69 +13,119 @@ use crate::error::{Error, Result};
 use crate::postgres::{DEFAULT_SCHEMA, Db};
 use crate::sink::postgres::PostgresSink;
 use crate::store::{OtherRun, Schemas};
+use crate::unbroken::unbroken;
 
-/// The schema that a call reads a company into, and whether the call has bound it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Binding<'a> {
-    postgres: &'a PostgresConfig,
-    realm_id: &'a str,
-    schema: &'a str,
+/// Tries to give back the schema of a call that is stopped, and the pause between two of them: 5 s together.
+const MAX_TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The schema that a call reads a company into, and whether the call has bound it. A call that has bound it and is stopped
+/// gives it back.
+#[derive(Debug)]
+pub(super) struct Binding {
+    place: Place,
     is_new: bool,
+    is_over: bool,
 }
 
-impl<'a> Binding<'a> {
+/// A schema of a company.
+#[derive(Debug, Clone)]
+struct Place {
+    postgres: PostgresConfig,
+    realm_id: String,
+    schema: String,
+}
+
+impl Place {
+    /// Gives the schema back, unless a record of the company is in it. Returns false if a run or a sync goes on.
+    async fn give_back(&self) -> bool {
+        let schemas = Db::open(&self.postgres, 1).await.map(Schemas::new);
+        give_back(schemas, &self.realm_id, &self.schema).await
+    }
+}
+
+impl Binding {
     /// Looks at the schema of a sink before it is prepared for a company. A company without a token gets none, because it
     /// may not exist.
     ///
     /// # Errors
     /// What is missing if a schema that is not the company's yet would be bound to one without a token.
     pub(super) async fn begin(
-        postgres: &'a PostgresConfig,
-        (sink, schema): (&PostgresSink, &'a str),
-        (realm_id, connection): (&'a str, &ConnectionStatus),
+        postgres: &PostgresConfig,
+        sink: &PostgresSink,
+        (realm_id, connection): (&str, &ConnectionStatus),
     ) -> Result<Self> {
         let is_new = sink.company().await?.as_deref() != Some(realm_id);
         if is_new {
             connection.has_token().await?;
         }
         Ok(Self {
-            postgres,
-            realm_id,
-            schema,
+            place: Place {
+                postgres: postgres.clone(),
+                realm_id: realm_id.to_owned(),
+                schema: sink.schema().to_owned(),
+            },
             is_new,
+            is_over: false,
         })
     }
 
     /// Gives the schema back after an error if this call has bound it, or if QuickBooks denies the company.
-    pub(super) async fn end<T>(self, outcome: Result<T>) -> Result<T> {
+    pub(super) async fn after<T>(&mut self, outcome: Result<T>) -> Result<T> {
         let is_denial = |error: &Error| FailureKind::of(error) == FailureKind::AccessDenied;
-        if let Err(error) = &outcome
-            && (self.is_new || is_denial(error))
-        {
-            self.give_back().await;
+        if let Err(error) = &outcome {
+            if self.is_new || is_denial(error) {
+                self.place.give_back().await;
+            }
+            self.is_over = true;
         }
         outcome
     }
 
-    /// Gives the schema back, unless a record of the company is in it.
-    pub(super) async fn give_back(self) {
-        let schemas = Db::open(self.postgres, 1).await.map(Schemas::new);
-        give_back(schemas, self.realm_id, self.schema).await;
+    /// Ends a call. The company keeps its schema, unless QuickBooks denies the company and no record of it is stored.
+    pub(super) async fn end(mut self, is_denied: bool) {
+        if is_denied {
+            self.place.give_back().await;
+        }
+        self.is_over = true;
+    }
+}
+
+/// Gives the schema back in the background, for which the end of the process waits.
+impl Drop for Binding {
+    fn drop(&mut self) {
+        if self.is_over || !self.is_new {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let place = self.place.clone();
+            runtime.spawn(unbroken(async move {
+                // Its runs go on until its tasks have ended, which are stopped with it.
+                for _ in 0..MAX_TRIES {
+                    if place.give_back().await {
+                        break;
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Ok(())
+            }));
+        }
     }
 }
 
 /// Gives back the schema of a company of which no record was stored. A failure, also to open `schemas`, is only logged: it
-/// costs nobody the report of what was read.
-pub(super) async fn give_back(schemas: Result<Schemas>, realm_id: &str, schema: &str) {
+/// costs nobody the report of what was read. Returns false if the schema is kept for a run or a sync that goes on.
+pub(super) async fn give_back(schemas: Result<Schemas>, realm_id: &str, schema: &str) -> bool {
     let given_back = async { schemas?.give_back(realm_id, schema).await };
-    if let Err(error) = given_back.await {
+    given_back.await.unwrap_or_else(|error| {
         // Why nothing was stored is what the caller has to know.
         warn!(
             phase = "load",
             event = "schema_not_given_back",
             "the schema {schema} is kept for company {realm_id}, of which nothing was stored: {error}"
         );
-    }
+        true
+    })
 }
 
 /// Gives back what a company that is forgotten has in the database of the settings, if they name one: schemas without a

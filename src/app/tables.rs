@@ -155,9 +155,11 @@ impl App {
         let (_, connection) = Company::open(&self.settings, &config, &self.progress)
             .await?
             .into_parts();
-        let places = (&sink, &*request.schema);
-        Binding::begin(&postgres, places, (&config.realm_id, &connection)).await?;
-        sink.prepare(&config.realm_id, &entities).await
+        let mut binding = Binding::begin(&postgres, &sink, (&config.realm_id, &connection)).await?;
+        let prepared = sink.prepare(&config.realm_id, &entities).await;
+        binding.after(prepared).await?;
+        binding.end(false).await;
+        Ok(())
     }
 
     /// Upgrades the tables of a schema in place, or only returns the SQL for it.

@@ -100,13 +100,17 @@ impl App {
             .await?
             .into_parts();
         let realm_id = &config.realm_id;
-        let places = (&sink, &*request.schema);
-        let binding = Binding::begin(&postgres, places, (realm_id, &connection)).await?;
-        sink.prepare(realm_id, &entities).await?;
-        let db = Db::open(&postgres, 1).await?;
-        let sink = Arc::new(sink.beside_archives());
-        let verified = self.verify_entities(request, entities, (&source, &sink), &db);
-        binding.end(verified.await).await
+        let mut binding = Binding::begin(&postgres, &sink, (realm_id, &connection)).await?;
+        let verified = async {
+            sink.prepare(realm_id, &entities).await?;
+            let db = Db::open(&postgres, 1).await?;
+            let sink = Arc::new(sink.beside_archives());
+            self.verify_entities(request, entities, (&source, &sink), &db)
+                .await
+        };
+        let verified = binding.after(verified.await).await?;
+        binding.end(false).await;
+        Ok(verified)
     }
 
     async fn verify_entities(

@@ -99,14 +99,11 @@ pub async fn merge(parts: &[LandingFile], path: &Path, mask: &Mask) -> Result<()
         writer.set_entity(entity)?;
     }
     for (key, piece) in &pieces {
-        match piece {
-            Piece::Earlier(spool) => {
-                io::copy(&mut spool.lines(key), &mut writer).map_err(|e| Error::landing(path, e))?
-            }
-            Piece::New(part) => {
-                io::copy(&mut open(part)?, &mut writer).map_err(|e| Error::landing(part, e))?
-            }
+        let copied = match piece {
+            Piece::Earlier(spool) => io::copy(&mut spool.lines(key), &mut writer),
+            Piece::New(part) => io::copy(&mut open(part)?, &mut writer),
         };
+        copied.map_err(|e| Error::unwritten(path, &e))?;
     }
     writer.finish().map(drop)
 }

@@ -61,10 +61,9 @@ impl LandingSink {
     fn hold_directory(&self) -> Result<&Path> {
         match &self.target {
             Target::Directory(directory) => Ok(directory),
-            Target::SingleFile(_, parts) => {
-                let directory = parts.directory();
-                let held = parts.hold().map_err(|e| Error::landing(directory, e));
-                held.map(|()| directory)
+            Target::SingleFile(path, parts) => {
+                parts.hold().map_err(|e| Error::unwritten(path, &e))?;
+                Ok(parts.directory())
             }
         }
     }
@@ -153,7 +152,7 @@ impl LandingSink {
         if let Err(error) = merge(&files, path, &self.mask).await {
             // Keep the windows that were read.
             parts.keep(report, Unwritten::Unjoined, stays)?;
-            return Err(error);
+            return Err(named(error, path));
         }
         parts.forget(&files);
         for window in report.runs.iter_mut().flat_map(|run| &mut run.windows) {

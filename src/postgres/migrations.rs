@@ -8,7 +8,7 @@
 use tokio_postgres::{Client, GenericClient};
 
 use super::{
-    Columns, Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params, rights, server,
+    Columns, Db, END_WHEN_IDLE, PIN_SETTINGS, Query, database_error, params, rights, server,
     table_exists,
 };
 use crate::error::{Error, Result};
@@ -200,7 +200,7 @@ pub(crate) async fn lock(client: &(impl GenericClient + Sync)) -> Result<()> {
 /// [`Error::Database`]; [`Error::Config`] if the role may not create what is missing.
 pub(crate) async fn apply(client: &mut Client) -> Result<()> {
     let transaction = client.transaction().await.map_err(database_error)?;
-    transaction.batch(PIN_SEARCH_PATH).await?;
+    transaction.batch(PIN_SETTINGS).await?;
     if pending(&transaction).await?.is_empty() {
         return transaction.commit().await.map_err(database_error);
     }

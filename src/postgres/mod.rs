@@ -18,8 +18,8 @@ pub(crate) use self::cleaned::cleaned_json;
 pub(crate) use self::connect::{database_name, host_flags, place, user_of};
 pub use self::query::Db;
 pub(crate) use self::query::{
-    Columns, END_WHEN_IDLE, OpenTransaction, PIN_SEARCH_PATH, Param, Query, bind, params,
-    table_exists,
+    Columns, END_WHEN_IDLE, OpenTransaction, PIN_SETTINGS, PIN_SETTINGS_OF_SNAPSHOT, Param, Query,
+    SEARCH_PATH, bind, params, table_exists,
 };
 pub(crate) use self::raw_table::{
     DAY_PATTERN, TIME_PATTERN, bounded_time, id_of, is_live_before, live_rows, record_of,

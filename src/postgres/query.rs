@@ -21,7 +21,7 @@ use super::connect::{lazy_pool, open_pool, take};
 use super::database_error;
 use crate::config::PostgresConfig;
 use crate::domain::{EntitySyncStatus, Held, JobStatus, LedgerRunStatus, LedgerWindowStatus};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 
 /// A parameter with its Postgres type; made by [`params!`].
 pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -192,13 +192,40 @@ impl<C: GenericClient + Sync> Query for C {
     }
 }
 
-/// Begins the first statements of every transaction.
-///
 /// A function or operator in a schema of the path, made by anybody who may create there, would be
 /// called in place of the system's if its parameters fit better (PostgreSQL documentation,
-/// 5.10.6). So nothing is looked up but what the system has. Set for the transaction only, so that
-/// nothing stays behind in a pooler that lends connections for single transactions.
-pub(crate) const PIN_SEARCH_PATH: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
+/// 5.10.6). So nothing is looked up but what the system has.
+macro_rules! search_path {
+    () => {
+        "SET LOCAL search_path = pg_catalog, pg_temp"
+    };
+}
+
+/// The forms in which literals are read and values are written as text: those of a new server.
+macro_rules! forms_of_text {
+    () => {
+        "SET LOCAL standard_conforming_strings = on; SET LOCAL quote_all_identifiers = off; \
+         SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, MDY'; SET LOCAL intervalstyle = postgres; \
+         SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = hex"
+    };
+}
+
+/// The path of names, for statements that people run themselves.
+pub(crate) const SEARCH_PATH: &str = search_path!();
+
+/// Begins the first statements of every transaction: its statements mean the same whatever is set for the role, the
+/// database or the server. Who waits for a lock sees what was committed meanwhile, which another isolation would
+/// hide. Set for the transaction only, so that nothing stays behind in a pooler that lends connections for single
+/// transactions.
+pub(crate) const PIN_SETTINGS: &str = concat!(
+    "SET LOCAL transaction_isolation = 'read committed'; ",
+    search_path!(),
+    "; ",
+    forms_of_text!()
+);
+
+/// Begins the first statements of a transaction that sees the database as of one instant.
+pub(crate) const PIN_SETTINGS_OF_SNAPSHOT: &str = concat!(search_path!(), "; ", forms_of_text!());
 
 /// Ends a transaction that has waited for its next statement for half a minute, because its process
 /// is stopped (a suspended machine, a paused container). It would hold its locks, and hold up every
@@ -208,7 +235,7 @@ pub(crate) const PIN_SEARCH_PATH: &str = "SET LOCAL search_path = pg_catalog, pg
 pub(crate) const END_WHEN_IDLE: &str = "SET LOCAL idle_in_transaction_session_timeout = '30s'";
 
 static BEGIN: LazyLock<String> =
-    LazyLock::new(|| format!("BEGIN; {PIN_SEARCH_PATH}; {END_WHEN_IDLE}"));
+    LazyLock::new(|| format!("BEGIN; {PIN_SETTINGS}; {END_WHEN_IDLE}"));
 
 /// An open transaction. It closes its connection if it is dropped before it is over, so that the
 /// connection does not return to the pool in the middle of it.
@@ -243,7 +270,8 @@ pub(crate) trait Columns {
     /// Returns a column by its name or position.
     ///
     /// # Errors
-    /// [`Error::Database`] if there is no such column or its value has another type.
+    /// [`Error::Decode`] if there is no such column, or its value has another type or is none that we can hold, as a time
+    /// that is infinite.
     fn column<'r, T: FromSql<'r>>(&'r self, column: impl RowIndex + std::fmt::Display)
     -> Result<T>;
 
@@ -261,7 +289,17 @@ impl Columns for Row {
         &'r self,
         column: impl RowIndex + std::fmt::Display,
     ) -> Result<T> {
-        self.try_get(column).map_err(database_error)
+        self.try_get(&column).map_err(|e| {
+            let (position, columns) = (column.to_string(), self.columns());
+            let known = position.parse().ok().and_then(|at: usize| columns.get(at));
+            let name = known.map_or(&*position, |column| column.name());
+            let reason = format!(
+                "the column {name} holds a value that cannot be read; correct it in its table, where a time must not be \
+                 infinite: {}",
+                chain(&e)
+            );
+            Error::decode("Postgres", reason)
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 
 use tokio_postgres::{Client, GenericClient};
 
-use super::{Columns, PIN_SEARCH_PATH, Query, database_error, params, quote_identifier};
+use super::{Columns, PIN_SETTINGS, Query, database_error, params, quote_identifier};
 use crate::error::{Error, Result};
 
 /// Settings of a transaction that only later servers have. Within the transaction, so that nothing
@@ -42,7 +42,7 @@ SELECT current_setting('server_encoding') AS encoding, current_database()::text 
 /// [`Error::Config`] with the reason and what helps.
 pub(crate) async fn check(client: &mut Client) -> Result<()> {
     let transaction = client.transaction().await.map_err(database_error)?;
-    transaction.batch(PIN_SEARCH_PATH).await?;
+    transaction.batch(PIN_SETTINGS).await?;
     check_within(&transaction).await?;
     transaction.commit().await.map_err(database_error)
 }

@@ -14,7 +14,7 @@ pub(crate) struct DatabaseFacts {
     pub database: String,
     /// Role that has connected.
     pub role: String,
-    /// Time zone of the session.
+    /// Time zone of the role's sessions.
     pub time_zone: String,
     /// Version of TLS; `None` without TLS.
     pub tls: Option<String>,
@@ -23,7 +23,7 @@ pub(crate) struct DatabaseFacts {
 const FACTS: &str = "
 SELECT current_setting('server_version') AS version, current_setting('server_encoding') AS encoding,
     current_database()::text AS database, current_user::text AS role,
-    current_setting('TimeZone') AS time_zone,
+    (SELECT reset_val FROM pg_settings WHERE name = 'TimeZone') AS time_zone,
     (SELECT s.version FROM pg_stat_ssl s WHERE s.pid = pg_backend_pid() AND s.ssl) AS tls";
 
 impl DatabaseFacts {

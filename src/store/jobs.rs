@@ -14,7 +14,7 @@ use tokio_postgres::types::Json;
 
 use crate::domain::JobStatus;
 use crate::error::Result;
-use crate::postgres::{Columns, Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
+use crate::postgres::{Columns, Db, END_WHEN_IDLE, PIN_SETTINGS, Query, database_error, params};
 
 /// Seconds without a heartbeat after which another worker takes a job over. A worker sends one
 /// every second.
@@ -156,7 +156,7 @@ impl JobQueue {
     pub(crate) async fn claim(&self) -> Result<Option<Job>> {
         let mut connection = self.0.connection().await?;
         let transaction = connection.transaction().await.map_err(database_error)?;
-        transaction.batch(PIN_SEARCH_PATH).await?;
+        transaction.batch(PIN_SETTINGS).await?;
         transaction.batch(END_WHEN_IDLE).await?;
         transaction.batch(LOCK_CLAIMS).await?;
         transaction

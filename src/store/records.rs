@@ -13,7 +13,7 @@ use tokio_postgres::types::Type;
 use crate::domain::{EntitySpec, EntitySyncStatus};
 use crate::error::{Error, Result};
 use crate::postgres::{
-    Columns, Db, END_WHEN_IDLE, OpenTransaction, PIN_SEARCH_PATH, Query, bounded_time,
+    Columns, Db, END_WHEN_IDLE, OpenTransaction, PIN_SETTINGS_OF_SNAPSHOT, Query, bounded_time,
     database_error, params, table_name,
 };
 
@@ -145,7 +145,7 @@ impl Records {
         let connection = open.connection()?;
         connection
             .batch(&format!(
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {PIN_SEARCH_PATH}; {END_WHEN_IDLE};
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {PIN_SETTINGS_OF_SNAPSHOT}; {END_WHEN_IDLE};
                  DECLARE qbo_records NO SCROLL CURSOR FOR {select} {filter} ORDER BY id"
             ))
             .await?;

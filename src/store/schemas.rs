@@ -7,7 +7,7 @@ use super::writers::writer_of_company;
 use crate::domain::{ENTITIES, EntitySpec};
 use crate::error::Result;
 use crate::postgres::{
-    Columns, DEFAULT_SCHEMA, Db, PIN_SEARCH_PATH, Query, database_error, migrations, params,
+    Columns, DEFAULT_SCHEMA, Db, PIN_SETTINGS, Query, database_error, migrations, params,
     quote_identifier, server,
 };
 
@@ -229,9 +229,11 @@ impl Schemas {
     }
 
     /// Gives back the schema of a company of which no record was stored: its id may be mistyped, and the right company
-    /// needs the schema. A company that has records, or that a run or a sync reads, keeps it.
-    pub(crate) async fn give_back(&self, realm_id: &str, schema: &str) -> Result<()> {
-        self.try_give_back(realm_id, schema).await.map(drop)
+    /// needs the schema. A company that has records, or that a run or a sync reads, keeps it. Returns false if it
+    /// keeps it for a run or a sync.
+    pub(crate) async fn give_back(&self, realm_id: &str, schema: &str) -> Result<bool> {
+        let kept_for = self.try_give_back(realm_id, schema).await?;
+        Ok(!matches!(kept_for, Some(Use::Writer(_))))
     }
 
     /// Gives back a schema as [`give_back`](Self::give_back) does. Returns why it stays the company's.
@@ -246,7 +248,7 @@ impl Schemas {
         }
         let mut connection = self.0.connection().await?;
         let transaction = connection.transaction().await.map_err(database_error)?;
-        transaction.batch(PIN_SEARCH_PATH).await?;
+        transaction.batch(PIN_SETTINGS).await?;
         // No other process binds it meanwhile.
         migrations::lock(&*transaction).await?;
         let found = locked_use_of(&*transaction, schema, realm_id).await?;

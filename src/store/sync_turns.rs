@@ -12,7 +12,7 @@ use super::alive::turn_is_alive;
 use super::other_run::{OtherRun, RUNNING, has_ended, other_run};
 use crate::durable::{ME, Process};
 use crate::error::Result;
-use crate::postgres::{Columns, Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
+use crate::postgres::{Columns, Db, END_WHEN_IDLE, PIN_SETTINGS, Query, database_error, params};
 
 /// The time between two beats. A sync counts as dead after four of them: half a minute, which is also the
 /// longest that a stopped process holds others up elsewhere.
@@ -151,7 +151,7 @@ impl SyncTurns {
     pub(crate) async fn take(&self, entities: &[&str]) -> Result<Taken> {
         let mut connection = self.db.connection().await?;
         let transaction = connection.transaction().await.map_err(database_error)?;
-        transaction.batch(PIN_SEARCH_PATH).await?;
+        transaction.batch(PIN_SETTINGS).await?;
         transaction.batch(END_WHEN_IDLE).await?;
         transaction.rows(LOCK, params![self.schema]).await?;
         let asked = params![self.schema, self.realm_id, entities];

@@ -12,7 +12,8 @@ use super::{ViewStyle, all_views, definition, fivetran, sources};
 use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::postgres::{
-    Db, PIN_SEARCH_PATH, Query, database_error, migrations, quote_identifier, rights, server,
+    Db, PIN_SETTINGS, Query, SEARCH_PATH, database_error, migrations, quote_identifier, rights,
+    server,
 };
 
 /// Tries of a change that another command was in the way of: they wait for each other, and Postgres ends one.
@@ -54,7 +55,7 @@ async fn change(
     dry_run: bool,
 ) -> Result<ViewChanges> {
     let transaction = connection.transaction().await.map_err(database_error)?;
-    transaction.batch(PIN_SEARCH_PATH).await?;
+    transaction.batch(PIN_SETTINGS).await?;
     migrations::lock(&*transaction).await?;
     let mut changes = plan(&*transaction, names, style, materialize).await?;
     if !dry_run && !changes.sql.is_empty() {
@@ -124,7 +125,7 @@ async fn plan(
         changes.dropped.push(name.clone());
     }
     if !sql.is_empty() {
-        changes.sql = format!("{PIN_SEARCH_PATH};\n{sql}");
+        changes.sql = format!("{SEARCH_PATH};\n{sql}");
     }
     Ok(changes)
 }

@@ -8,12 +8,12 @@ use super::source::Source;
 use crate::domain::{EntitySpec, MAX_SHOWN, closest, excerpt, fields};
 use crate::error::{Error, Result};
 use crate::postgres::{
-    Columns, DEFAULT_SCHEMA, Db, PIN_SEARCH_PATH, Param, Query, bind, database_error,
+    Columns, DEFAULT_SCHEMA, Db, PIN_SETTINGS, Param, Query, bind, database_error,
 };
 use crate::terminal::shell_quote;
 
 /// Longest time that a query may take.
-const STATEMENT_TIMEOUT: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL timezone = 'UTC'";
+const STATEMENT_TIMEOUT: &str = "SET LOCAL statement_timeout = '30s'";
 
 /// A column and its type in Postgres.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl<'a> EntityRows<'a> {
         let mut connection = db.connection().await?;
         let transaction = connection.build_transaction().read_only(true).start().await;
         let transaction = transaction.map_err(database_error)?;
-        transaction.batch(PIN_SEARCH_PATH).await?;
+        transaction.batch(PIN_SETTINGS).await?;
         transaction.batch(STATEMENT_TIMEOUT).await?;
         let rows = rows(&*transaction, &sql, &params).await;
         let rows = rows.map_err(|error| self.explained(error, conditions))?;

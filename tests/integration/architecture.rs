@@ -607,7 +607,7 @@ fn every_transaction_pins_the_search_path_before_anything_else() {
                 let Some(first) = to_first_statement(&code[at..]) else {
                     continue;
                 };
-                let pins = ["PIN_SEARCH_PATH", "BEGIN", "begin"];
+                let pins = ["PIN_SETTINGS", "BEGIN", "begin"];
                 let is_pinned = pins.iter().any(|pin| first.contains(pin));
                 assert!(is_pinned, "src/{}: {first}", path.display());
                 checked += 1;

@@ -377,3 +377,107 @@ async fn what_was_never_loaded_is_left_out_of_an_archive_and_named_if_it_is_all(
     assert_eq!((&*moved[0].entity, moved[0].rows > 0), ("items", true));
     database.drop().await;
 }
+
+/// Asserts that an archive of all items is refused for these words, and that no row and no file has changed.
+async fn assert_refused(app: &App, database: &Database, words: &str) {
+    let rows = database.rows("raw.qb_items").await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("old.jsonl");
+    let all = "2026-01-01T00:00:00Z".parse().unwrap();
+    let request = ArchiveRequest::new(["items"], all, &file);
+    let archived = app.archive(&request).await;
+    let refused = archived.map(|done| done[0].rows).unwrap_err();
+    let refused = refused.to_string();
+    assert!(refused.contains(words), "{refused}");
+    assert!(refused.starts_with("raw.qb_items: "), "{refused}");
+    assert_eq!(database.rows("raw.qb_items").await, rows, "{words}");
+    assert_eq!(archived_records(database).await, 0);
+    let archives = "SELECT count(*) FROM qbo.archives";
+    assert_eq!(database.number(archives).await, 0);
+    let left = std::fs::read_dir(directory.path()).unwrap();
+    assert_eq!(left.count(), 0, "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_of_rows_that_a_trigger_keeps_is_refused_with_its_name_and_moves_nothing() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    assert_complete(
+        &app.backfill(&whole_range(&["items"], "year", 1000))
+            .await
+            .unwrap(),
+    );
+    let some = text(&database, "SELECT min(id) FROM raw.qb_items").await;
+    for (kept, number) in [("true".to_owned(), 40), (format!("OLD.id = '{some}'"), 1)] {
+        let trigger = format!(
+            "CREATE OR REPLACE FUNCTION raw.keep() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN IF {kept} THEN RETURN NULL; END IF; RETURN OLD; END $$;
+             CREATE OR REPLACE TRIGGER keeper BEFORE DELETE ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION raw.keep()"
+        );
+        database.client.batch_execute(&trigger).await.unwrap();
+        let words = format!(
+            "nothing was moved, because old rows would have stayed in the table ({number}): a trigger that runs before rows \
+             are deleted keeps them: keeper"
+        );
+        assert_refused(&app, &database, &words).await;
+    }
+    // One that lets them go does no harm.
+    let let_go = "CREATE OR REPLACE FUNCTION raw.keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN OLD; END $$";
+    database.client.batch_execute(let_go).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("old.jsonl");
+    assert!(archive_old(&app, "items", &file).await > 0);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_moves_nothing_out_of_a_table_into_which_a_load_would_put_nothing_back() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    assert_complete(
+        &app.backfill(&whole_range(&["items"], "year", 1000))
+            .await
+            .unwrap(),
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("old.jsonl");
+    for (change, back, words) in [
+        (
+            "ALTER TABLE raw.qb_items ALTER id TYPE varchar(40)",
+            "ALTER TABLE raw.qb_items ALTER id TYPE text",
+            "has another shape: column id is character varying, not text",
+        ),
+        (
+            "ALTER TABLE raw.qb_items ADD mine text; UPDATE raw.qb_items SET mine = ''; ALTER TABLE raw.qb_items ALTER mine SET NOT NULL",
+            "ALTER TABLE raw.qb_items DROP mine",
+            "column mine must be given",
+        ),
+        (
+            "CREATE UNIQUE INDEX only_one ON raw.qb_items (extract_window_start_utc, (payload ->> 'Name'))",
+            "DROP INDEX raw.only_one",
+            "a unique index or constraint beyond id would refuse records",
+        ),
+        (
+            "CREATE FUNCTION raw.f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+             CREATE TRIGGER changer BEFORE INSERT ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION raw.f()",
+            "DROP TRIGGER changer ON raw.qb_items",
+            "a trigger runs before rows are stored and could change or drop them: changer",
+        ),
+    ] {
+        database.client.batch_execute(change).await.unwrap();
+        assert_refused(&app, &database, words).await;
+        let load = app.backfill(&whole_range(&["items"], "year", 1000)).await;
+        let load = load.map(|report| report.runs.len()).unwrap_err().to_string();
+        assert!(load.contains(words), "{load}");
+        database.client.batch_execute(back).await.unwrap();
+    }
+    // What a load takes, an archive moves.
+    let moved = archive_old(&app, "items", &file).await;
+    assert!(moved > 0);
+    assert_complete(&app.load(&LoadRequest::new(&file)).await.unwrap());
+    assert_eq!(
+        living(&database, "raw.qb_items").await,
+        sorted(truth(&sandbox, "Item"))
+    );
+    database.drop().await;
+}

@@ -282,6 +282,43 @@ async fn a_mistyped_company_does_not_keep_the_schema_and_one_with_records_does()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_first_run_that_is_stopped_gives_the_schema_back_unless_it_has_stored_a_record() {
+    for (stops_before, has_rows) in [("the first record", false), ("the second window", true)] {
+        let (sandbox, database) = (small_sandbox(), Database::create().await);
+        let app = app(&sandbox, &database);
+        let silence = match has_rows {
+            true => json!({"fault": "hang", "contains": "Time >= '2025-", "times": 0}),
+            false => json!({"fault": "hang", "on": "query", "times": 0}),
+        };
+        change(&sandbox, "fault", silence);
+        let items = whole_range(&["items"], "year", 1000).strict_windows(true);
+        let running = tokio::spawn(async move { app.backfill(&items).await });
+        let under_way = match has_rows {
+            true => "SELECT count(*) FROM qbo.windows WHERE committed_at_utc IS NOT NULL",
+            false => "SELECT count(*) FROM qbo.windows WHERE status = 'running'",
+        };
+        until(&database, under_way).await;
+        running.abort();
+        assert!(running.await.unwrap_err().is_cancelled());
+        if has_rows {
+            until(
+                &database,
+                "SELECT count(*) FROM qbo.runs WHERE status = 'interrupted'",
+            )
+            .await;
+        } else {
+            let free = "SELECT count(*) FROM (SELECT count(*) AS bound FROM qbo.schema_realms) AS it WHERE bound = 0";
+            until(&database, free).await;
+        }
+        let bound = database
+            .number("SELECT count(*) FROM qbo.schema_realms")
+            .await;
+        assert_eq!(bound, i64::from(has_rows), "stopped before {stops_before}");
+        database.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_committed_into_a_schema_that_was_given_to_another_company_meanwhile() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);

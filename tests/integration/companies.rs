@@ -168,6 +168,22 @@ async fn tokens_of_another_company_replace_no_connection() {
         mistaken.import_token(&token).await.unwrap();
         sandbox.control("clear-faults", "{}").unwrap();
     }
+    // In place of a connection that a person must renew, they are stored: nothing is lost by it.
+    let lost = format!(
+        "UPDATE qbo.accounts SET state = 'needs_reauth', reason = 'revoked' WHERE realm_id = '{}'",
+        realms[1]
+    );
+    database.client.batch_execute(&lost).await.unwrap();
+    let token = Secret::new(sandbox.refresh_token(&realms[0]).unwrap());
+    mistaken.import_token(&token).await.unwrap();
+    let only = everything(&["items"]).accounts([realms[1].clone()]);
+    let denied = app.sync(&only).await.unwrap();
+    assert!(denied.accounts[0].is_denied(), "{denied:?}");
+    // The tokens of the company take their place.
+    let token = Secret::new(sandbox.refresh_token(&realms[1]).unwrap());
+    mistaken.import_token(&token).await.unwrap();
+    let report = app.sync(&sync).await.unwrap();
+    assert!(report.is_ok(), "{report:?}");
     database.drop().await;
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use chrono::DateTime;
 use qbo_rs::Error;
 use qbo_rs::app::{
-    App, ArchiveRequest, BooksRequest, MigrateRequest, StatusRequest, VerifyRequest,
+    App, ArchiveRequest, BooksRequest, LedgerRequest, MigrateRequest, StatusRequest, VerifyRequest,
 };
 use qbo_sandbox::Sandbox;
 
@@ -709,6 +709,21 @@ async fn views_that_prevent_an_upgrade_are_named_in_the_order_to_drop_them() {
     database.drop().await;
 }
 
+/// Posts the ledger twice, and asserts that the second posting finds the entries of the first.
+async fn is_posted_once(sandbox: &Sandbox, database: &Database) {
+    let app = syncing_app(sandbox, database);
+    assert!(app.sync(&everything(&[])).await.unwrap().is_ok());
+    let posted = async || {
+        let ledger = app.post_ledger(&LedgerRequest::default()).await.unwrap();
+        assert!(ledger.entries > 0, "{ledger:?}");
+        let since = "SELECT count(DISTINCT xmin::text), max(posted_at)::text FROM books.gl_entries";
+        let row = database.client.query_one(since, &[]).await.unwrap();
+        (row.get::<_, i64>(0), row.get::<_, String>(1))
+    };
+    let (first, second) = (posted().await, posted().await);
+    assert_eq!(first, second);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_of_a_database_change_nothing_of_what_is_stored_and_compared() {
     for (name, value) in [
@@ -716,6 +731,11 @@ async fn settings_of_a_database_change_nothing_of_what_is_stored_and_compared() 
         ("DateStyle", "SQL, DMY"),
         ("search_path", "pg_temp"),
         ("IntervalStyle", "sql_standard"),
+        ("quote_all_identifiers", "on"),
+        ("TimeZone", "Asia/Kathmandu"),
+        ("extra_float_digits", "-15"),
+        ("bytea_output", "escape"),
+        ("default_transaction_isolation", "repeatable read"),
     ] {
         let (sandbox, database, app) = parts().await;
         let here: String = database
@@ -732,6 +752,14 @@ async fn settings_of_a_database_change_nothing_of_what_is_stored_and_compared() 
         let request = VerifyRequest::new(range.entities, range.range).chunk(range.chunk);
         let report = app.verify(&request).await.unwrap();
         assert!(report.is_ok(), "{name}: {report:?}");
+        let upgrade = app.migrate(&MigrateRequest::default()).await.unwrap();
+        assert!(upgrade.tables.is_empty(), "{name}: {upgrade:?}");
+        let (syncing, items) = (syncing_app(&sandbox, &database), everything(&["items"]));
+        let synced = syncing.sync(&items).await.unwrap();
+        assert!(synced.is_ok(), "{name}: {synced:?}");
+        if name == "DateStyle" {
+            is_posted_once(&sandbox, &database).await;
+        }
         database.drop().await;
     }
 }

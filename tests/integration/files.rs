@@ -1183,6 +1183,27 @@ async fn a_full_disk_ends_an_extract_at_once_and_is_told_by_the_name_of_the_file
         assert!(!said.contains(".qbo-part"), "{said}");
         std::fs::remove_dir_all(&place).ok();
     }
+    // Its window fits, and the file into which it is joined does not.
+    let out = place.join("joined.jsonl");
+    let line = [
+        "extract",
+        "invoices",
+        "--start",
+        "2024-01-01",
+        "--end",
+        "2026-01-01",
+        "--chunk",
+        "2000d",
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    std::fs::create_dir_all(&place).unwrap();
+    let ended = command(&sandbox, None, home.path(), &line).output();
+    let said = text(&ended.unwrap());
+    let told = format!("error: {}: No space left on device", out.display());
+    assert!(said.contains(&told), "{said}");
+    assert!(!said.contains(".qbo-part"), "{said}");
+    assert!(place.join("joined.jsonl.parts").is_dir(), "{said}");
     // Where nothing can be written at all, nothing is asked for.
     let before = sandbox.stats().data_requests;
     for out in ["/proc/nowhere/", "/proc/nowhere.jsonl"] {

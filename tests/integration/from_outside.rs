@@ -3,6 +3,7 @@
 
 use qbo_rs::app::{App, ArchiveRequest, StatusRequest, VerifyRequest};
 use qbo_rs::domain::{Chunk, Window};
+use qbo_rs::error::{Error, Recovery};
 use qbo_sandbox::Sandbox;
 
 use crate::support::{
@@ -94,6 +95,58 @@ async fn rows_with_impossible_times_crash_nothing_and_fail_no_window() {
     let synced = syncing_app(&sandbox, &database);
     assert!(synced.sync(&everything(&["items"])).await.unwrap().is_ok());
     database.drop().await;
+}
+
+/// Instants of the tables of `qbo` that a run or a sync reads.
+const INSTANTS: [(&str, &str); 4] = [
+    ("qbo.windows", "committed_at_utc"),
+    ("qbo.windows", "read_until_utc"),
+    ("qbo.sync_state", "deletions_until_utc"),
+    ("qbo.accounts", "refresh_token_expires_at_utc"),
+];
+
+/// Returns the words of an error that nobody must answer by another try.
+fn refusal(error: &Error) -> String {
+    assert_eq!(error.recovery(), Recovery::Abort, "{error}");
+    assert!(!error.is_transient_in_database(), "{error}");
+    error.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_infinite_instant_in_the_ledger_is_named_and_nothing_is_tried_again() {
+    for (table, column) in INSTANTS {
+        let (sandbox, database) = (small_sandbox(), Database::create().await);
+        let app = syncing_app(&sandbox, &database);
+        let load = whole_range(&["items"], "year", 1000);
+        assert_complete(&app.backfill(&load).await.unwrap());
+        assert!(app.sync(&everything(&["items"])).await.unwrap().is_ok());
+        for time in ["infinity", "-infinity"] {
+            let spoil = format!("UPDATE {table} SET {column} = '{time}'");
+            database.client.batch_execute(&spoil).await.unwrap();
+            let mut said = Vec::new();
+            let resumed = app.backfill(&load.clone().resume(true)).await;
+            let windows = resumed.map(|report| report.runs.into_iter().flat_map(|run| run.windows));
+            match windows {
+                Ok(windows) => said.extend(windows.filter_map(|window| window.error)),
+                Err(error) => said.push(refusal(&error)),
+            }
+            match app.sync(&everything(&["items"])).await {
+                Err(error) => said.push(refusal(&error)),
+                Ok(report) => {
+                    for account in report.accounts {
+                        said.extend(account.error);
+                        said.extend(account.entities.into_iter().filter_map(|it| it.error));
+                    }
+                }
+            }
+            assert!(!said.is_empty(), "{table}, {column}: {time} was read");
+            for text in said {
+                let expected = format!("the column {column} holds a value that cannot be read");
+                assert!(text.contains(&expected), "{table}, {column}: {text}");
+            }
+        }
+        database.drop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -569,7 +569,7 @@ async fn records_that_numeric_or_an_index_cannot_hold_become_rejects() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_connections_and_blocking_transactions_only_cost_time() {
     let (sandbox, database, app) = parts().await;
-    // Serializable, so that windows side by side fail each other.
+    // As serializable transactions, windows side by side would fail each other.
     let name: String = database
         .client
         .query_one("SELECT current_database()::text", &[])

@@ -15,11 +15,12 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_postgres::Client;
 
 use crate::companies::{companies, schema_of};
 use crate::support::{
-    Database, app, assert_complete, change, connect, everything, living, request, seconds_ago,
-    slow_sandbox, small_sandbox, syncing_app, until, whole_range,
+    Database, PATIENCE, app, assert_complete, change, connect, everything, living, request,
+    seconds_ago, slow_sandbox, small_sandbox, syncing_app, until, whole_range, within,
 };
 use crate::verify::verify_request;
 
@@ -500,6 +501,163 @@ async fn no_other_company_takes_the_schema_of_one_whose_first_run_or_sync_goes_o
     database.client.batch_execute(silent).await.unwrap();
     other.prepare(&request).await.unwrap();
     assert_eq!(schema_of(&database, "12").await.as_deref(), Some("raw"));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_for_the_lock_of_turns_sees_who_had_it_whatever_isolation_is_set() {
+    let (sandbox, mut database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    app.prepare(&PrepareRequest::new(["items"])).await.unwrap();
+    let isolation = format!(
+        "ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'",
+        database.name
+    );
+    database.client.batch_execute(&isolation).await.unwrap();
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    let watch = connect(&database.url).await;
+    let other = database.client.transaction().await.unwrap();
+    let taken = format!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('qbo.runs raw', 0));
+         INSERT INTO qbo.runs
+         (run_id, range_start_utc, range_end_utc, status, schema_name, realm_id, entity, host, pid, owner)
+         VALUES ('x', '2024-01-01Z', '2026-01-01Z', 'running', 'raw', '{realm_id}', 'items', 'elsewhere', 7, 'other')"
+    );
+    other.batch_execute(&taken).await.unwrap();
+    let request = whole_range(&["items"], "year", 1000).no_wait(true);
+    let running = tokio::spawn(async move { app.backfill(&request).await });
+    until_somebody_waits(&watch, "locktype = 'advisory'").await;
+    other.commit().await.unwrap();
+    let refused = running.await.unwrap().map(|report| report.runs.len());
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("pid 7 on elsewhere"), "{refused}");
+    database.drop().await;
+}
+
+/// Waits until somebody waits for a lock like this in the database of a client.
+async fn until_somebody_waits(watch: &Client, lock: &str) {
+    let waiting = format!(
+        "SELECT 1 FROM pg_locks WHERE NOT granted AND {lock}
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    );
+    within(PATIENCE, async || {
+        let found = watch.query(&waiting, &[]).await.unwrap();
+        (!found.is_empty())
+            .then_some(())
+            .ok_or_else(|| format!("nobody waits: {lock}"))
+    })
+    .await;
+}
+
+/// Lets what happens to the binding of schemas happen in the instant in which a run or a sync takes its turn.
+async fn at_the_turn(database: &Database, table: &str, statement: &str) {
+    let trigger = format!(
+        "CREATE FUNCTION qbo.unbound() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {statement}; RETURN NULL; END $$;
+         CREATE TRIGGER unbound AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION qbo.unbound()"
+    );
+    database.client.batch_execute(&trigger).await.unwrap();
+}
+
+/// The calls that read a company for the first time, and the tables in which they take their turn.
+const FIRST_CALLS: [(&str, &str); 4] = [
+    ("backfill", "qbo.runs"),
+    ("load", "qbo.runs"),
+    ("verify --repair", "qbo.runs"),
+    ("sync", "qbo.sync_turns"),
+];
+
+/// Makes one of these calls; returns what has failed.
+async fn first_call(app: &App, call: &str, landing: &std::path::Path) -> Option<String> {
+    match call {
+        "sync" => {
+            let report = app.sync(&everything(&["items"])).await.unwrap();
+            let account = &report.accounts[0];
+            let of_entities = account.entities.iter().find_map(|it| it.error.clone());
+            account.error.clone().or(of_entities)
+        }
+        "verify --repair" => {
+            let report = app
+                .verify(&verify_request(&["items"], "year").repair(true))
+                .await;
+            let report = report.unwrap();
+            let mut windows = report.runs[0].different.iter();
+            windows.find_map(|window| window.repair_error.clone())
+        }
+        _ => {
+            let report = match call {
+                "load" => app.load(&LoadRequest::new(landing)).await,
+                _ => app.backfill(&whole_range(&["items"], "year", 1000)).await,
+            };
+            let report = report.unwrap();
+            let mut windows = report.runs[0].windows.iter();
+            windows.find_map(|window| window.error.clone())
+        }
+    }
+}
+
+/// A directory with all items.
+async fn landed_items(app: &App) -> tempfile::TempDir {
+    let landing = tempfile::tempdir().unwrap();
+    let windows = [Window::parse("2024-01-01", "2026-01-01").unwrap()];
+    let request = ExtractRequest::new(["items"], windows).out(Some(landing.path().to_owned()));
+    assert_complete(&app.extract(&request).await.unwrap());
+    landing
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_another_call_gives_back_before_the_turn_is_bound_again_unless_it_was_given_away()
+ {
+    let sandbox = small_sandbox();
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    for (call, table) in FIRST_CALLS {
+        for (statement, owner) in [
+            ("DELETE FROM qbo.schema_realms", realm_id),
+            ("UPDATE qbo.schema_realms SET realm_id = '12'", "12"),
+        ] {
+            let database = Database::create().await;
+            let app = syncing_app(&sandbox, &database);
+            let landing = landed_items(&app).await;
+            app.prepare(&PrepareRequest::new(["items"])).await.unwrap();
+            at_the_turn(&database, table, statement).await;
+            let failed = first_call(&app, call, landing.path()).await;
+            let is_ours = owner == realm_id;
+            match failed {
+                None => assert!(is_ours, "{call}: into the schema of another company"),
+                Some(error) => assert!(
+                    !is_ours && error.contains("now belongs to another company"),
+                    "{call}, {statement}: {error}"
+                ),
+            }
+            assert_eq!(
+                schema_of(&database, owner).await.as_deref(),
+                Some("raw"),
+                "{call}"
+            );
+            let rows = database.number("SELECT count(*) FROM raw.qb_items").await;
+            assert_eq!(rows, if is_ours { 40 } else { 0 }, "{call}");
+            database.drop().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_is_being_given_back_at_the_turn_is_bound_again_when_that_is_done() {
+    let (sandbox, mut database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    app.prepare(&PrepareRequest::new(["items"])).await.unwrap();
+    let watch = connect(&database.url).await;
+    let giving_back = database.client.transaction().await.unwrap();
+    // As a call that has failed does it, once it has seen that nobody reads the company.
+    let statements =
+        "LOCK TABLE qbo.windows IN SHARE ROW EXCLUSIVE MODE; DELETE FROM qbo.schema_realms";
+    giving_back.batch_execute(statements).await.unwrap();
+    let running =
+        tokio::spawn(async move { app.backfill(&whole_range(&["items"], "year", 1000)).await });
+    until_somebody_waits(&watch, "relation = 'qbo.windows'::regclass").await;
+    giving_back.commit().await.unwrap();
+    assert_complete(&running.await.unwrap().unwrap());
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    assert_eq!(schema_of(&database, realm_id).await.as_deref(), Some("raw"));
     database.drop().await;
 }
 

@@ -53,13 +53,12 @@ impl App {
             .await?
             .into_parts();
         let realm_id = &config.realm_id;
-        let places = (&sink, &*request.schema);
-        let binding = Binding::begin(&postgres, places, (realm_id, &connection)).await?;
+        let mut binding = Binding::begin(&postgres, &sink, (realm_id, &connection)).await?;
         let prepared = async {
             sink.prepare_reports(realm_id).await?;
             source.prepare().await
         };
-        binding.end(prepared.await).await?;
+        binding.after(prepared.await).await?;
         let names: Vec<_> = asks.iter().map(|ask| (ask.report.route, 1)).collect();
         self.progress.call_started(realm_id, &names);
         let mut run = ReportsRun {
@@ -86,10 +85,12 @@ impl App {
             }
             Ok::<_, Error>(run.landed)
         };
+        let reports = binding.after(reports.instrument(span).await).await?;
+        binding.end(false).await;
         Ok(ReportsReport {
             realm_id: realm_id.clone(),
             schema: request.schema.clone(),
-            reports: binding.end(reports.instrument(span).await).await?,
+            reports,
         })
     }
 }

@@ -379,6 +379,7 @@ impl Syncer {
             Taken::By(other) => return Ok(Synced::held(&other)),
         };
         let sink = sink.in_turn(turn.id());
+        sink.keep_schema(realm_id, entities).await?;
         let states = SyncStates::new(self.db.clone(), sink.schema(), realm_id, turn.id());
         let lacking = Lacking::of(&states, entities, recheck).await?;
         let company = CompanySyncer {

@@ -12,13 +12,13 @@ use serde_json::value::RawValue;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Portal, Row, Transaction};
 
-use super::{PostgresSink, obstacles};
+use super::{PostgresSink, obstacles, schema};
 use crate::domain::{EntitySpec, Mask};
 use crate::durable::{Lock, directory_of, remove_leftovers_in};
 use crate::error::{Error, Result};
 use crate::landing::{LandingLine, LandingWriter, archive_exists};
 use crate::postgres::{
-    Columns, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, is_live_before, migrations,
+    Columns, END_WHEN_IDLE, PIN_SETTINGS, Query, database_error, is_live_before, migrations,
     params, server, table_name, version_of,
 };
 use crate::store::Schemas;
@@ -56,13 +56,17 @@ WHERE archive_id = $1 AND $2 > 0";
 /// the other one. As it is, an archive waits for no row, and a merge that waits for an archive holds none
 /// that the archive wants.
 const DELETE: &str = "
-WITH moved AS (
-DELETE FROM {table} WHERE id = ANY(ARRAY(SELECT id FROM {table} WHERE {is_live_before}
-    AND ingested_at_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
-    AND extract_window_start_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
-    AND extract_window_end_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
-    AND page_number IS NOT NULL AND page_size IS NOT NULL AND request_payload IS NOT NULL
-    FOR UPDATE SKIP LOCKED))
+WITH old AS (
+    SELECT id FROM {table} WHERE {is_live_before}
+        AND ingested_at_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
+        AND extract_window_start_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
+        AND extract_window_end_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
+        AND page_number IS NOT NULL AND page_size IS NOT NULL AND request_payload IS NOT NULL
+    FOR UPDATE SKIP LOCKED
+), counted AS (
+    UPDATE qbo.archives SET records = (SELECT count(*) FROM old) WHERE archive_id = $2
+), moved AS (
+DELETE FROM {table} WHERE id = ANY(ARRAY(SELECT id FROM old))
 RETURNING id, payload, ingested_at_utc, extract_window_start_utc,
     extract_window_end_utc, page_number, page_size, request_payload, {changed_at} AS changed_at, {token} AS token
 ), recorded AS (
@@ -72,6 +76,18 @@ RETURNING id, payload, ingested_at_utc, extract_window_start_utc,
 SELECT id, payload::text AS payload, ingested_at_utc, extract_window_start_utc, extract_window_end_utc,
     page_number, page_size, request_payload::text AS request_payload
 FROM moved";
+
+/// Number of the old rows that are not among those that were moved ($2), and the triggers that may have kept them. Bits of tgtype:
+/// 1 for each row, 2 before, 8 delete.
+const KEPT: &str = "
+SELECT records - $2 AS kept, (
+        SELECT string_agg(DISTINCT t.tgname::text, ', ')
+        FROM pg_trigger t
+        WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype & 11 = 11
+            AND t.tgrelid IN (
+                SELECT $3::text::regclass UNION SELECT relid FROM pg_partition_tree($3::text::regclass))
+    ) AS triggers
+FROM qbo.archives WHERE archive_id = $1 AND records > $2";
 
 const TABLES: &str = "
 SELECT c.relname::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -84,8 +100,8 @@ impl PostgresSink {
     /// Rows that were stored before a property was masked go into the file without it.
     ///
     /// # Errors
-    /// [`Error::Config`] if the file exists already, nothing has been loaded into the schema, or a
-    /// trigger calls what others have made;
+    /// [`Error::Config`] if the file exists already, nothing has been loaded into the schema, a trigger calls what
+    /// others have made or keeps rows, or `load` would refuse to put the rows back into their table;
     /// [`Error::Landing`]; [`Error::Database`], which names the file if it stays.
     pub(crate) async fn archive(
         &self,
@@ -113,14 +129,15 @@ impl PostgresSink {
             Error::config("schema", reason)
         })?;
         let transaction = connection.transaction().await.map_err(database_error)?;
-        transaction.batch(PIN_SEARCH_PATH).await?;
+        transaction.batch(PIN_SETTINGS).await?;
         transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
         transaction.batch(END_WHEN_IDLE).await?;
         let entities = loaded(&transaction, &self.schema, entities).await?;
         let tables: Vec<String> = entities.iter().map(|entity| entity.table()).collect();
         obstacles::check_schema(&*transaction, &self.schema).await?;
         obstacles::check_removal(&*transaction, &self.schema, &tables).await?;
-        obstacles::check_calls(&*transaction, &self.schema, &tables).await?;
+        obstacles::check_tables(&*transaction, &self.schema, &tables).await?;
+        schema::check_shapes(&*transaction, &self.schema, &tables).await?;
         let mut writer = LandingWriter::create(path)?;
         // The directory of the next command may be another one.
         let file = std::path::absolute(path).map_err(|e| Error::landing(path, e))?;
@@ -146,6 +163,7 @@ impl PostgresSink {
                 }
                 count += rows;
             }
+            refuse_kept(&transaction, (&self.schema, entity), (archive_id, count)).await?;
             let end = END.replace("{table}", &table_name(&self.schema, entity));
             transaction.change(&end, params![archive_id, count]).await?;
             let count = count.unsigned_abs();
@@ -208,6 +226,38 @@ async fn write_piece(
         written += 1;
     }
     Ok(written)
+}
+
+/// Refuses an archive of which old rows stay in their table: they would be in no file, and nothing would say so.
+///
+/// # Errors
+/// [`Error::Config`] that names what may have kept them.
+async fn refuse_kept(
+    transaction: &Transaction<'_>,
+    (schema, entity): (&str, &EntitySpec),
+    (archive_id, moved): (i64, i64),
+) -> Result<()> {
+    let table = table_name(schema, entity);
+    let asked = params![archive_id, moved, table];
+    let rows = transaction.rows(KEPT, asked).await?;
+    let Some(row) = rows.first() else {
+        return Ok(());
+    };
+    let kept: i64 = row.column("kept")?;
+    let triggers: Option<String> = row.column("triggers")?;
+    let keeper = match triggers {
+        Some(triggers) => format!(
+            "a trigger that runs before rows are deleted keeps them: {triggers}; switch it off for the archive: ALTER TABLE \
+             {table} DISABLE TRIGGER ..."
+        ),
+        None => "row-level security does not let this role delete them; let the owner of the table run it".to_owned(),
+    };
+    Err(Error::config(
+        format!("{schema}.{}", entity.table()),
+        format!(
+            "nothing was moved, because old rows would have stayed in the table ({kept}): {keeper}"
+        ),
+    ))
 }
 
 fn delete(schema: &str, entity: &EntitySpec) -> String {

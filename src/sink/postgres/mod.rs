@@ -29,6 +29,7 @@ mod writer;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use deadpool_postgres::Object;
 
 pub use self::archive::ArchiveSummary;
 pub(crate) use self::books::{Books, DEFAULT_LEDGER_SCHEMA, PostedRecords};
@@ -188,6 +189,22 @@ impl PostgresSink {
         schema::prepare(&mut connection, &self.schema, realm_id, entities, choice).await
     }
 
+    /// Binds the schema to its company again if a call beside this one, which had bound it, has failed and given it back.
+    /// To be called in the turn of a run or a sync: from then on nobody gives it back.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the schema belongs to another company by now; otherwise as for [`prepare`](Self::prepare).
+    pub(crate) async fn keep_schema(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
+        let look = async |connection: &Object| {
+            turn::holds_company(connection, &self.schema, realm_id).await
+        };
+        let is_kept = self.db.alone(look).await?;
+        match is_kept || self.prepare_if_free(realm_id, entities).await? {
+            true => Ok(()),
+            false => Err(turn::lost_schema(&self.schema)),
+        }
+    }
+
     /// Upgrades the schema `qbo`, and tables that were made by hand in another shape, all of them
     /// or none. With `dry_run`, only the statements are returned.
     ///
@@ -331,7 +348,8 @@ impl Sink for PostgresSink {
         match self.run_records {
             RunRecords::Write => {
                 self.pulses.add(&run.run_id);
-                self.ledger.begin_run(run).await
+                self.ledger.begin_run(run).await?;
+                self.keep_schema(&run.realm_id, &[run.entity]).await
             }
             RunRecords::Changes | RunRecords::Skip => Ok(()),
         }

@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use super::ledger::{Claim, Ledger, bounds_of};
 use crate::error::Result;
-use crate::postgres::{Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
+use crate::postgres::{Db, END_WHEN_IDLE, PIN_SETTINGS, Query, database_error, params};
 use crate::store::{OtherRun, RUNNING, other_run, run_is_alive};
 
 /// The time between two beats. A run counts as dead after four of them.
@@ -54,7 +54,7 @@ pub(super) async fn claim(
 ) -> Result<Option<OtherRun>> {
     let mut connection = ledger.db.connection().await?;
     let transaction = connection.transaction().await.map_err(database_error)?;
-    transaction.batch(PIN_SEARCH_PATH).await?;
+    transaction.batch(PIN_SETTINGS).await?;
     transaction.batch(END_WHEN_IDLE).await?;
     transaction.rows(LOCK, params![ledger.schema]).await?;
     let times = runs

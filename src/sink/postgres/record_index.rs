@@ -8,7 +8,7 @@ use super::PostgresSink;
 use crate::domain::{Content, EntitySpec, KnownReject, RecordKey, Reject, Window};
 use crate::error::Result;
 use crate::port::{Meter, RecordIndex};
-use crate::postgres::{Columns, PIN_SEARCH_PATH, Query, bind, database_error, params, table_name};
+use crate::postgres::{Columns, PIN_SETTINGS, Query, bind, database_error, params, table_name};
 
 const REJECTS: &str = "
 SELECT id, changed_at_utc, error, intuit_tid FROM qbo.rejects
@@ -130,7 +130,7 @@ impl RecordIndex for PostgresSink {
             .replace("{counted_rows}", &self.counted_rows(entity).await?);
         let mut connection = self.db.connection().await?;
         let transaction = connection.transaction().await.map_err(database_error)?;
-        transaction.batch(PIN_SEARCH_PATH).await?;
+        transaction.batch(PIN_SETTINGS).await?;
         // Streamed: the payloads of a window need not fit into memory.
         let rows = transaction
             .query_typed_raw(

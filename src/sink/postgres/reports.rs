@@ -15,8 +15,8 @@ use crate::domain::reports::{ParsedReport, ReportRequest, report_cells};
 use crate::domain::{ENTITIES, EntityKind, EntitySpec};
 use crate::error::{Error, Result};
 use crate::postgres::{
-    Columns, END_WHEN_IDLE, OpenTransaction, PIN_SEARCH_PATH, Query, database_error,
-    is_live_before, params, quote_identifier, rights, server, table_exists, table_name,
+    Columns, END_WHEN_IDLE, OpenTransaction, PIN_SETTINGS, Query, database_error, is_live_before,
+    params, quote_identifier, rights, server, table_exists, table_name,
 };
 use crate::store::HOLD_BINDING;
 
@@ -110,7 +110,7 @@ impl PostgresSink {
         self.prepare(realm_id, &[]).await?;
         let mut connection = self.db.connection().await?;
         let transaction = connection.transaction().await.map_err(database_error)?;
-        transaction.batch(PIN_SEARCH_PATH).await?;
+        transaction.batch(PIN_SETTINGS).await?;
         crate::postgres::migrations::lock(&*transaction).await?;
         let tables = [TABLE.to_owned()];
         obstacles::check_kinds(&*transaction, &self.schema, &tables).await?;
@@ -135,7 +135,7 @@ impl PostgresSink {
     ) -> Result<Vec<LandedAnswer>> {
         let open = OpenTransaction::new(self.db.connection().await?);
         let connection = open.connection()?;
-        let begin = format!("BEGIN; {PIN_SEARCH_PATH}; {END_WHEN_IDLE}");
+        let begin = format!("BEGIN; {PIN_SETTINGS}; {END_WHEN_IDLE}");
         connection.batch(&begin).await?;
         connection.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
         let writer = Writer {

@@ -10,7 +10,7 @@ use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::postgres::migrations;
 use crate::postgres::{
-    Columns, PIN_SEARCH_PATH, Query, database_error, params, quote_identifier, rights, server,
+    Columns, PIN_SETTINGS, Query, database_error, params, quote_identifier, rights, server,
     table_name,
 };
 
@@ -82,7 +82,7 @@ pub(super) async fn prepare(
 ) -> Result<bool> {
     let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
     let transaction = connection.transaction().await.map_err(database_error)?;
-    transaction.batch(PIN_SEARCH_PATH).await?;
+    transaction.batch(PIN_SETTINGS).await?;
     obstacles::check_temporary(&*transaction).await?;
     obstacles::check_schema(&*transaction, schema).await?;
     if !missing(&*transaction, schema, entities)
@@ -252,7 +252,7 @@ pub(super) async fn upgrade(
     dry_run: bool,
 ) -> Result<Upgrade> {
     let transaction = connection.transaction().await.map_err(database_error)?;
-    transaction.batch(PIN_SEARCH_PATH).await?;
+    transaction.batch(PIN_SETTINGS).await?;
     migrations::lock(&*transaction).await?;
     let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
     obstacles::check_kinds(&*transaction, schema, &tables).await?;

@@ -7,9 +7,7 @@ use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::postgres::server::{self, Lacking};
 use crate::postgres::survey::grant_in;
-use crate::postgres::{
-    Columns, Db, PIN_SEARCH_PATH, Query, database_error, params, quote_identifier,
-};
+use crate::postgres::{Columns, Db, PIN_SETTINGS, Query, database_error, params, quote_identifier};
 
 /// The reason why records cannot be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +60,7 @@ pub(crate) async fn survey(
         .start()
         .await
         .map_err(database_error)?;
-    transaction.batch(PIN_SEARCH_PATH).await?;
+    transaction.batch(PIN_SETTINGS).await?;
     let found = find(&*transaction, schema, entities).await?;
     transaction.commit().await.map_err(database_error)?;
     Ok(found)

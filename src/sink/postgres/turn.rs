@@ -1,11 +1,12 @@
 //! The look at the turn of a sync before each commit: another sync takes the turn of one that gives no
-//! sign of life, and what was suspended may wake up.
+//! sign of life, and what was suspended may wake up. And at the company of the schema.
 
 use deadpool_postgres::Object;
 
 use crate::error::{Error, Result};
 use crate::port::WindowContext;
 use crate::postgres::{Query, params};
+use crate::store::HOLD_BINDING;
 
 /// The row is locked until the commit, so that nobody takes the turn between this look and it.
 const TURN: &str = "
@@ -30,6 +31,20 @@ pub(super) fn lost_schema(schema: &str) -> Error {
 /// Returns true if another sync has taken over, so that the window is its one.
 pub(super) fn is_lost(error: &Error) -> bool {
     matches!(error.last(), Error::Busy { .. })
+}
+
+const COMPANY: &str = "SELECT 1 FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2";
+
+/// Returns true if a schema belongs to a company, and sees to it that it does until the end of the transaction. Waits for
+/// whoever gives the schema back at this moment.
+pub(super) async fn holds_company(
+    connection: &Object,
+    schema: &str,
+    realm_id: &str,
+) -> Result<bool> {
+    connection.batch(HOLD_BINDING).await?;
+    let found = connection.rows(COMPANY, params![schema, realm_id]).await?;
+    Ok(!found.is_empty())
 }
 
 /// Checks that the turn of a window's sync is still its own. Other runs have none.

@@ -12,7 +12,7 @@ use super::merge::{self, TableTraits};
 use crate::config::TransactionLimits;
 use crate::error::{Error, Result};
 use crate::postgres::server::SETTINGS_OF_LATER_SERVERS;
-use crate::postgres::{Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error};
+use crate::postgres::{Db, END_WHEN_IDLE, PIN_SETTINGS, Query, database_error};
 
 /// Runs deferred triggers after each statement. One that removes rows at the commit would do so
 /// after the rows were counted.
@@ -124,7 +124,7 @@ fn begin(limits: TransactionLimits) -> String {
     let set = format!("SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}");
     [
         "BEGIN",
-        PIN_SEARCH_PATH,
+        PIN_SETTINGS,
         &set,
         SETTINGS_OF_LATER_SERVERS,
         END_WHEN_IDLE,

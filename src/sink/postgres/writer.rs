@@ -22,7 +22,6 @@ use crate::domain::{
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
 use crate::postgres::{Columns, Db, Query, params};
-use crate::store::HOLD_BINDING;
 
 /// Records of a window that are logged one by one when Postgres cannot store them.
 const MAX_LOGGED_REJECTS: u64 = 10;
@@ -33,7 +32,6 @@ static WRITE_PART: LazyLock<String> =
     LazyLock::new(|| with_sums(include_str!("sql/write_part.sql")));
 const NOW: &str = "SELECT now() AS committed_at_utc";
 const RESOLVE_REJECTS: &str = include_str!("sql/resolve_rejects.sql");
-const COMPANY: &str = "SELECT 1 FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2";
 
 /// Completes a statement that writes the numbers of a window.
 fn with_sums(statement: &str) -> String {
@@ -250,11 +248,9 @@ impl PostgresWriter {
 
     /// Checks that the schema still belongs to the company, and does so until the end of the transaction.
     async fn check_company(&self, transaction: &Transaction) -> Result<()> {
-        let params = params![self.schema, self.context.realm_id];
         let connection = transaction.connection()?;
-        connection.batch(HOLD_BINDING).await?;
-        let found = connection.rows(COMPANY, params).await?;
-        self.expect_company(!found.is_empty())
+        let held = turn::holds_company(connection, &self.schema, &self.context.realm_id);
+        self.expect_company(held.await?)
     }
 
     fn expect_company(&self, is_ours: bool) -> Result<()> {

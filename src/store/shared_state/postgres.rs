@@ -10,9 +10,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use super::Documents;
 use crate::error::Result;
 use crate::port::{Change, SharedState};
-use crate::postgres::{
-    Columns, Db, END_WHEN_IDLE, OpenTransaction, PIN_SEARCH_PATH, Query, params,
-};
+use crate::postgres::{Columns, Db, END_WHEN_IDLE, OpenTransaction, PIN_SETTINGS, Query, params};
 
 /// A document in a row. Its clock is the server's.
 #[derive(Debug)]
@@ -23,7 +21,7 @@ pub(crate) struct PostgresState {
 
 /// Commits are not awaited on disk: changes are worthless after a crash.
 static BEGIN: LazyLock<String> = LazyLock::new(|| {
-    format!("BEGIN; {PIN_SEARCH_PATH}; SET LOCAL synchronous_commit = off; {END_WHEN_IDLE}")
+    format!("BEGIN; {PIN_SETTINGS}; SET LOCAL synchronous_commit = off; {END_WHEN_IDLE}")
 });
 const SELECT: &str = "
 SELECT state::text, clock_timestamp() FROM qbo.admission WHERE key = $1 FOR UPDATE";

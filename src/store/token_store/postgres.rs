@@ -12,7 +12,7 @@ use crate::domain::ConnectionState;
 use crate::error::Result;
 use crate::port::{Connection, TokenLease, TokenStore};
 use crate::postgres::{
-    Columns, Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Param, Query, database_error, migrations, params,
+    Columns, Db, END_WHEN_IDLE, PIN_SETTINGS, Param, Query, database_error, migrations, params,
 };
 
 /// The tokens of one connection in the table.
@@ -45,15 +45,14 @@ const LOAD: &str = "SELECT * FROM qbo.accounts WHERE realm_id = $1";
 const LOAD_ALL: &str = "SELECT * FROM qbo.accounts ORDER BY realm_id";
 
 /// Switches timeouts off: a refresh may take minutes, and so may those that wait for it.
-const BEGIN_LOCK: &str = "
-BEGIN;
-SET LOCAL search_path = pg_catalog, pg_temp;
-SET LOCAL idle_in_transaction_session_timeout = 0;
-SET LOCAL statement_timeout = 0;
-SET LOCAL lock_timeout = 0";
-static BEGIN_CHANGE: LazyLock<String> = LazyLock::new(|| {
-    format!("{PIN_SEARCH_PATH}; SET LOCAL synchronous_commit = on; {END_WHEN_IDLE}")
+static BEGIN_LOCK: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "BEGIN; {PIN_SETTINGS}; SET LOCAL idle_in_transaction_session_timeout = 0; \
+         SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
+    )
 });
+static BEGIN_CHANGE: LazyLock<String> =
+    LazyLock::new(|| format!("{PIN_SETTINGS}; SET LOCAL synchronous_commit = on; {END_WHEN_IDLE}"));
 const LOCK: &str = "
 SELECT pg_advisory_xact_lock(hashtextextended('qbo_rs tokens of ' || $1, 0::bigint))";
 
@@ -127,7 +126,7 @@ impl PostgresTokenStore {
             connection: Some(self.db.connection().await?),
         };
         if let Some(connection) = &lease.connection {
-            connection.batch(BEGIN_LOCK).await?;
+            connection.batch(&BEGIN_LOCK).await?;
             connection.rows(LOCK, params![self.realm_id]).await?;
         }
         Ok(lease)

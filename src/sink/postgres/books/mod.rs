@@ -14,7 +14,7 @@ use tokio_postgres::Transaction;
 
 use crate::books::{Drafts, Entry, LISTS, Lists, POSTING};
 use crate::error::{Error, Result};
-use crate::postgres::{Db, PIN_SEARCH_PATH, Query, database_error, migrations, server};
+use crate::postgres::{Db, PIN_SETTINGS, Query, database_error, migrations, server};
 use crate::store::{ArchivedRecords, KeptTieOut, OtherRun, Schemas, archived_records, writer_of};
 
 /// The schema of the ledger unless another one is named.
@@ -134,7 +134,7 @@ impl<'d> Books<'d> {
         let realm_id = self.company().await?;
         let mut connection = self.db.connection().await?;
         let transaction = connection.transaction().await.map_err(database_error)?;
-        transaction.batch(PIN_SEARCH_PATH).await?;
+        transaction.batch(PIN_SETTINGS).await?;
         migrations::lock(&*transaction).await?;
         let rows = (landed, from_reports);
         self.write_in(&transaction, realm_id.as_deref(), rows)
@@ -156,7 +156,7 @@ impl<'d> Books<'d> {
         let realm_id = self.company().await?;
         let mut connection = self.db.connection().await?;
         let transaction = connection.transaction().await.map_err(database_error)?;
-        transaction.batch(PIN_SEARCH_PATH).await?;
+        transaction.batch(PIN_SETTINGS).await?;
         migrations::lock(&*transaction).await?;
         tie_out.keep(&transaction).await?;
         if let Some(rows) = ledger {

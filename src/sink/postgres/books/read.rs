@@ -11,7 +11,7 @@ use crate::domain::calendar::parse_time;
 use crate::domain::{EntitySpec, find_entity};
 use crate::error::{Error, Result};
 use crate::postgres::{
-    Columns, PIN_SEARCH_PATH, Query, database_error, params, server, table_name,
+    Columns, PIN_SETTINGS_OF_SNAPSHOT, Query, database_error, params, server, table_name,
 };
 use crate::store::writer_of;
 
@@ -65,7 +65,7 @@ async fn send(
         .isolation_level(IsolationLevel::RepeatableRead)
         .start();
     let transaction = transaction.await.map_err(database_error)?;
-    transaction.batch(PIN_SEARCH_PATH).await?;
+    transaction.batch(PIN_SETTINGS_OF_SNAPSHOT).await?;
     transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
     let tables = tables(&transaction, schema).await?;
     let writer = writer_of(&transaction, schema, &names(entities)?).await?;

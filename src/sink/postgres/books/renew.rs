@@ -78,8 +78,6 @@ async fn delete(client: &Transaction<'_>, table: &str, old: &[&Key]) -> Result<(
 
 /// Reads what the table has.
 async fn written(client: &Transaction<'_>, table: &str) -> Result<Digests> {
-    // Days are compared as text.
-    client.batch("SET LOCAL DateStyle = 'ISO'").await?;
     let copy = format!("COPY (SELECT {ENTRY_COLUMNS} FROM {table}) TO STDOUT");
     let rows = client.copy_out(&copy).await.map_err(database_error)?;
     pin_mut!(rows);
