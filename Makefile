@@ -80,7 +80,7 @@ test-postgres: .venv/.dev .venv/.wheel ## Run the tests of loading on servers of
 	for binaries in $$($(BIN)/python tests/install_postgres.py .venv/postgres $(POSTGRES_MAJORS)); do \
 		echo "the server of $$binaries:"; \
 		POSTGRES_BINARIES=$(CURDIR)/$$binaries $(BIN)/python tests/with_postgres.py \
-			cargo test --features cli $(CARGO_FLAGS) --test integration -- merge:: databases:: ledger:: loading:: verify:: irregular:: || exit 1; \
+			cargo test --features cli $(CARGO_FLAGS) --test integration -- merge:: databases:: ledger:: loading:: verify:: irregular:: archives:: || exit 1; \
 	done
 
 # The oldest server that is supported.

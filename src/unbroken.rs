@@ -2,7 +2,8 @@
 //!
 //! A call is dropped when its job is cancelled, its client hangs up or a person presses Ctrl-C. An
 //! exchange of tokens must not end like that: its answer may hold the only copy of the new refresh
-//! token (qbo-facts 1.4). So it runs as a task of its own, and the end of a process waits for it.
+//! token (qbo-facts 1.4). So it runs as a task of its own, and the end of a process waits for it. So does a
+//! first call that is stopped, which gives back its schema.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(any(feature = "cli", test))]
@@ -82,21 +83,24 @@ fn works_of(process: u32, state: u64) -> u32 {
 ///
 /// # Errors
 /// Those of `work`; [`Error::Internal`] if it panicked or its runtime has ended.
-pub(crate) async fn unbroken<T: Send + 'static>(
+pub(crate) fn unbroken<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
+) -> impl Future<Output = Result<T>> + Send + 'static {
+    // Counted before it is polled, so that the end of a process waits for work that is only spawned yet.
     let running = UNBROKEN.begin();
     let task = async move {
         let outcome = work.await;
         drop(running);
         outcome
     };
-    match tokio::spawn(task.in_current_span()).await {
-        Ok(outcome) => outcome,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => Err(Error::from_panic(&*panic)),
-            Err(_) => Err(Error::Cancelled),
-        },
+    async move {
+        match tokio::spawn(task.in_current_span()).await {
+            Ok(outcome) => outcome,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => Err(Error::from_panic(&*panic)),
+                Err(_) => Err(Error::Cancelled),
+            },
+        }
     }
 }
 

@@ -232,7 +232,7 @@ class Settings(TypedDict, total=False):
     """
 
     pg_lock_timeout_s: float
-    """Seconds that a statement waits for a lock (0 = unlimited).
+    """Seconds that a statement which loads waits for a lock (0 = unlimited).
 
     Default: 60. Variable: ``PG_LOCK_TIMEOUT_S``.
     """

@@ -43,9 +43,9 @@ set aside."""
 EntityOutcome = Literal["ok", "failed", "unavailable"]
 """The outcome of an entity's sync; ``unavailable``: the company's plan or country does not have it, no failure."""
 
-FailureKind = Literal["not_attempted", "asked_to_wait", "access_denied", "other"]
+FailureKind = Literal["not_attempted", "asked_to_wait", "access_denied", "unknown_company", "other"]
 """The kind of a failure; ``not_attempted``: the company had failed before; ``asked_to_wait``: QuickBooks asks for a
-long wait; ``access_denied``: it denies the company."""
+long wait; ``access_denied``: it denies the company; ``unknown_company``: nobody has connected it, so no retry helps."""
 
 SyncMethod = Literal["changes", "batch", "query", "read"]
 """The kind of request that read an entity's changes."""
@@ -675,7 +675,8 @@ class SyncReport:
         """
         failed = [(account.realm_id, reason) for account in self.accounts if (reason := why_not_in_step(account))]
         if failed:
-            states = {account.status for account in self.accounts} - {"ok"}
+            # A retry does not find a company that is not connected.
+            states = {each.status for each in self.accounts if each.failure != "unknown_company"} - {"ok"}
             recovery: Recovery = "retry" if states else "abort"
             if states == {"needs_reauth"}:
                 recovery = "reauthorise"

@@ -15,9 +15,9 @@ use crate::sink::postgres::PostgresSink;
 use crate::store::{OtherRun, Schemas};
 use crate::unbroken::unbroken;
 
-/// Tries to give back the schema of a call that is stopped, and the pause between two of them: 5 s together.
-const MAX_TRIES: u32 = 50;
-const PAUSE: Duration = Duration::from_millis(100);
+/// The longest that a call which is stopped takes to give back its schema.
+const MOST_FOR_STOPPED: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The schema that a call reads a company into, and whether the call has bound it. A call that has bound it and is stopped
 /// gives it back.
@@ -37,10 +37,23 @@ struct Place {
 }
 
 impl Place {
-    /// Gives the schema back, unless a record of the company is in it. Returns false if a run or a sync goes on.
-    async fn give_back(&self) -> bool {
+    /// Gives the schema back, unless a record of the company is in it, or a run or a sync goes on.
+    async fn give_back(&self) {
         let schemas = Db::open(&self.postgres, 1).await.map(Schemas::new);
-        give_back(schemas, &self.realm_id, &self.schema).await
+        give_back(schemas, &self.realm_id, &self.schema).await;
+    }
+
+    /// Gives the schema of a stopped call back. Its runs go on until its tasks have ended, which are stopped with it; those
+    /// of other processes are not waited for.
+    async fn give_back_after_stop(&self) -> Result<()> {
+        let schemas = Schemas::new(Db::open(&self.postgres, 1).await?);
+        while let Some(run) = schemas.give_back(&self.realm_id, &self.schema).await? {
+            if !run.is_of_this_process {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
     }
 }
 
@@ -59,7 +72,17 @@ impl Binding {
         if is_new {
             connection.has_token().await?;
         }
-        Ok(Self {
+        Ok(Self::of(postgres, sink, realm_id, is_new))
+    }
+
+    /// Returns the binding of a sink that is prepared for a company. It `is_new` if the company had no schema before.
+    pub(super) fn of(
+        postgres: &PostgresConfig,
+        sink: &PostgresSink,
+        realm_id: &str,
+        is_new: bool,
+    ) -> Self {
+        Self {
             place: Place {
                 postgres: postgres.clone(),
                 realm_id: realm_id.to_owned(),
@@ -67,7 +90,7 @@ impl Binding {
             },
             is_new,
             is_over: false,
-        })
+        }
     }
 
     /// Gives the schema back after an error if this call has bound it, or if QuickBooks denies the company.
@@ -100,12 +123,14 @@ impl Drop for Binding {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let place = self.place.clone();
             runtime.spawn(unbroken(async move {
-                // Its runs go on until its tasks have ended, which are stopped with it.
-                for _ in 0..MAX_TRIES {
-                    if place.give_back().await {
-                        break;
-                    }
-                    tokio::time::sleep(PAUSE).await;
+                let given_back = place.give_back_after_stop();
+                let outcome = tokio::time::timeout(MOST_FOR_STOPPED, given_back).await;
+                let outcome = outcome.unwrap_or_else(|_| {
+                    let reason = format!("no answer within {} s", MOST_FOR_STOPPED.as_secs());
+                    Err(Error::config("schema", reason))
+                });
+                if let Err(error) = outcome {
+                    warn_of_kept(&place.realm_id, &place.schema, &error);
                 }
                 Ok(())
             }));
@@ -114,18 +139,21 @@ impl Drop for Binding {
 }
 
 /// Gives back the schema of a company of which no record was stored. A failure, also to open `schemas`, is only logged: it
-/// costs nobody the report of what was read. Returns false if the schema is kept for a run or a sync that goes on.
-pub(super) async fn give_back(schemas: Result<Schemas>, realm_id: &str, schema: &str) -> bool {
+/// costs nobody the report of what was read.
+pub(super) async fn give_back(schemas: Result<Schemas>, realm_id: &str, schema: &str) {
     let given_back = async { schemas?.give_back(realm_id, schema).await };
-    given_back.await.unwrap_or_else(|error| {
-        // Why nothing was stored is what the caller has to know.
-        warn!(
-            phase = "load",
-            event = "schema_not_given_back",
-            "the schema {schema} is kept for company {realm_id}, of which nothing was stored: {error}"
-        );
-        true
-    })
+    if let Err(error) = given_back.await {
+        warn_of_kept(realm_id, schema, &error);
+    }
+}
+
+/// Logs that a schema stays bound. Why nothing was stored is what the caller has to know.
+fn warn_of_kept(realm_id: &str, schema: &str, error: &Error) {
+    warn!(
+        phase = "load",
+        event = "schema_not_given_back",
+        "the schema {schema} is kept for company {realm_id}, of which nothing was stored: {error}"
+    );
 }
 
 /// Gives back what a company that is forgotten has in the database of the settings, if they name one: schemas without a
@@ -157,6 +185,7 @@ pub(super) async fn forget(settings: &Settings, realm_id: &str) -> Result<bool> 
         entity,
         place,
         since,
+        ..
     }) = &forgotten.writer
     {
         let since = format_instant(*since);

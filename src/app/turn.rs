@@ -243,6 +243,7 @@ mod tests {
         let other = OtherRun {
             entity: "items".to_owned(),
             place: "pid 7 on elsewhere".to_owned(),
+            is_of_this_process: false,
             since: DateTime::UNIX_EPOCH,
         };
         let run = Waiting::Run { realm_id: "9" };

@@ -31,7 +31,7 @@ pub(super) fn block_on<T>(call: impl Future<Output = Result<T>>) -> Outcome<T> {
     if matches!(outcome, Err(Failure::Stopped(_))) {
         runtime.block_on(async { tokio::time::sleep(SHUTDOWN_GRACE).await });
     }
-    runtime.block_on(tokens_are_stored());
+    runtime.block_on(unbroken_work_has_ended());
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     progress::hide();
     outcome
@@ -51,13 +51,14 @@ pub(super) fn block_on_run<T>(tally: &Tally, call: impl Future<Output = Result<T
 pub(super) fn run_to_end<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = new_runtime()?;
     let outcome = runtime.block_on(call);
-    runtime.block_on(tokens_are_stored());
+    runtime.block_on(unbroken_work_has_ended());
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     outcome
 }
 
-/// Waits for a refresh of tokens whose caller has ended. A second signal ends the wait.
-async fn tokens_are_stored() {
+/// Waits for work whose caller has ended: a refresh of tokens, a schema that is given back. A second signal ends
+/// the wait.
+async fn unbroken_work_has_ended() {
     tokio::select! {
         () = unbroken::all_ended() => {}
         _ = stop_signal() => {}

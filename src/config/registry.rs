@@ -185,7 +185,7 @@ pub const SETTINGS: &[SettingSpec] = &[
     setting(
         "PG_LOCK_TIMEOUT_S",
         Some("60"),
-        "Seconds that a statement waits for a lock (0 = unlimited)",
+        "Seconds that a statement which loads waits for a lock (0 = unlimited)",
     ),
     setting(
         "PG_STATEMENT_TIMEOUT_S",

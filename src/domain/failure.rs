@@ -14,6 +14,8 @@ pub enum FailureKind {
     AskedToWait,
     /// QuickBooks denies the company.
     AccessDenied,
+    /// The company is not among those that are connected: it was forgotten, or its id is mistyped.
+    UnknownCompany,
     /// Any other failure.
     Other,
 }
@@ -25,6 +27,7 @@ impl FailureKind {
             Self::NotAttempted => "not_attempted",
             Self::AskedToWait => "asked_to_wait",
             Self::AccessDenied => "access_denied",
+            Self::UnknownCompany => "unknown_company",
             Self::Other => "other",
         }
     }

@@ -128,8 +128,8 @@ async fn run_plan<S: Source, K: Sink>(
     report
 }
 
-/// Records the start of a run. The run goes on without it: the record is for users, and whatever a sink cannot
-/// do without it, its windows say.
+/// Records the start of a run. The run goes on if that fails: the record is for users, and a sink that lacks more fails
+/// at the first window.
 async fn begin_run<S: Source, K: Sink>(source: &S, sink: &K, plan: &Plan, run_id: &str) {
     let all = || {
         plan.windows

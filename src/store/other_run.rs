@@ -22,6 +22,8 @@ pub(crate) struct OtherRun {
     pub entity: String,
     /// Machine and process, as far as they are known.
     pub place: String,
+    /// Whether another call of this process does it.
+    pub is_of_this_process: bool,
     /// When the run began.
     pub since: DateTime<Utc>,
 }
@@ -32,6 +34,7 @@ pub(crate) fn other_run(row: &Row) -> Result<Option<OtherRun>> {
     if has_ended(row)? {
         return Ok(None);
     }
+    let is_of_this_process = pid == Some(Process::pid()) && host.as_deref() == Some(&*ME.host);
     let place = match (pid, host) {
         (Some(pid), Some(host)) => format!("pid {pid} on {host}"),
         _ => "of an earlier version".to_owned(),
@@ -39,6 +42,7 @@ pub(crate) fn other_run(row: &Row) -> Result<Option<OtherRun>> {
     Ok(Some(OtherRun {
         entity: row.column("entity")?,
         place,
+        is_of_this_process,
         since: row.column("started_at_utc")?,
     }))
 }

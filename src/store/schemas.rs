@@ -229,11 +229,17 @@ impl Schemas {
     }
 
     /// Gives back the schema of a company of which no record was stored: its id may be mistyped, and the right company
-    /// needs the schema. A company that has records, or that a run or a sync reads, keeps it. Returns false if it
-    /// keeps it for a run or a sync.
-    pub(crate) async fn give_back(&self, realm_id: &str, schema: &str) -> Result<bool> {
+    /// needs the schema. A company that has records keeps it, and so does one that a run or a sync reads, which is returned.
+    pub(crate) async fn give_back(&self, realm_id: &str, schema: &str) -> Result<Option<OtherRun>> {
+        // A call that fails or is stopped at its very begin has bound nothing yet.
+        if !self.0.has_table("qbo", "schema_realms").await? {
+            return Ok(None);
+        }
         let kept_for = self.try_give_back(realm_id, schema).await?;
-        Ok(!matches!(kept_for, Some(Use::Writer(_))))
+        Ok(match kept_for {
+            Some(Use::Writer(writer)) => Some(writer),
+            Some(Use::Rows) | None => None,
+        })
     }
 
     /// Gives back a schema as [`give_back`](Self::give_back) does. Returns why it stays the company's.

@@ -587,10 +587,10 @@ fn to_first_statement(rest: &str) -> Option<&str> {
     Some(&body[..end])
 }
 
-/// A connection of the pool, and a transaction that is begun on one, look names up in the path of the role until their
-/// first statement pins it.
+/// A connection of the pool, and a transaction that is begun on one, have the settings of the role, among them the path
+/// in which names are looked up, until their first statement pins them.
 #[test]
-fn every_transaction_pins_the_search_path_before_anything_else() {
+fn every_transaction_pins_its_settings_before_anything_else() {
     let mut checked = 0;
     for (part, path, text) in source_files() {
         // Its server is its own.

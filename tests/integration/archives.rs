@@ -412,7 +412,8 @@ async fn an_archive_of_rows_that_a_trigger_keeps_is_refused_with_its_name_and_mo
         let trigger = format!(
             "CREATE OR REPLACE FUNCTION raw.keep() RETURNS trigger LANGUAGE plpgsql AS
              $$ BEGIN IF {kept} THEN RETURN NULL; END IF; RETURN OLD; END $$;
-             CREATE OR REPLACE TRIGGER keeper BEFORE DELETE ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION raw.keep()"
+             DROP TRIGGER IF EXISTS keeper ON raw.qb_items;
+             CREATE TRIGGER keeper BEFORE DELETE ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION raw.keep()"
         );
         database.client.batch_execute(&trigger).await.unwrap();
         let words = format!(
@@ -424,6 +425,29 @@ async fn an_archive_of_rows_that_a_trigger_keeps_is_refused_with_its_name_and_mo
     // One that lets them go does no harm.
     let let_go = "CREATE OR REPLACE FUNCTION raw.keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN OLD; END $$";
     database.client.batch_execute(let_go).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("old.jsonl");
+    assert!(archive_old(&app, "items", &file).await > 0);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_would_lose_values_of_others_is_refused_with_their_columns() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    assert_complete(
+        &app.backfill(&whole_range(&["items"], "year", 1000))
+            .await
+            .unwrap(),
+    );
+    // A load fills in the second one again, and the third one is empty.
+    let columns = "ALTER TABLE raw.qb_items ADD note text, ADD loaded_by text DEFAULT current_user, ADD empty text;
+        UPDATE raw.qb_items SET note = 'mine' WHERE id = (SELECT min(id) FROM raw.qb_items)";
+    database.client.batch_execute(columns).await.unwrap();
+    let words = "nothing was moved, because the file would lack the values of columns that others have added: note; copy";
+    assert_refused(&app, &database, words).await;
+    let cleared = "UPDATE raw.qb_items SET note = NULL";
+    database.client.batch_execute(cleared).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("old.jsonl");
     assert!(archive_old(&app, "items", &file).await > 0);

@@ -433,7 +433,7 @@ async fn a_sync_that_loses_its_turn_or_its_schema_after_its_last_window_marks_an
         ),
         (
             "UPDATE qbo.schema_realms SET realm_id = '12'",
-            "now belongs to another company",
+            "does not belong to this company any more",
         ),
     ] {
         let (sandbox, database) = (small_sandbox(), Database::create().await);
@@ -624,7 +624,7 @@ async fn a_schema_that_another_call_gives_back_before_the_turn_is_bound_again_un
             match failed {
                 None => assert!(is_ours, "{call}: into the schema of another company"),
                 Some(error) => assert!(
-                    !is_ours && error.contains("now belongs to another company"),
+                    !is_ours && error.contains("does not belong to this company any more"),
                     "{call}, {statement}: {error}"
                 ),
             }

@@ -81,6 +81,11 @@ def test_a_company_that_was_forgotten_after_the_plan_fails_and_the_others_are_sy
     [alone] = _scheduled.run_sync(["terms"], [gone], settings={}).accounts
     assert (alone.realm_id, alone.status, alone.requests) == (gone, "failed", 0)
     assert f"holds no company {gone}" in alone.error
+    assert alone.failure == "unknown_company"
+    with pytest.raises(qbo_rs.IncompleteError) as not_in_step:
+        qbo_rs.sync("terms", accounts=accounts, planned=True).raise_for_failures()
+    # The next try would not find it either.
+    assert not_in_step.value.recovery == "abort"
 
 
 def test_a_share_syncs_its_other_companies_if_one_is_forgotten_meanwhile(three, monkeypatch, capsys):

@@ -187,6 +187,24 @@ def assert_stopped(database):
     assert set(stopped) == {("failed", "stopped before it was done; committed windows stay", 1)}
 
 
+@pytest.mark.parametrize("verb", ["backfill", "sync"])
+def test_a_command_that_is_stopped_before_its_first_record_gives_the_schema_back(database, verb):
+    with qbo_rs.sandbox(customers=1, items=1, invoices=30, limits=False) as slow:
+        hold_after(slow, 0)
+        slow.fault("hang", on="batch", times=0)
+        inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+        environment = inherited | slow.environment | database.environment
+        span = ["--start", RANGE[0], "--end", RANGE[1]] if verb == "backfill" else []
+        process = subprocess.Popen([COMMAND, verb, "invoices", *span], env=environment, stderr=subprocess.DEVNULL)
+        table = "qbo.windows" if verb == "backfill" else "qbo.sync_turns"
+        until(lambda: database.query(f"SELECT to_regclass('{table}') IS NOT NULL") == [(True,)])
+        until(lambda: database.query(f"SELECT count(*) > 0 FROM {table}") == [(True,)])
+        assert len(database.query("SELECT * FROM qbo.schema_realms")) == 1
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert database.query("SELECT * FROM qbo.schema_realms") == []
+
+
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_command_stops_on_signals(database, sent, code):
     with qbo_rs.sandbox(customers=1, items=1, invoices=300, limits=False) as slow:

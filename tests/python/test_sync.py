@@ -48,9 +48,11 @@ def test_a_sync_that_does_not_wait_ends_with_1_and_names_who_reads_the_company(r
     # The first one stays in its middle for as long as this test needs.
     hold_after(qbo, 0)
     with subprocess.Popen([COMMAND, "sync", "items"], env=environment, stderr=subprocess.DEVNULL) as first:
-        until(lambda: database.query("SELECT 1 FROM qbo.sync_turns"), "no sync has the turn")
-        second = run("sync", "items", "--no-wait", "--json", QBO_TOKEN_STORE="postgres")
-        first.kill()
+        try:
+            until(lambda: database.query("SELECT 1 FROM qbo.sync_turns"), "no sync has the turn")
+            second = run("sync", "items", "--no-wait", "--json", QBO_TOKEN_STORE="postgres")
+        finally:
+            first.kill()
     assert second.returncode == 1, second.stderr
     [account] = report_of(second)["accounts"]
     assert (account["status"], account["requests"]) == ("held", 0)

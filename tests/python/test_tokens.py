@@ -254,6 +254,16 @@ def test_many_processes_at_once_share_one_refresh(qbo, store, tmp_path):
         qbo.control("expire-tokens")
 
 
+def test_no_limit_of_whole_transactions_gives_the_lease_of_a_refresh_to_others(qbo, database, tmp_path):
+    environment = environment_of(qbo, database.environment | {"QBO_TOKEN_STORE": "postgres"})
+    database.execute(f"ALTER DATABASE {database.environment['PG_DB']} SET transaction_timeout = '1s'")
+    qbo.fault("slow", on="token", ms=3000, times=1)
+    lines = [(*EXTRACT, "--out", str(tmp_path / f"landing-{number}")) for number in range(3)]
+    ended = [finish(process, timeout=110) for process in [start(line, environment, tmp_path) for line in lines]]
+    assert [process.stderr for process in ended if process.returncode] == []
+    assert qbo.stats()["requests"]["token"] == {"200": 1}
+
+
 def test_a_process_killed_in_a_refresh_leaves_a_connection_or_a_clear_error(qbo, store, tmp_path):
     seed = int(os.environ.get("SEED", str(random.randrange(10**6))))
     print(f"SEED={seed}")

@@ -65,6 +65,7 @@ impl Synced {
             entity,
             place,
             since,
+            ..
         } = other;
         let since = format_instant(*since);
         Self {

@@ -9,6 +9,7 @@ mod company;
 mod comparison;
 mod gone;
 mod lacking;
+mod opening;
 mod outcome;
 mod planned;
 mod poll;
@@ -19,20 +20,18 @@ mod unqueryable;
 mod whole;
 
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{Instrument, info_span};
 
 use self::company::{CompanySyncer, Loss, Synced};
+use self::opening::OpenedCompany;
 use self::outcome::{lacks_everything, log_sync, status_of, with_unavailable};
 pub use self::planned::{PlannedCompany, SyncPlan, SyncPlanRequest};
-use super::company::{Company, ConnectionStatus, Source};
 use super::company_schema::give_back;
 use super::request::{owned, setters};
 use super::turn::take_sync_turn;
@@ -42,10 +41,8 @@ use crate::domain::{
     CompanyStatus, CompanySync, EntitySpec, FailureKind, PageSize, SyncReport, find_entity,
 };
 use crate::error::{Error, Result, without_panics};
-use crate::http::RetryPolicy;
 use crate::port::Meter;
 use crate::postgres::Db;
-use crate::sink::postgres::{PostgresSink, RunRecords};
 use crate::store::{Schemas, StateBackend, SyncSchedule, SyncStates, SyncTurns, Taken};
 
 /// Companies at a time. Most of the time they wait for QuickBooks, so that many fit.
@@ -56,8 +53,6 @@ const CONNECTIONS: usize = 11;
 /// states, comparisons and looks for changes.
 const WINDOWS: usize = 8;
 const TOKEN_CONNECTIONS: usize = 8;
-/// The time for which requests to a company that does not answer are retried.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 
 const LACKS_EVERYTHING: &str = "QuickBooks answers that the company has none of the entities that were asked \
     for; perhaps the user who connected the company has lost the role that may read them: an administrator has \
@@ -286,80 +281,25 @@ impl Syncer {
         company
     }
 
-    /// Waits until it is a company's turn to be given a schema, in the order in which companies have begun;
-    /// `None` if it has one: such a company waits for none here, and holds up none.
-    async fn place_among_new(&self, realm_id: &str) -> Result<Option<MutexGuard<'_, ()>>> {
-        let (mut place, mut look) = (
-            pin!(self.schema_choice.lock()),
-            pin!(self.schemas.bound_schema(realm_id)),
-        );
-        let mut held = None;
-        let bound = loop {
-            // The place in the order is taken before the look, which takes as long as it takes.
-            tokio::select! {
-                biased;
-                guard = &mut place, if held.is_none() => held = Some(guard),
-                bound = &mut look => break bound?,
-            }
-        };
-        match (bound, held) {
-            (Some(_), _) => Ok(None),
-            (None, Some(guard)) => Ok(Some(guard)),
-            (None, None) => Ok(Some(place.await)),
-        }
-    }
-
-    /// Opens the company and its sink. A company without a token gets no schema, because it may not
-    /// exist.
-    async fn open_company(
-        &self,
-        realm_id: &str,
-        entities: &[EntitySpec],
-        schema: &mut String,
-    ) -> Result<(Arc<Source>, ConnectionStatus, PostgresSink)> {
-        let in_order = self.place_among_new(realm_id).await?;
-        let mut config = self.app.settings.of_company(realm_id)?.qbo_of(realm_id)?;
-        // Shorter than for a backfill, because the next sync comes soon.
-        config.oauth.retry = impatient(config.oauth.retry);
-        let (source, connection) = Company::open_at(&self.backend, &config, &self.app.progress)
-            .await?
-            .into_parts();
-        connection.has_token().await?;
-        let sink = self.open_sink(realm_id, entities, schema).await?;
-        drop(in_order);
-        Ok((source, connection, sink))
-    }
-
-    /// Prepares the schema of a company.
-    async fn open_sink(
-        &self,
-        realm_id: &str,
-        entities: &[EntitySpec],
-        schema: &mut String,
-    ) -> Result<PostgresSink> {
-        loop {
-            let chosen = self.schemas.schema_for(realm_id).await?;
-            let is_first_try = *schema != chosen;
-            *schema = chosen;
-            let (db, postgres) = (self.db.clone(), &self.postgres);
-            let sink = PostgresSink::new(db, schema, postgres, RunRecords::Changes)?;
-            if !is_first_try {
-                // The choice is the same again: the schema that is named after this company holds another one.
-                sink.prepare(realm_id, entities).await?;
-                return Ok(sink);
-            }
-            // Another process may have given `raw` to another company since: then this one has its own.
-            if sink.prepare_if_free(realm_id, entities).await? {
-                return Ok(sink);
-            }
-        }
-    }
-
     async fn try_company(
         &self,
         scope: CompanyScope<'_>,
         meter: &Meter,
         schema: &mut String,
+    ) -> Result<Synced> {
+        let opened = self.open_company(scope.realm_id, scope.entities, schema);
+        let (opened, binding) = opened.await?;
+        let synced = self.sync_opened(scope, meter, opened).await;
+        // Whether a company that failed keeps its schema is told by its report.
+        binding.end(false).await;
+        synced
+    }
+
+    async fn sync_opened(
+        &self,
+        scope: CompanyScope<'_>,
+        meter: &Meter,
+        (source, connection, sink): OpenedCompany,
     ) -> Result<Synced> {
         let CompanyScope {
             realm_id,
@@ -368,7 +308,6 @@ impl Syncer {
             recheck,
             may_wait,
         } = scope;
-        let (source, connection, sink) = self.open_company(realm_id, entities, schema).await?;
         if let Some(error) = connection.needs_reauth().await? {
             // QuickBooks would refuse the token again.
             return Err(error);
@@ -437,17 +376,6 @@ impl Lacking {
     }
 }
 
-/// Returns the policy of a sync. It gives up sooner than `policy`, but waits for two throttles, each
-/// longer by up to a tenth. A sync that did not wait would keep asking, and stay throttled.
-fn impatient(policy: RetryPolicy) -> RetryPolicy {
-    let throttles = policy.throttle_wait * 11 / 5 + RETRY_TIMEOUT;
-    RetryPolicy {
-        max_elapsed: policy.max_elapsed.min(RETRY_TIMEOUT),
-        max_throttled: policy.max_throttled.min(throttles),
-        ..policy
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::company::of_sync;
@@ -464,19 +392,5 @@ mod tests {
             assert!((1..=usual.concurrency).contains(&writers));
             assert!(writers * 2 <= WINDOWS, "{writers}");
         }
-    }
-
-    #[test]
-    fn a_sync_waits_for_a_throttle_however_long_it_is() {
-        for wait in [1, 60, 500] {
-            let throttle_wait = Duration::from_secs(wait);
-            let policy = impatient(RetryPolicy {
-                throttle_wait,
-                ..RetryPolicy::default()
-            });
-            let next = policy.next_wait(1, policy.max_throttled, Some(throttle_wait), 0.99);
-            assert!(next.is_some_and(|next| next >= throttle_wait), "{wait}");
-        }
-        assert_eq!(impatient(RetryPolicy::default()).max_elapsed, RETRY_TIMEOUT);
     }
 }

@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::outcome::log_sync;
-use super::{Loss, SyncRequest, SyncScope, Syncer};
+use super::{SyncRequest, SyncScope, Syncer};
 use crate::app::company::company_config;
 use crate::app::{App, select_or_all};
-use crate::domain::{CompanyStatus, CompanySync, SyncReport, select_readable};
+use crate::domain::{CompanyStatus, CompanySync, FailureKind, SyncReport, select_readable};
 use crate::error::Result;
 use crate::store::{HowFar, how_far};
 
@@ -111,13 +111,13 @@ impl Syncer {
         // As many as were forgotten in the meantime: hardly ever one.
         while let Some(unknown) = self.unknown_company(&known.scope.accounts).await? {
             known.scope.accounts.retain(|realm_id| *realm_id != unknown);
-            let loss = Loss::from(&self.no_such_company(&unknown).await?);
+            let error = self.no_such_company(&unknown).await?;
             let company = CompanySync {
                 realm_id: unknown,
                 schema: String::new(),
                 status: CompanyStatus::Failed,
-                error: Some(loss.reason),
-                failure: Some(loss.kind),
+                error: Some(error.to_string()),
+                failure: Some(FailureKind::UnknownCompany),
                 requests: 0,
                 duration_ms: 0,
                 entities: Vec::new(),

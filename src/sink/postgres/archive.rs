@@ -12,14 +12,14 @@ use serde_json::value::RawValue;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Portal, Row, Transaction};
 
-use super::{PostgresSink, obstacles, schema};
+use super::{PostgresSink, obstacles, schema, shape};
 use crate::domain::{EntitySpec, Mask};
 use crate::durable::{Lock, directory_of, remove_leftovers_in};
 use crate::error::{Error, Result};
 use crate::landing::{LandingLine, LandingWriter, archive_exists};
 use crate::postgres::{
     Columns, END_WHEN_IDLE, PIN_SETTINGS, Query, database_error, is_live_before, migrations,
-    params, server, table_name, version_of,
+    params, quote_identifier, server, table_name, version_of,
 };
 use crate::store::Schemas;
 
@@ -89,6 +89,12 @@ SELECT records - $2 AS kept, (
     ) AS triggers
 FROM qbo.archives WHERE archive_id = $1 AND records > $2";
 
+/// Columns of others whose values no load puts back: neither computed nor filled in by a default.
+const COLUMNS_OF_OTHERS: &str = "
+SELECT attname::text AS name FROM pg_attribute
+WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped AND NOT atthasdef AND attidentity = ''
+    AND attname <> ALL($2) ORDER BY attnum";
+
 const TABLES: &str = "
 SELECT c.relname::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = ANY($2) AND c.relkind IN ('r', 'p')";
@@ -148,6 +154,7 @@ impl PostgresSink {
             let begun = transaction.rows(BEGIN, archive).await?;
             let begun = begun.first().map(|row| row.column(0)).transpose()?;
             let archive_id: i64 = begun.unwrap_or_default();
+            refuse_values_of_others(&transaction, (&self.schema, entity), before).await?;
             let statement = delete(&self.schema, entity);
             let types = [Type::TIMESTAMPTZ, Type::INT8];
             let statement = transaction.prepare_typed(&statement, &types).await;
@@ -226,6 +233,50 @@ async fn write_piece(
         written += 1;
     }
     Ok(written)
+}
+
+/// Refuses an archive of rows to which others have added values: the file has none of them, so that a load could not put
+/// them back.
+///
+/// # Errors
+/// [`Error::Config`] that names the columns.
+async fn refuse_values_of_others(
+    transaction: &Transaction<'_>,
+    (schema, entity): (&str, &EntitySpec),
+    before: DateTime<Utc>,
+) -> Result<()> {
+    let table = table_name(schema, entity);
+    let ours: Vec<&str> = shape::columns().collect();
+    let mut lost = Vec::new();
+    for row in transaction
+        .rows(COLUMNS_OF_OTHERS, params![table, ours])
+        .await?
+    {
+        let name: String = row.column("name")?;
+        let has_values = format!(
+            "SELECT 1 FROM {table} WHERE {} AND {} IS NOT NULL LIMIT 1",
+            is_live_before(entity, "$1"),
+            quote_identifier(&name)
+        );
+        if !transaction
+            .rows(&has_values, params![before])
+            .await?
+            .is_empty()
+        {
+            lost.push(name);
+        }
+    }
+    if lost.is_empty() {
+        return Ok(());
+    }
+    Err(Error::config(
+        format!("{schema}.{}", entity.table()),
+        format!(
+            "nothing was moved, because the file would lack the values of columns that others have added: {}; copy them \
+             elsewhere and set them to NULL, or drop the columns",
+            lost.join(", ")
+        ),
+    ))
 }
 
 /// Refuses an archive of which old rows stay in their table: they would be in no file, and nothing would say so.

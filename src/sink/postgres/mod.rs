@@ -196,7 +196,7 @@ impl PostgresSink {
     /// [`Error::Config`] if the schema belongs to another company by now; otherwise as for [`prepare`](Self::prepare).
     pub(crate) async fn keep_schema(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
         let look = async |connection: &Object| {
-            turn::holds_company(connection, &self.schema, realm_id).await
+            turn::holds_company(&***connection, &self.schema, realm_id).await
         };
         let is_kept = self.db.alone(look).await?;
         match is_kept || self.prepare_if_free(realm_id, entities).await? {

@@ -18,7 +18,6 @@ use crate::postgres::{
     Columns, END_WHEN_IDLE, OpenTransaction, PIN_SETTINGS, Query, database_error, is_live_before,
     params, quote_identifier, rights, server, table_exists, table_name,
 };
-use crate::store::HOLD_BINDING;
 
 const TABLE: &str = "qb_reports";
 const CREATE: &str = include_str!("sql/reports_table.sql");
@@ -133,6 +132,8 @@ impl PostgresSink {
         asked: &ReportRequest,
         answers: &[Landed<'_>],
     ) -> Result<Vec<LandedAnswer>> {
+        // Reports have no turn that would keep it.
+        self.keep_schema(realm_id, &[]).await?;
         let open = OpenTransaction::new(self.db.connection().await?);
         let connection = open.connection()?;
         let begin = format!("BEGIN; {PIN_SETTINGS}; {END_WHEN_IDLE}");
@@ -292,15 +293,9 @@ impl Writer<'_> {
     }
 
     async fn check_company(&self) -> Result<()> {
-        self.client.batch(HOLD_BINDING).await?;
-        let select = "SELECT 1 FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2";
-        let found = self
-            .client
-            .rows(select, params![self.schema, self.realm_id])
-            .await?;
-        match found.is_empty() {
-            false => Ok(()),
-            true => Err(turn::lost_schema(self.schema)),
+        match turn::holds_company(self.client, self.schema, self.realm_id).await? {
+            true => Ok(()),
+            false => Err(turn::lost_schema(self.schema)),
         }
     }
 

@@ -22,6 +22,12 @@ const COLUMNS: [(&str, &str); 9] = [
     ("request_payload", "jsonb"),
     (DELETION_TIME, TIMESTAMPTZ),
 ];
+
+/// Returns the names of the columns that a raw table must have.
+pub(super) fn columns() -> impl Iterator<Item = &'static str> {
+    COLUMNS.iter().map(|(name, _)| *name)
+}
+
 /// The column of deletions, which tables of an earlier version lack.
 pub(super) const DELETION_TIME: &str = "deleted_at_utc";
 const TIMESTAMPTZ: &str = "timestamp with time zone";

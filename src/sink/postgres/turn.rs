@@ -1,7 +1,8 @@
 //! The look at the turn of a sync before each commit: another sync takes the turn of one that gives no
-//! sign of life, and what was suspended may wake up. And at the company of the schema.
+//! sign of life, and what was suspended may wake up; and the look at the company of the schema.
 
 use deadpool_postgres::Object;
+use tokio_postgres::GenericClient;
 
 use crate::error::{Error, Result};
 use crate::port::WindowContext;
@@ -24,7 +25,7 @@ pub(super) fn lost() -> Error {
 
 /// Returns the error of who would write into a schema that is another company's by now.
 pub(super) fn lost_schema(schema: &str) -> Error {
-    let reason = format!("'{}' now belongs to another company", schema);
+    let reason = format!("'{}' does not belong to this company any more", schema);
     Error::config("schema", reason)
 }
 
@@ -38,12 +39,12 @@ const COMPANY: &str = "SELECT 1 FROM qbo.schema_realms WHERE schema_name = $1 AN
 /// Returns true if a schema belongs to a company, and sees to it that it does until the end of the transaction. Waits for
 /// whoever gives the schema back at this moment.
 pub(super) async fn holds_company(
-    connection: &Object,
+    client: &(impl GenericClient + Sync),
     schema: &str,
     realm_id: &str,
 ) -> Result<bool> {
-    connection.batch(HOLD_BINDING).await?;
-    let found = connection.rows(COMPANY, params![schema, realm_id]).await?;
+    client.batch(HOLD_BINDING).await?;
+    let found = client.rows(COMPANY, params![schema, realm_id]).await?;
     Ok(!found.is_empty())
 }
 

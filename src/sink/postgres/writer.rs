@@ -249,7 +249,7 @@ impl PostgresWriter {
     /// Checks that the schema still belongs to the company, and does so until the end of the transaction.
     async fn check_company(&self, transaction: &Transaction) -> Result<()> {
         let connection = transaction.connection()?;
-        let held = turn::holds_company(connection, &self.schema, &self.context.realm_id);
+        let held = turn::holds_company(&***connection, &self.schema, &self.context.realm_id);
         self.expect_company(held.await?)
     }
 

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::port::{Connection, TokenLease, TokenStore};
 use crate::postgres::{
     Columns, Db, END_WHEN_IDLE, PIN_SETTINGS, Param, Query, database_error, migrations, params,
+    server,
 };
 
 /// The tokens of one connection in the table.
@@ -127,6 +128,7 @@ impl PostgresTokenStore {
         };
         if let Some(connection) = &lease.connection {
             connection.batch(&BEGIN_LOCK).await?;
+            connection.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
             connection.rows(LOCK, params![self.realm_id]).await?;
         }
         Ok(lease)
