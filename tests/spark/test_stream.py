@@ -390,6 +390,18 @@ def test_a_stream_reads_all_entities_if_none_is_named(qbo, deletions):
 
 
 @pytest.mark.usefixtures("connected")
+def test_a_company_that_ends_a_stream_is_named(qbo):
+    realm_id = list(qbo.companies)[1]
+    reader = stream()
+    start = upto(reader.initialOffset()["until"], qbo.companies)
+    end = later(reader, start)
+    qbo.fault("forbidden", path=realm_id, times=0)
+    with pytest.raises(qbo_rs.PermissionDeniedError, match=f"^company {realm_id}: access denied") as caught:
+        micro_batch(reader, start, end)
+    assert caught.value.code == "3100"
+
+
+@pytest.mark.usefixtures("connected")
 def test_a_range_beyond_the_present_of_quickbooks_is_an_error_and_not_a_gap(qbo):
     reader = stream(partitions="1")
     ahead = (datetime.now(timezone.utc) + timedelta(minutes=10)).replace(microsecond=0).isoformat()
