@@ -10,12 +10,13 @@ import os
 import re
 import shutil
 import socket
+import subprocess
 import sys
 
 import duckdb
 import pytest
 from companies import UNLIMITED
-from conftest import ROOT, VARIABLES
+from conftest import COMMAND, ROOT, VARIABLES
 from document_shell import NOT_RUN, Shell, blocks, runnable
 
 import qbo_rs
@@ -55,7 +56,7 @@ WITH_BOOKS = {
 }
 # The same for a block, by its beginning: here, the mistake that it mends.
 BEFORE_BLOCK = {
-    "QBO_REALM_ID=1234 qbo-rs auth forget": (
+    "qbo-rs auth forget --realm-id 1234": (
         "token=$(qbo-rs sandbox control refresh-token | grep -o 'RT1[^\"]*')\n"
         "QBO_REFRESH_TOKEN=$token QBO_REALM_ID=1234 qbo-rs extract items --start 2025-01-01 --end 2025-01-02 || true"
     ),
@@ -146,6 +147,21 @@ def test_commands_that_are_not_run_name_recipes_and_files_that_exist():
                 for word in words:
                     if word.startswith(("docker/", "tests/", "benches/")):
                         assert (ROOT / word).exists(), line
+
+
+def test_commands_within_the_text_of_a_document_can_be_parsed():
+    placeholders = {"COMMAND": "sync", "ENTITY": "items", "DATE": "2025-01-01", "ID": "1", "N": "2", "…": "2025-01-01"}
+    refused = {}
+    for page in DOCUMENTS:
+        for found in re.findall(r"`(?:\w+=\S+ )*qbo-rs\s+([^`|]+)`", (ROOT / page).read_text()):
+            arguments = [placeholders.get(word, word) for word in found.split() if word != "..."]
+            if "--" in arguments:
+                continue
+            run = subprocess.run([COMMAND, *arguments, "--help"], capture_output=True, text=True, check=False)
+            # A flag may be named without its value.
+            if run.returncode != 0 and "a value is required" not in run.stderr:
+                refused[f"{page}: qbo-rs {found}"] = run.stderr
+    assert refused == {}
 
 
 def test_alerts_name_metrics_that_the_service_has():

@@ -52,9 +52,9 @@ def living(table, realm_id, entity):
     }
 
 
-def upto(instant, companies):
-    """Return the offset of companies that were read up to an instant."""
-    return {"until": instant, "companies": ",".join(sorted(companies))}
+def upto(instant, companies, entities="customers,invoices"):
+    """Return the offset of companies and entities that were read up to an instant."""
+    return {"until": instant, "companies": ",".join(sorted(companies)), "entities": entities}
 
 
 def forget(database, realm_id):
@@ -135,8 +135,95 @@ def test_offsets_are_json_of_text_and_both_signatures_of_latest_offset_work(qbo)
 @pytest.mark.usefixtures("connected")
 def test_an_offset_that_names_no_companies_is_refused():
     reader = stream()
-    with pytest.raises(qbo_rs.ConfigError, match="the offset 2025-03-01T00:00:00Z names no companies"):
+    with pytest.raises(qbo_rs.ConfigError, match="the offset 2025-03-01T00:00:00Z names no companies or no entities"):
         reader.partitions({"until": "2025-03-01T00:00:00Z"}, reader.latestOffset())
+
+
+@pytest.mark.usefixtures("connected")
+def test_an_offset_that_names_no_entities_is_refused(qbo):
+    reader = stream()
+    old = upto("2025-03-01T00:00:00Z", qbo.companies)
+    del old["entities"]
+    with pytest.raises(qbo_rs.ConfigError, match="the offset 2025-03-01T00:00:00Z names no companies or no entities"):
+        reader.partitions(old, reader.latestOffset())
+    with pytest.raises(qbo_rs.ConfigError, match="the offset 2025-03-01T00:00:00Z names no companies or no entities"):
+        reader.partitions(reader.initialOffset(), old)
+
+
+@pytest.mark.usefixtures("connected")
+def test_an_entity_that_is_named_later_is_read_from_the_start(qbo):
+    reader = stream(start=SINCE, every="1h")
+    start, table = reader.initialOffset(), {}
+    end = reader.latestOffset(start, None)
+    merged(table, micro_batch(reader, start, end))
+    # The same checkpoint, and within the same step.
+    reader = stream(start=SINCE, every="1h", entities="items,customers,invoices")
+    start, end = end, reader.latestOffset(end, None)
+    assert end == upto(start["until"], qbo.companies, "customers,invoices,items")
+    before = requests(qbo)
+    merged(table, micro_batch(reader, start, end))
+    for each in qbo.companies:
+        assert living(table, each, "items") == qbo.truth("Item", SINCE, UNTIL, realm=each)
+    # The others were not read from there again.
+    assert requests(qbo) - before == COMPANIES
+    assert reader.latestOffset(end, None) == end
+    reader = stream(start=SINCE, entities="customers,invoices,items")
+    realm_id, *_ = qbo.companies
+    gone = qbo.delete("Item", "newest", realm=realm_id)
+    changed = qbo.edit("Invoice", "oldest", realm=realm_id)
+    rows = micro_batch(reader, end, later(reader, end))
+    assert {changed} <= {row["id"] for row in rows if row["entity"] == "invoices"}
+    assert gone in {row["id"] for row in rows if row["deleted"]}
+
+
+@pytest.mark.usefixtures("connected")
+def test_entities_and_companies_that_are_new_at_once_are_all_read_from_the_start(qbo, database):
+    realm_id = next(iter(qbo.companies))
+    connect_again = forget(database, realm_id)
+    reader = stream(start=SINCE, entities="customers")
+    start, table = reader.initialOffset(), {}
+    end = reader.latestOffset(start, None)
+    merged(table, micro_batch(reader, start, end))
+    connect_again()
+    # Entities that replace all others are new, too.
+    reader = stream(start=SINCE, entities="invoices,items")
+    start, end = end, later(reader, end)
+    merged(table, micro_batch(reader, start, end))
+    for each in qbo.companies:
+        for entity, name in (("invoices", "Invoice"), ("items", "Item")):
+            assert living(table, each, entity) == qbo.truth(name, SINCE, UNTIL, realm=each)
+
+
+@pytest.mark.usefixtures("connected")
+def test_an_entity_that_was_left_out_within_a_micro_batch_loses_nothing_when_it_comes_back(qbo, caplog):
+    reader = stream(start=SINCE)
+    start = reader.initialOffset()
+    end = reader.latestOffset(start, None)
+    # Spark begins the micro-batch again, with the end that it has written down.
+    reader, table = stream(start=SINCE, entities="customers"), {}
+    merged(table, micro_batch(reader, start, end))
+    assert {key[1] for key in table} == {"customers"}
+    start, end = end, reader.latestOffset(end, None)
+    assert end == upto(end["until"], qbo.companies, "customers")
+    assert not {row["entity"] for row in micro_batch(reader, start, end)} - {"customers"}
+    assert "the stream goes on without invoices; remove their rows from the sink" in caplog.text
+    reader = stream(start=SINCE)
+    start, end = end, later(reader, end)
+    merged(table, micro_batch(reader, start, end))
+    for each in qbo.companies:
+        assert living(table, each, "invoices") == qbo.truth("Invoice", SINCE, UNTIL, realm=each)
+
+
+@pytest.mark.usefixtures("connected")
+def test_an_entity_that_is_named_later_without_a_start_is_read_from_then_on(qbo):
+    reader = stream(entities="customers")
+    old = upto(reader.initialOffset()["until"], qbo.companies, "customers")
+    reader = stream()
+    end = later(reader, old)
+    rows = micro_batch(reader, old, end)
+    assert not [row for row in rows if row["entity"] == "invoices" and row["last_updated"].year < 2026]
+    changed = qbo.edit("Invoice", "oldest", realm=next(iter(qbo.companies)))
+    assert changed in {row["id"] for row in micro_batch(reader, end, later(reader, end))}
 
 
 @pytest.mark.usefixtures("connected")
@@ -266,7 +353,8 @@ def test_an_exact_stream_refuses_entities_whose_deletions_are_not_reported(qbo):
     with pytest.raises(qbo_rs.ConfigError, match="QuickBooks reports no deletions of time_activities"):
         reader.partitions(reader.initialOffset(), upto("2026-01-01T00:00:00Z", qbo.companies))
     reader = stream(entities="customers,time_activities", deletions="reported")
-    [part] = reader.partitions(upto(SINCE + "T00:00:00Z", qbo.companies), reader.latestOffset())
+    old = upto(SINCE + "T00:00:00Z", qbo.companies, "customers,time_activities")
+    [part] = reader.partitions(old, reader.latestOffset())
     assert part.entities == ("customers", "time_activities")
 
 
@@ -302,6 +390,18 @@ def test_a_stream_reads_all_entities_if_none_is_named(qbo, deletions):
 
 
 @pytest.mark.usefixtures("connected")
+def test_a_company_that_ends_a_stream_is_named(qbo):
+    realm_id = list(qbo.companies)[1]
+    reader = stream()
+    start = upto(reader.initialOffset()["until"], qbo.companies)
+    end = later(reader, start)
+    qbo.fault("forbidden", path=realm_id, times=0)
+    with pytest.raises(qbo_rs.PermissionDeniedError, match=f"^company {realm_id}: access denied") as caught:
+        micro_batch(reader, start, end)
+    assert caught.value.code == "3100"
+
+
+@pytest.mark.usefixtures("connected")
 def test_a_range_beyond_the_present_of_quickbooks_is_an_error_and_not_a_gap(qbo):
     reader = stream(partitions="1")
     ahead = (datetime.now(timezone.utc) + timedelta(minutes=10)).replace(microsecond=0).isoformat()
@@ -314,7 +414,7 @@ def test_typed_streams_have_the_columns_of_their_entity_and_deletions(qbo):
     realm_id = next(iter(qbo.companies))
     source = QboDataSource({"entities": "invoices", "typed": "true", "accounts": realm_id, "every": "1s"})
     reader = source.streamReader(None)
-    start = upto(reader.initialOffset()["until"], [realm_id])
+    start = upto(reader.initialOffset()["until"], [realm_id], "invoices")
     gone = qbo.delete("Invoice", "oldest", realm=realm_id)
     changed = qbo.edit("Invoice", "newest", realm=realm_id)
     rows = micro_batch(reader, start, later(reader, start))

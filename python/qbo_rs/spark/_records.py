@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from qbo_rs._language import spoken
 from qbo_rs._plan import core
 from qbo_rs._scratch import scratch
 from qbo_rs._types import RunReport, format_instant, parse_instant
 from qbo_rs._verbs import chunk_range
-from qbo_rs.exceptions import ConfigError, IncompleteError
+from qbo_rs.exceptions import ConfigError, IncompleteError, QboError
 from qbo_rs.spark._options import Options
 from qbo_rs.spark._schema import INSTANT, RAW, schema_of
 
@@ -142,7 +143,14 @@ def _read_all(
             # A directory of this name gets files of Parquet.
             directory = folder / f"{company.realm_id}.parquet"
             directory.mkdir()
-            return read(company, f"{directory}/"), directory
+            try:
+                return read(company, f"{directory}/"), directory
+            except ConfigError:
+                # A setting is that of the machine, and what is about a company says so.
+                raise
+            except QboError as error:
+                error.args = (spoken(f"company {company.realm_id}: {error}"), *error.args[1:])
+                raise
 
         waiting = iter(companies)
         under_way = deque(pool.submit(landed, company) for company in islice(waiting, READERS))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("qbo_rs.spark")
 #: A change may become visible late (qbo-facts 3.9).
 LOOK_BACK = timedelta(minutes=5)
-_UNTIL, _FIRST, _COMPANIES = "until", "first", "companies"
+_UNTIL, _FIRST, _COMPANIES, _ENTITIES = "until", "first", "companies", "entities"
 
 
 class Bucket(InputPartition):
@@ -112,10 +112,11 @@ class QboReader(DataSourceReader):
 class QboStreamReader(DataSourceStreamReader):
     """Reads changes and deletions. Its offsets are instants: micro-batches are stretches of time.
 
-    An offset also names the companies that were read up to it. A company that the offset before does not name is read
-    from the option `start`: it was connected later, or has come back. No offset says how far a company had been read
-    that is away, because Spark tells the source of the offset before only from 4.2 on, and not with `availableNow`; so
-    no deletion of the time between is told, and a sink has to remove the rows of a company that leaves.
+    An offset also names the companies and the entities that were read up to it. A company that the offset before does
+    not name is read from the option `start`: it was connected later, or has come back. So is an entity of all
+    companies: the query was begun again with other options, under the same checkpoint. No offset says how far one had
+    been read that is away, because Spark tells the source of the offset before only from 4.2 on, and not with
+    `availableNow`; so no deletion of the time between is told, and a sink has to remove the rows of what leaves.
 
     A micro-batch that is repeated may hold newer versions than the first time, since QuickBooks has the last one only.
     No change is lost, and the last state is right.
@@ -140,38 +141,45 @@ class QboStreamReader(DataSourceStreamReader):
         return {_UNTIL: format_instant(_present(self.options) if start is None else start), _FIRST: "true"}
 
     def latestOffset(self, *_: Any) -> dict[str, str]:  # noqa: N802 - Spark's name
-        """Return the last multiple of the option every that can be read, and the companies of that time.
+        """Return the last multiple of the option every that can be read, and the companies and entities of that time.
 
         Spark asks without a pause; the answer is another one after a step. Spark 4.2 passes a start and a limit,
         earlier ones nothing.
         """
         until = format_instant(_present(self.options))
         if self._latest.get(_UNTIL) != until:
-            buckets = self._plan().buckets
-            known = {company.realm_id for companies in buckets for company in companies}
-            self._latest = {_UNTIL: until, _COMPANIES: ",".join(sorted(known - self._unread))}
+            planned = self._plan()
+            known = {company.realm_id for companies in planned.buckets for company in companies}
+            named = {_COMPANIES: known - self._unread, _ENTITIES: planned.entities}
+            self._latest = {_UNTIL: until} | {name: ",".join(sorted(each)) for name, each in named.items()}
         return dict(self._latest)
 
     def partitions(self, start: dict[str, str], end: dict[str, str]) -> Sequence[Slice]:
         """Divide the companies among tasks; QuickBooks gets no request."""
-        before, named = _companies(start), _companies(end)
+        before, named = _named(start, _COMPANIES), _named(end, _COMPANIES)
+        entities_before, entities_named = _named(start, _ENTITIES), _named(end, _ENTITIES)
         begin, until = parse_instant(start[_UNTIL]), parse_instant(end[_UNTIL])
         since = begin if _FIRST in start else _start(self.options) or begin
-        if before - named:
-            text = (
-                "the stream goes on without %s; remove its rows from the sink: a company that comes back is read from "
-                "the option start, and what is deleted meanwhile is not told"
-            )
-            LOG.warning(text, ", ".join(sorted(before - named)))
+        _warn_of_gone(before - named, "a company", "its")
+        _warn_of_gone(entities_before - entities_named, "an entity", "their")
         planned = self._plan()
+        entities = [entity for entity in planned.entities if entity in entities_named]
+        kept = [entity for entity in entities if entity in entities_before]
+        added = [entity for entity in entities if entity not in entities_before]
         slices = []
+
+        def add(companies: Sequence[Company], entities: Sequence[str], first: datetime, *, is_first: bool) -> None:
+            # No entity would mean all of them.
+            if companies and entities and first < until:
+                slices.append(Slice(companies, entities, (first, until), is_first=is_first))
+
         for bucket in planned.buckets:
             old = [company for company in bucket if company.realm_id in named & before]
             new = [company for company in bucket if company.realm_id in named - before]
-            if old and begin < until:
-                slices.append(Slice(old, planned.entities, (begin - LOOK_BACK, until), is_first=False))
-            if new and since < until:
-                slices.append(Slice(new, planned.entities, (since, until), is_first=True))
+            if begin < until:
+                add(old, kept, begin - LOOK_BACK, is_first=False)
+            add(old, added, since, is_first=True)
+            add(new, entities, since, is_first=True)
         self._note_unread(named, {company.realm_id for bucket in planned.buckets for company in bucket})
         return slices
 
@@ -236,8 +244,8 @@ def _present(options: Options) -> datetime:
     return epoch + (present - epoch) // options.every * options.every
 
 
-def _companies(offset: dict[str, str]) -> frozenset[str]:
-    """Return the companies that were read up to an offset.
+def _named(offset: dict[str, str], what: str) -> frozenset[str]:
+    """Return the companies or the entities that were read up to an offset.
 
     Raises:
         ConfigError: The offset does not say it.
@@ -245,9 +253,19 @@ def _companies(offset: dict[str, str]) -> frozenset[str]:
     """
     if _FIRST in offset:
         return frozenset()
-    if _COMPANIES not in offset:
+    if what not in offset:
         raise ConfigError(
-            f"the offset {offset.get(_UNTIL)} names no companies, as those of earlier versions; begin a new stream, "
-            "with a new checkpoint"
+            f"the offset {offset.get(_UNTIL)} names no companies or no entities, as those of earlier versions; begin a "
+            "new stream, with a new checkpoint"
         )
-    return frozenset(filter(None, offset[_COMPANIES].split(",")))
+    return frozenset(filter(None, offset[what].split(",")))
+
+
+def _warn_of_gone(gone: frozenset[str], what: str, whose: str) -> None:
+    """Say which companies or entities a stream goes on without."""
+    if gone:
+        text = (
+            "the stream goes on without %s; remove %s rows from the sink: %s that comes back is read from the option "
+            "start, and what is deleted meanwhile is not told"
+        )
+        LOG.warning(text, ", ".join(sorted(gone)), whose, what)
