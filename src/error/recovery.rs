@@ -6,7 +6,7 @@ use super::Error;
 /// a transaction that was rolled back, as in a deadlock, or ended because this process was stopped in
 /// it, too many connections, a lock that others hold, a server that restarts.
 const PASSING_SOON: &[&str] = &[
-    "08", "40", "25P03", "53300", "55P03", "57P01", "57P02", "57P03",
+    "08", "40", "25P03", "53300", "55P03", "57P01", "57P02", "57P03", "57P05",
 ];
 
 /// SQLSTATEs of failures that pass without a change of ours, but not soon: a lack of resources.
